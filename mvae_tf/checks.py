@@ -1,0 +1,211 @@
+"""What users hand in, checked at the door: every refusal says what was expected and received."""
+
+import contextlib
+import math
+import numbers
+import re
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow as tf
+
+# Marks our own messages inside TensorFlow's long report of a failed assertion in a graph.
+_MARKED = re.compile(r"<<(ValueError|FloatingPointError): (.*?)>>", re.DOTALL)
+
+
+def size(name: str, value) -> int:
+    """Return value if it is an integer of at least 1."""
+    if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < 1:
+        raise ValueError(f"Expected {name} to be an integer of at least 1. Received: {value!r}.")
+    return int(value)
+
+
+def sizes(name: str, values) -> tuple[int, ...]:
+    """Return values as a tuple if they are one or more integers of at least 1."""
+    if not isinstance(values, Sequence) or isinstance(values, str) or not values:
+        raise ValueError(f"Expected {name} to be a sequence of integers. Received: {values!r}.")
+    return tuple(size(f"each of {name}", value) for value in values)
+
+
+def seed(value) -> int:
+    """Return value if it can seed a draw: an integer of 32 bits."""
+    if not isinstance(value, numbers.Integral) or not -(2**31) <= value < 2**31:
+        raise ValueError(f"Expected seed to be a 32-bit integer. Received: {value!r}.")
+    return int(value)
+
+
+def choice(name: str, value, choices: Sequence[str]) -> str:
+    """Return value if it is one of the choices."""
+    if value not in choices:
+        raise ValueError(f"Expected {name} to be one of {tuple(choices)}. Received: {value!r}.")
+    return value
+
+
+def positive(name: str, value) -> float:
+    """Return value if it is a finite number above 0."""
+    if not_negative(name, value) == 0:
+        raise ValueError(f"Expected {name} to be above 0. Received: {value!r}.")
+    return float(value)
+
+
+def not_negative(name: str, value) -> float:
+    """Return value if it is a finite number of at least 0."""
+    if not isinstance(value, numbers.Real) or not math.isfinite(value) or value < 0:
+        raise ValueError(f"Expected {name} to be a number of at least 0. Received: {value!r}.")
+    return float(value)
+
+
+def bandwidths(values, count: int) -> str | list[float]:
+    """Return values if they are a rule of `dhsic`'s or `count` positive numbers."""
+    if isinstance(values, str):
+        return choice("bandwidths", values, ("dimension", "median"))
+    if not isinstance(values, Sequence) or len(values) != count:
+        raise ValueError(
+            f'Expected bandwidths to be "dimension", "median" or {count} positive numbers. '
+            f"Received: {values!r}."
+        )
+    return [positive("each of bandwidths", value) for value in values]
+
+
+def array(name: str, values, shape: tuple[int, ...]) -> tf.Tensor:
+    """Return values as float32 if they are finite floats of shape [n, *shape], n >= 1.
+
+    Inside a graph only what is known there, rank and sizes, is checked.
+    """
+    if not tf.is_tensor(values):
+        values = np.asarray(values)
+    _check_spec(name, values, shape)
+    if not tf.is_symbolic_tensor(values) and not np.isfinite(np.sum(values, dtype=np.float64)):
+        raise ValueError(f"Expected {name} to be finite. Received: NaN or infinity among them.")
+    return tf.ensure_shape(tf.cast(values, tf.float32), [None, *shape])
+
+
+def images(values, shape: tuple[int, ...]) -> tf.Tensor:
+    """Return images as float32 if they are floats in [0, 1] of shape [n, *shape], n >= 1."""
+    checked = array("images", values, shape)
+    if not tf.is_symbolic_tensor(values):
+        low, high = np.min(values), np.max(values)
+        if low < 0 or high > 1:
+            raise ValueError(f"Expected images in [0, 1]. Received: values from {low} to {high}.")
+    return checked
+
+
+def mixing_weights(values, num_components: int) -> tf.Tensor:
+    """Return weights [K] or [n, K] as float32 if each row is non-negative with sum 1 (eq. 6)."""
+    values = np.asarray(values, np.float64)
+    if (
+        values.ndim not in (1, 2)
+        or values.shape[-1] != num_components
+        or not np.all(values >= 0)
+        or not np.allclose(values.sum(-1), 1, atol=1e-3)
+    ):
+        raise ValueError(
+            f"Expected weights of shape [{num_components}] or [n, {num_components}], non-negative "
+            f"with sum 1. Received: {values!r}."
+        )
+    return tf.constant(values, tf.float32)
+
+
+def fit_source(source, part: str, shape: tuple[int, ...], kwargs: dict):
+    """Return what Keras's fit takes, and its keyword arguments, for any source of images.
+
+    Args:
+        source: float images, a tf.data.Dataset of them, or a loaded dataset or one of its parts.
+        part: which part of a loaded dataset: "train" or "test".
+        shape: of one image.
+        kwargs: of fit; a loaded dataset is cut into its batch_size.
+    """
+    source = getattr(source, part, source)
+    if hasattr(source, "dataset"):
+        kwargs = dict(kwargs)
+        source = source.dataset(batch_size=kwargs.pop("batch_size", None) or 32)
+    if isinstance(source, tf.data.Dataset):
+        _check_spec("images", _first(source.element_spec), shape)
+        return source, kwargs
+    if not hasattr(source, "__array__"):
+        return source, kwargs  # a generator: checked batch by batch
+    return images(source, shape), kwargs
+
+
+def batch(data, shape: tuple[int, ...]) -> tf.Tensor:
+    """Return a training batch's images; inside a graph, values outside [0, 1] stop it."""
+    values = images(_first(data), shape)
+    low, high = tf.reduce_min(values), tf.reduce_max(values)
+    message = tf.strings.format(
+        "<<ValueError: Expected images in [0, 1]. Received: values from {} to {}.>>", [low, high]
+    )
+    # Not `low < 0 or high > 1`: a NaN compares false with everything.
+    return _only_if((low >= 0) & (high <= 1), message, values)
+
+
+def finite_gradients(gradients: list, broken_terms, step) -> list:
+    """Return the gradients; inside a graph, stops it before they are used if one is not finite.
+
+    Args:
+        gradients: tensors.
+        broken_terms: called only then: a boolean scalar by term, whether that term is the cause.
+        step: number of steps done so far.
+    """
+    norm = squared_norm(gradients)
+    finite = tf.math.is_finite(norm)
+    names = tf.cond(finite, lambda: "", lambda: _join_names(broken_terms()))
+    message = tf.strings.join(
+        [
+            "<<FloatingPointError: Expected finite gradients. Received: a gradient that is not "
+            "finite, of ",
+            names,
+            tf.strings.format(", at step {}. The weights are those before that step.>>", step + 1),
+        ]
+    )
+    return _only_if(finite, message, gradients)
+
+
+def squared_norm(gradients: list) -> tf.Tensor:
+    """Return half the sum of squares over all gradients; not finite if one of them is not."""
+    return tf.add_n([tf.nn.l2_loss(gradient) for gradient in gradients])
+
+
+def _join_names(flags: dict) -> tf.Tensor:
+    names = tf.boolean_mask(tf.constant(list(flags)), tf.stack(list(flags.values())))
+    joined = tf.strings.reduce_join(names, separator=", ")
+    return tf.where(tf.size(names) > 0, joined, "their sum")
+
+
+@contextlib.contextmanager
+def clear_errors():
+    """Turn our own stops inside a graph into the plain exception they mean."""
+    try:
+        yield
+    except tf.errors.InvalidArgumentError as error:
+        ours = _MARKED.search(error.message)
+        if ours is None:
+            raise
+        kind = {"ValueError": ValueError, "FloatingPointError": FloatingPointError}[ours[1]]
+        raise kind(ours[2].replace("\\'", "'")) from None
+
+
+def _check_spec(name, values, shape):
+    """Refuses a dtype other than floats and a shape other than [n, *shape], n >= 1 where known."""
+    expected = f"Expected {name} to be floats of shape [n, {', '.join(map(str, shape))}]"
+    dtype = tf.as_dtype(values.dtype)
+    if not dtype.is_floating:
+        hint = " Divide bytes by 255." if dtype == tf.uint8 else ""
+        raise ValueError(f"{expected}. Received: dtype {dtype.name}.{hint}")
+    received = tf.TensorShape(values.shape)
+    if not tf.TensorShape([None, *shape]).is_compatible_with(received):
+        raise ValueError(f"{expected}. Received: shape {received}.")
+    if received.rank and received[0] == 0:
+        raise ValueError(f"{expected}, n at least 1. Received: none.")
+
+
+def _first(structure):
+    """Return the images of (images, targets, ...): targets are ignored."""
+    while isinstance(structure, tuple | list):
+        structure = structure[0]
+    return structure
+
+
+def _only_if(condition, message, tensors):
+    """Return the tensors; nothing computed from them runs unless the condition holds."""
+    with tf.control_dependencies([tf.debugging.Assert(condition, [message])]):
+        return tf.nest.map_structure(tf.identity, tensors)
