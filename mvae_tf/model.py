@@ -1,0 +1,379 @@
+"""MixtureVAE: K variational autoencoders trained jointly under eq. 14.
+
+One image's way: encoder bank -> posterior q(z, w | x) -> one draw -> decoder bank -> terms of eq. 8
+-> loss = -melbo + dhsic_weight * dHSIC. The mathematics lives in `melbo`, `dirichlet` and
+`independence`; this module wires it to Keras.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import keras
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from mvae_tf import checks, melbo, networks, presets
+from mvae_tf.dirichlet import MIN_CONCENTRATION, Dirichlet, log_prob, sample_log_weights
+from mvae_tf.independence import dhsic
+
+tfd = tfp.distributions
+
+# The root's slope is infinite at 0, and rounding can make dHSIC negative: below, the root is flat.
+_MIN_ROOTED_DHSIC = 1e-8
+
+
+class Posterior(NamedTuple):
+    """q(z, w | x), the encoders' answer.
+
+    Attributes:
+        z: a Normal, batch [n, K], event [d].
+        w: a Dirichlet, batch [n], event [K].
+    """
+
+    z: tfd.Distribution
+    w: tfd.Distribution
+
+
+@keras.saving.register_keras_serializable(package="mvae_tf")
+class MixtureVAE(keras.Model):
+    """A mixture of K variational autoencoders (Ye & Bors, 2020). One component is a plain VAE.
+
+    Compile it with an optimizer alone; `fit` and `evaluate` take images without targets. Metrics:
+    loss, melbo, reconstruction, kl_z, kl_w (nats an image), dhsic, and mse: the squared error of
+    the mixture image, summed over pixels, of a posterior draw in training and of posterior means in
+    evaluation.
+
+    Args:
+        image_shape: shape of one image, such as (28, 28, 1).
+        num_components: K.
+        latent_dim: d, of each component's latent code.
+        hidden_units: sizes of the encoders' hidden layers; the decoders have the same.
+        activation: of the hidden layers.
+        likelihood: "gaussian" (eq. 4, variance 1/2 in each pixel) or "bernoulli".
+        mixing: "likelihood" (eq. 8 as printed) or "image" (the likelihood of the mixture image).
+        concentration: "free": the encoders' softplus outputs are the Dirichlet's parameters (eq.
+            2); "normalized": they are divided by their sum.
+        prior_concentration: of the symmetric Dirichlet prior, for each component. None: 100 where
+            the concentration is free, 1 / K where it is normalized.
+        kl_weight: factor of both KL terms.
+        dhsic_weight: beta of eq. 14.
+        dhsic_root: whether the penalty is the root of dHSIC rather than dHSIC.
+        bandwidths: of dHSIC's kernels, see `dhsic`.
+        seed: int; same seed, same weights and draws. None takes a new one.
+
+    Raises:
+        ValueError: for an argument outside what is said above.
+
+    Example:
+        >>> model = MixtureVAE(image_shape=(28, 28, 1), num_components=4, latent_dim=20)
+        >>> model.compile(optimizer=keras.optimizers.Adam(1e-3))
+        >>> model.fit(images, batch_size=128, epochs=10)   # float images [n, 28, 28, 1] in [0, 1]
+        >>> model.reconstruct(images[:8])                  # [8, 28, 28, 1]
+    """
+
+    def __init__(
+        self,
+        image_shape: Sequence[int],
+        num_components: int = 4,
+        latent_dim: int = 20,
+        hidden_units: Sequence[int] = (500, 500),
+        activation: str = "relu",
+        likelihood: str = "gaussian",
+        mixing: str = "likelihood",
+        concentration: str = "free",
+        prior_concentration: float | None = None,
+        kl_weight: float = 1.0,
+        dhsic_weight: float = 1.0,
+        dhsic_root: bool = False,
+        bandwidths: str | Sequence[float] = "dimension",
+        seed: int | None = None,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.image_shape = checks.sizes("image_shape", image_shape)
+        self.num_components = checks.size("num_components", num_components)
+        self.latent_dim = checks.size("latent_dim", latent_dim)
+        self.hidden_units = checks.sizes("hidden_units", hidden_units)
+        self.activation = activation
+        self.likelihood = checks.choice("likelihood", likelihood, melbo.LIKELIHOODS)
+        self.mixing = checks.choice("mixing", mixing, melbo.MIXINGS)
+        self.concentration = checks.choice("concentration", concentration, ("free", "normalized"))
+        if prior_concentration is None:
+            prior_concentration = 100.0 if concentration == "free" else 1.0 / num_components
+        self.prior_concentration = checks.positive("prior_concentration", prior_concentration)
+        self.kl_weight = checks.not_negative("kl_weight", kl_weight)
+        self.dhsic_weight = checks.not_negative("dhsic_weight", dhsic_weight)
+        self.dhsic_root = bool(dhsic_root)
+        self.bandwidths = checks.bandwidths(bandwidths, num_components)
+        self.seed = None if seed is None else checks.seed(seed)
+
+        self._seeds = keras.random.SeedGenerator(self.seed)
+        bank = {
+            "image_shape": self.image_shape,
+            "num_components": self.num_components,
+            "latent_dim": self.latent_dim,
+            "hidden_units": self.hidden_units,
+            "activation": activation,
+            "seed": self._seeds,
+            "dtype": self.dtype_policy,
+        }
+        self.encoder = networks.DenseEncoderBank(**bank, name="encoder")
+        self.decoder = networks.DenseDecoderBank(**bank, name="decoder")
+        names = ("loss", "melbo", *melbo.Terms._fields, "dhsic", "mse")
+        self._trackers = {name: keras.metrics.Mean(name=name) for name in names}
+        self.built = True
+
+    @classmethod
+    def from_preset(cls, name: str, **overrides) -> "MixtureVAE":
+        """Return a model with a preset's settings, such as "paper_mnist"; overrides win."""
+        return cls(**{**presets.get(name).model, **overrides})
+
+    def get_config(self):
+        """Return the constructor's arguments."""
+        return {
+            **super().get_config(),
+            "image_shape": self.image_shape,
+            "num_components": self.num_components,
+            "latent_dim": self.latent_dim,
+            "hidden_units": self.hidden_units,
+            "activation": self.activation,
+            "likelihood": self.likelihood,
+            "mixing": self.mixing,
+            "concentration": self.concentration,
+            "prior_concentration": self.prior_concentration,
+            "kl_weight": self.kl_weight,
+            "dhsic_weight": self.dhsic_weight,
+            "dhsic_root": self.dhsic_root,
+            "bandwidths": self.bandwidths,
+            "seed": self.seed,
+        }
+
+    # The model's answers -------------------------------------------------------------------------
+
+    def call(self, images):
+        """Return `reconstruct(images)`."""
+        return self.reconstruct(images)
+
+    def encode(self, images) -> Posterior:
+        """Return the posterior q(z, w | x) of images [n, *image]."""
+        return self._posterior(checks.images(images, self.image_shape))
+
+    def decode(self, codes) -> tf.Tensor:
+        """Return each component's image of its latent code: [n, K, d] -> [n, K, *image]."""
+        codes = checks.array("codes", codes, (self.num_components, self.latent_dim))
+        return tf.sigmoid(self.decoder(codes))
+
+    def reconstruct(self, images, weights=None) -> tf.Tensor:
+        """Return the mixture image of the posterior means (eq. 5).
+
+        Args:
+            images: [n, *image].
+            weights: [K] or [n, K], non-negative with sum 1: mixing weights that take the place of
+                the expected ones, such as a row of the identity for one component alone.
+
+        Returns:
+            [n, *image].
+        """
+        posterior = self.encode(images)
+        if weights is None:
+            weights = posterior.w.mean()
+        else:
+            weights = checks.mixing_weights(weights, self.num_components)
+            weights = tf.broadcast_to(weights, posterior.w.concentration.shape)
+        return melbo.mix(weights, self.decode(posterior.z.mean()))
+
+    def component_reconstructions(self, images) -> tf.Tensor:
+        """Return each component's own reconstruction from its posterior mean, [n, K, *image]."""
+        return self.decode(self.encode(images).z.mean())
+
+    def features(self, images) -> tf.Tensor:
+        """Return the latent codes' posterior means, component after component, [n, K * d]."""
+        means = self.encode(images).z.mean()
+        return tf.reshape(means, [-1, self.num_components * self.latent_dim])
+
+    def sample(self, n: int, seed: int = 0) -> tf.Tensor:
+        """Draw images from the prior, [n, *image].
+
+        Under mixing "image" a draw is the mixture of all components' images with w ~
+        Dirichlet(prior); under "likelihood" p(x) is a mixture of densities, so a draw comes from
+        one component.
+        """
+        n = checks.size("n", n)
+        seed_z, seed_w, seed_k = tf.unstack(tf.random.split([checks.seed(seed), 0], 3))
+        codes = tf.random.stateless_normal([n, self.num_components, self.latent_dim], seed_z)
+        weights = tf.exp(sample_log_weights(self._prior_w().concentration, seed_w, shape=[n]))
+        if self.mixing == "likelihood":
+            chosen = tfd.Categorical(probs=weights).sample(seed=seed_k)
+            weights = tf.one_hot(chosen, self.num_components)
+        return melbo.mix(weights, self.decode(codes))
+
+    def log_likelihood(self, images, num_samples: int = 64, seed: int = 0) -> tf.Tensor:
+        """Estimate log p(x) by importance weighting: in expectation a lower bound, tight as
+        num_samples grows.
+
+        Under mixing "image": log mean_s p(x | z_s, w_s) p(z_s) p(w_s) / q(z_s, w_s | x). Under
+        "likelihood", p(x) = (1/K) sum_k p_k(x), the prior's mean weights being 1/K, and each p_k is
+        estimated by its own component's posterior.
+
+        Args:
+            images: [n, *image].
+            num_samples: draws from the posterior for each image; memory does not grow with it.
+            seed: of the draws.
+
+        Returns:
+            [n], nats. Of the density where the likelihood is Gaussian; for "bernoulli" a true
+            log-probability only of binary images.
+        """  # noqa: D205
+        images = checks.images(images, self.image_shape)
+        num_samples = checks.size("num_samples", num_samples)
+        bound = self._log_mean_importance_weight(
+            images, tf.constant(num_samples), checks.seed(seed)
+        )
+        if self.mixing == "likelihood":
+            bound = tf.reduce_logsumexp(bound, axis=1) - tf.math.log(float(self.num_components))
+        if self.likelihood == "gaussian":
+            bound += melbo.gaussian_constant(self.image_shape)
+        return bound
+
+    # Training ------------------------------------------------------------------------------------
+
+    @property
+    def metrics(self):
+        """The metrics of the class docstring, in that order."""
+        return list(self._trackers.values())
+
+    def fit(self, x=None, y=None, *, validation_data=None, **kwargs):
+        """`keras.Model.fit` of images alone: float arrays in [0, 1], a tf.data.Dataset of them, or
+        a loaded `mvae_tf.datasets` dataset (its training part).
+
+        Targets are ignored. Raises ValueError for other images, and FloatingPointError, naming the
+        term and the step, as soon as a gradient is not finite; the weights are then those of the
+        step before.
+        """  # noqa: D205
+        if validation_data is not None:
+            validation_data, _ = checks.fit_source(validation_data, "test", self.image_shape, {})
+        x, kwargs = checks.fit_source(x, "train", self.image_shape, kwargs)
+        if not tf.is_tensor(x):  # Keras shuffles arrays and warns that it does not shuffle the rest
+            kwargs.setdefault("shuffle", False)
+        with checks.clear_errors():
+            return super().fit(x, validation_data=validation_data, **kwargs)
+
+    def evaluate(self, x=None, y=None, **kwargs):
+        """`keras.Model.evaluate` of images alone, given as to `fit` (a dataset's test part)."""
+        if not kwargs.get("_use_cached_eval_dataset"):
+            x, kwargs = checks.fit_source(x, "test", self.image_shape, kwargs)
+        with checks.clear_errors():
+            return super().evaluate(x, **kwargs)
+
+    def train_step(self, data):
+        """One step on eq. 14, every term at one posterior draw."""
+        images = checks.batch(data, self.image_shape)
+        seed = tf.cast(self._seeds.next(), tf.int32)
+        with tf.GradientTape() as tape:
+            loss, terms, _, mean = self._objective(images, seed)
+            scaled = self.optimizer.scale_loss(loss)
+        variables = [variable.value for variable in self.trainable_variables]
+        gradients = tape.gradient(scaled, variables)
+        # A loss-scaling optimizer skips such steps by design.
+        if not isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer):
+            gradients = checks.finite_gradients(
+                gradients, lambda: self._broken_terms(images, seed), self.optimizer.iterations
+            )
+        self.optimizer.apply(gradients, self.trainable_variables)
+        return self._track(images, loss, terms, mean)
+
+    def test_step(self, data):
+        """The terms at one posterior draw; mse at the posterior means."""
+        images = checks.batch(data, self.image_shape)
+        # The count of images so far: new draws for each batch, the same in each evaluation.
+        counted = tf.cast(self._trackers["loss"].count, tf.int32)
+        loss, terms, posterior, _ = self._objective(images, tf.stack([0, counted]))
+        means = tf.sigmoid(self.decoder(posterior.z.mean()))
+        return self._track(images, loss, terms, melbo.mix(posterior.w.mean(), means))
+
+    # Parts ---------------------------------------------------------------------------------------
+
+    def _posterior(self, images) -> Posterior:
+        loc, scale, concentration = self.encoder(images)
+        if self.concentration == "normalized":
+            concentration /= tf.reduce_sum(concentration, axis=-1, keepdims=True)
+        concentration = tf.maximum(concentration, MIN_CONCENTRATION)
+        return Posterior(tfd.Independent(tfd.Normal(loc, scale), 1), Dirichlet(concentration))
+
+    def _prior_w(self):
+        return Dirichlet(tf.fill([self.num_components], self.prior_concentration))
+
+    def _objective(self, images, seed):
+        """Return eq. 14, its terms by name (dhsic of the batch, others [n]), the posterior, x'."""
+        seed_z, seed_w = tf.unstack(tf.random.split(seed, 2))
+        posterior = self._posterior(images)
+        codes = posterior.z.sample(seed=seed_z)  # eq. 3
+        weights = posterior.w.sample(seed=seed_w)  # eq. 2
+        logits = self.decoder(codes)  # eq. 4
+        terms = melbo.Terms(  # eq. 8
+            reconstruction=melbo.reconstruction(
+                images, logits, weights, likelihood=self.likelihood, mixing=self.mixing
+            ),
+            kl_z=melbo.kl_z(posterior.z),
+            kl_w=melbo.kl_w(posterior.w, self._prior_w()),
+        )._asdict()
+        terms["dhsic"] = dhsic(tf.unstack(codes, axis=1), self.bandwidths)  # eq. 13
+        bound = terms["reconstruction"] - self.kl_weight * (terms["kl_z"] + terms["kl_w"])
+        penalty = terms["dhsic"]
+        if self.dhsic_root:
+            penalty = tf.sqrt(tf.maximum(penalty, _MIN_ROOTED_DHSIC))
+        loss = self.dhsic_weight * penalty - tf.reduce_mean(bound)  # eq. 14
+        return loss, {"melbo": bound, **terms}, posterior, melbo.mix(weights, tf.sigmoid(logits))
+
+    def _track(self, images, loss, terms, mean):
+        squared = tf.math.squared_difference(images, mean)
+        values = {
+            **terms,
+            "loss": loss,
+            "mse": tf.reduce_sum(squared, axis=list(range(1, squared.shape.rank))),
+        }
+        # Weighted by images, so that a short last batch counts for what it is.
+        ones = tf.ones(tf.shape(images)[:1])
+        for name, tracker in self._trackers.items():
+            tracker.update_state(tf.broadcast_to(values[name], tf.shape(ones)), sample_weight=ones)
+        return {name: tracker.result() for name, tracker in self._trackers.items()}
+
+    def _broken_terms(self, images, seed):
+        """Return by term whether its gradient is not finite."""
+        with tf.GradientTape(persistent=True) as tape:
+            _, terms, *_ = self._objective(images, seed)
+            means = {name: tf.reduce_mean(terms[name]) for name in terms if name != "melbo"}
+        variables = [variable.value for variable in self.trainable_variables]
+        zero = tf.UnconnectedGradients.ZERO
+        norms = {
+            name: checks.squared_norm(tape.gradient(mean, variables, unconnected_gradients=zero))
+            for name, mean in means.items()
+        }
+        return {name: ~tf.math.is_finite(norm) for name, norm in norms.items()}
+
+    @tf.function(reduce_retracing=True)
+    def _log_mean_importance_weight(self, images, num_samples, seed):
+        posterior = self._posterior(images)
+        total = self._log_importance_weight(images, posterior, [seed, 0])
+        for draw in tf.range(1, num_samples):  # one draw at a time: memory stays that of one
+            log_weight = self._log_importance_weight(images, posterior, [seed, draw])
+            total = tf.reduce_logsumexp([total, log_weight], axis=0)
+        return total - tf.math.log(tf.cast(num_samples, total.dtype))
+
+    def _log_importance_weight(self, images, posterior, seed):
+        """Return log p(x, z, w) / q(z, w | x) at one draw: [n], or each component's own, [n, K]."""
+        seed_z, seed_w = tf.unstack(tf.random.split(seed, 2))
+        codes = posterior.z.sample(seed=seed_z)
+        logits = self.decoder(codes)
+        ratio_z = melbo.standard_normal(posterior.z).log_prob(codes) - posterior.z.log_prob(codes)
+        if self.mixing == "likelihood":
+            return ratio_z + melbo.log_likelihood(
+                images[:, None], logits, likelihood=self.likelihood
+            )
+        concentration = posterior.w.concentration
+        log_w = sample_log_weights(concentration, seed_w)
+        ratio_w = log_prob(self._prior_w().concentration, log_w) - log_prob(concentration, log_w)
+        likelihood = melbo.mixture_log_likelihood(
+            images, logits, tf.exp(log_w), likelihood=self.likelihood
+        )
+        return likelihood + tf.reduce_sum(ratio_z, axis=1) + ratio_w

@@ -1,0 +1,156 @@
+"""Encoder and decoder banks: the networks of all K components in one call.
+
+A bank's contract: an encoder bank maps images [n, *image] to the posterior's parameters, a decoder
+bank maps latent codes [n, K, d] to the components' images as logits [n, K, *image]. Batch comes
+first in every public shape; inside, the layout is the bank's own.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import keras
+import tensorflow as tf
+
+
+class PosteriorParameters(NamedTuple):
+    """What an encoder bank gives (eq. 2 and 3), in float32."""
+
+    loc: tf.Tensor  # [n, K, d]
+    scale: tf.Tensor  # [n, K, d], positive
+    concentration: tf.Tensor  # [n, K], positive
+
+
+class BatchedDense(keras.layers.Layer):
+    """K dense layers side by side as one batched matrix product with weights [K, in, out].
+
+    Only the product runs in the policy's compute dtype; bias, activation and output are float32.
+
+    Args:
+        num_components: K.
+        units: size of each layer's output.
+        activation: as in `keras.layers.Dense`.
+        seed: int or `keras.random.SeedGenerator` of the Glorot uniform initial weights.
+
+    Shapes: [K, n, in], or [1, n, in] for an input that all components share, to [K, n, units].
+    """
+
+    def __init__(self, num_components: int, units: int, activation=None, seed=None, **kwargs):
+        super().__init__(**kwargs)
+        self.num_components = num_components
+        self.units = units
+        self.activation = keras.activations.get(activation)
+        self._seed = seed
+
+    def build(self, input_shape):
+        inputs = input_shape[-1]
+        # Keras's Glorot initialiser would count K as a convolution's receptive field.
+        limit = math.sqrt(6.0 / (inputs + self.units))
+        self.kernel = self.add_weight(
+            shape=(self.num_components, inputs, self.units),
+            initializer=keras.initializers.RandomUniform(-limit, limit, seed=self._seed),
+            name="kernel",
+        )
+        self.bias = self.add_weight(
+            shape=(self.num_components, 1, self.units),
+            initializer="zeros",
+            autocast=False,
+            name="bias",
+        )
+
+    def call(self, inputs):
+        product = tf.matmul(inputs, self.kernel)
+        return self.activation(tf.cast(product, self.variable_dtype) + self.bias)
+
+
+class _DenseBank(keras.layers.Layer):
+    """K multilayer perceptrons: hidden layers of `hidden_units`, then a linear layer."""
+
+    def __init__(self, num_components, hidden_units, outputs, activation, seed, **kwargs):
+        super().__init__(**kwargs)
+        self.stack = [
+            BatchedDense(num_components, units, activation, seed, dtype=self.dtype_policy)
+            for units in hidden_units
+        ]
+        self.stack.append(
+            BatchedDense(num_components, outputs, None, seed, dtype=self.dtype_policy)
+        )
+
+    def build(self, input_shape):
+        for layer in self.stack:
+            layer.build(input_shape)
+            input_shape = (*input_shape[:-1], layer.units)
+
+    def run(self, hidden):
+        for layer in self.stack:
+            hidden = layer(hidden)
+        return hidden
+
+
+class DenseEncoderBank(_DenseBank):
+    """K fully connected encoders (Section V.A: two hidden layers of 500).
+
+    Args:
+        image_shape: shape of one image.
+        num_components: K.
+        latent_dim: d.
+        hidden_units: sizes of the hidden layers.
+        activation: of the hidden layers.
+        seed: see `BatchedDense`.
+
+    Call: [n, *image] -> `PosteriorParameters`, scale and concentration by softplus.
+    """
+
+    def __init__(
+        self,
+        image_shape: Sequence[int],
+        num_components: int,
+        latent_dim: int,
+        hidden_units: Sequence[int] = (500, 500),
+        activation="relu",
+        seed=None,
+        **kwargs,
+    ):
+        outputs = 2 * latent_dim + 1
+        super().__init__(num_components, hidden_units, outputs, activation, seed, **kwargs)
+        self._pixels = math.prod(image_shape)
+        self._latent_dim = latent_dim
+        self.build((1, None, self._pixels))
+
+    def call(self, images):
+        flat = tf.reshape(images, [1, -1, self._pixels])
+        outputs = tf.transpose(self.run(flat), [1, 0, 2])
+        loc, scale, concentration = tf.split(outputs, [self._latent_dim, self._latent_dim, 1], -1)
+        return PosteriorParameters(
+            loc=loc,
+            # softplus underflows to 0 far below; a standard deviation must not.
+            scale=tf.nn.softplus(scale) + keras.config.epsilon(),
+            concentration=tf.nn.softplus(concentration[..., 0]),
+        )
+
+
+class DenseDecoderBank(_DenseBank):
+    """K fully connected decoders, mirror images of `DenseEncoderBank` (same arguments).
+
+    Call: latent codes [n, K, d] -> logits [n, K, *image].
+    """
+
+    def __init__(
+        self,
+        image_shape: Sequence[int],
+        num_components: int,
+        latent_dim: int,
+        hidden_units: Sequence[int] = (500, 500),
+        activation="relu",
+        seed=None,
+        **kwargs,
+    ):
+        outputs = math.prod(image_shape)
+        super().__init__(num_components, hidden_units, outputs, activation, seed, **kwargs)
+        self._image_shape = tuple(image_shape)
+        self._num_components = num_components
+        self.build((num_components, None, latent_dim))
+
+    def call(self, codes):
+        logits = tf.transpose(self.run(tf.transpose(codes, [1, 0, 2])), [1, 0, 2])
+        return tf.reshape(logits, [-1, self._num_components, *self._image_shape])

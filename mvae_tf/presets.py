@@ -1,0 +1,71 @@
+"""Named settings: what the paper says, and what the first author's published code does."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Preset:
+    """Arguments of `MixtureVAE` and the protocol of its training.
+
+    Attributes:
+        model: arguments of `MixtureVAE`.
+        epochs, batch_size, learning_rate: of `training.train` and of Adam.
+    """
+
+    model: Mapping[str, Any]
+    epochs: int
+    batch_size: int
+    learning_rate: float
+
+
+_MNIST_NETWORKS = {
+    "image_shape": (28, 28, 1),
+    "num_components": 4,
+    "latent_dim": 20,
+    "hidden_units": (500, 500),
+    "activation": "relu",
+    "kl_weight": 1.0,
+    "dhsic_weight": 1.0,
+    "bandwidths": "dimension",
+}
+
+PRESETS: dict[str, Preset] = {
+    # Section V.A to the letter; where it is silent (mixing, prior), the reading under which the
+    # printed Table II's pattern appears: near-uniform weights, every component a good VAE.
+    "paper_mnist": Preset(
+        model=_MNIST_NETWORKS
+        | {
+            "likelihood": "gaussian",
+            "mixing": "likelihood",
+            "concentration": "free",
+            "prior_concentration": 100.0,
+            "dhsic_root": False,
+        },
+        epochs=100,
+        batch_size=128,
+        learning_rate=1e-3,
+    ),
+    # The settings of the published code, which differ from the paper's text.
+    "authors_mnist": Preset(
+        model=_MNIST_NETWORKS
+        | {
+            "likelihood": "bernoulli",
+            "mixing": "image",
+            "concentration": "normalized",
+            "prior_concentration": None,
+            "dhsic_root": True,
+        },
+        epochs=100,
+        batch_size=128,
+        learning_rate=1e-3,
+    ),
+}
+
+
+def get(name: str) -> Preset:
+    """Return a preset by name; a ValueError names those there are."""
+    if name not in PRESETS:
+        raise ValueError(f"Expected a preset among {sorted(PRESETS)}. Received: {name!r}.")
+    return PRESETS[name]
