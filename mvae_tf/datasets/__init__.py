@@ -1,0 +1,106 @@
+"""Verified image data: MNIST, Fashion-MNIST, scikit-learn's digits, or your own.
+
+Example:
+```python
+data = mvae_tf.datasets.load("mnist")
+data.train.images                       # uint8 [60000, 28, 28, 1]
+data.train.dataset(batch_size=128)      # tf.data.Dataset of float32 [b, 28, 28, 1] in [0, 1]
+data.source, data.digest                # where it came from, SHA-256 of its arrays
+```
+"""
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from mvae_tf.datasets import digits, own, sources
+from mvae_tf.datasets.fetching import DataUnavailableError
+from mvae_tf.datasets.originals import ORIGINALS
+from mvae_tf.datasets.splits import Dataset, Split
+
+__all__ = ["NAMES", "DataUnavailableError", "Dataset", "Split", "load"]
+
+NAMES = (*ORIGINALS, "digits")
+
+
+def load(
+    source: str | os.PathLike | np.ndarray,
+    *,
+    data_dir: str | os.PathLike | None = None,
+    test_fraction: float = 0.1,
+    image_size: tuple[int, int] | None = None,
+    seed: int = 0,
+) -> Dataset:
+    """Load a named dataset, or your own images, as checked arrays.
+
+    MNIST and Fashion-MNIST are taken from the first of these that has them: data prepared by
+    TensorFlow Datasets in `data_dir`; the four original archives in `data_dir/downloads/manual`
+    (or its subfolder `mnist` or `fashion_mnist`); a cache of an earlier fetch; a download
+    by TensorFlow Datasets; and, for MNIST only, a package on the Python package index. The
+    arrays are the same, and in the order of the original files, whatever the source. MNIST's
+    arrays are checked against a pinned SHA-256. Fashion-MNIST is identified by the SHA-256 of
+    its archives; where TensorFlow Datasets prepared it, by that library's check of the same
+    sums.
+
+    Args:
+        source: One of `NAMES`; or an array of images, [n, h, w] or [n, h, w, c], uint8 or floats
+            in [0, 1]; or the path of an .npz file (`x_train`, `y_train`, `x_test`, `y_test` as in
+            Keras; or `images` and perhaps `labels`; or one unnamed array), of an .npy file, or of
+            a folder of images. A folder may hold `train` and `test`; subfolders of those (or
+            of the folder itself) are classes, labelled 0, 1, ... in sorted order. A name in
+            `NAMES` is never read as a path: write "./mnist" for a folder of that name.
+        data_dir: Where the downloads are kept. Default: the environment variable TFDS_DATA_DIR,
+            else `~/tensorflow_datasets`. Unused for your own images and "digits".
+        test_fraction: The part of your own images to hold out, in (0, 1), where they come without
+            a test part.
+        image_size: (height, width) to which the images of a folder are resized; without it, they
+            must be of one size.
+        seed: Seed of the choice of the images held out.
+
+    Returns:
+        A `Dataset`: `.train` and `.test` with `.images` [n, h, w, c] (uint8, or float32 in
+        [0, 1]) and `.labels` (int64 [n], or None), `.name`, `.source`, `.digest`.
+
+    Raises:
+        ValueError: the images, an archive or an argument is not as described above.
+        FileNotFoundError: `source` is neither a known name nor an existing path.
+        DataUnavailableError: no source has the named dataset; an OSError that gives each
+            source's reason and the way to supply the data by hand.
+    """
+    own_options = {"test_fraction": test_fraction, "seed": seed}
+    if isinstance(source, np.ndarray):
+        _require_no_image_size(image_size, "an array")
+        return own.from_array(source, **own_options)
+    if not isinstance(source, (str, os.PathLike)):
+        raise ValueError(
+            f"Expected one of {', '.join(NAMES)}, a path or a NumPy array. "
+            f"Received: {type(source).__name__}."
+        )
+    if source in NAMES:
+        _require_no_image_size(image_size, source)
+        return digits.load() if source == "digits" else sources.load(source, _data_dir(data_dir))
+    path = Path(source).expanduser()
+    if path.is_dir():
+        return own.from_folder(path, image_size=image_size, **own_options)
+    if path.is_file():
+        _require_no_image_size(image_size, "a file of arrays")
+        return own.from_file(path, **own_options)
+    raise FileNotFoundError(
+        f"Expected one of {', '.join(NAMES)}, a NumPy array, or the path of an .npz file or of a "
+        f"folder of images. Received: {os.fspath(source)!r}, which does not exist."
+    )
+
+
+def _data_dir(data_dir: str | os.PathLike | None) -> Path:
+    chosen = data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
+    if "://" in os.fspath(chosen):
+        raise ValueError(f"Expected data_dir to be a local folder. Received: {chosen!r}.")
+    return Path(chosen).expanduser().absolute()
+
+
+def _require_no_image_size(image_size, source: str) -> None:
+    if image_size is not None:
+        raise ValueError(
+            f"Expected image_size only for a folder of images. Received: {image_size} for {source}."
+        )

@@ -1,0 +1,133 @@
+"""What the fetching sources share: failures, notices, temporary folders, watched children."""
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+STALL_SECONDS = 15.0
+FINISH_SECONDS = 600.0
+_POLL_SECONDS = 0.1
+
+
+class DataUnavailableError(OSError):
+    """No source has the dataset; the message says why, source by source."""
+
+
+class SourceError(Exception):
+    """One source cannot give the dataset; the next one is tried."""
+
+
+class SourceAbsentError(SourceError):
+    """A source that simply is not there, which is no news to anybody."""
+
+
+def notice(text: str) -> None:
+    """Print one line to stderr."""
+    print(f"mvae_tf: {text}", file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def temporary_folder(data_dir: Path) -> Iterator[Path]:
+    """Give a private folder, removed at the end whatever happens.
+
+    It lies in `data_dir`, so that finished files can be renamed into place, or among the system's
+    temporary files where `data_dir` cannot be written.
+    """
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        folder = tempfile.mkdtemp(prefix=".mvae_tf-", dir=data_dir)
+    except OSError:
+        folder = tempfile.mkdtemp(prefix="mvae_tf-")
+    try:
+        yield Path(folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def run_watched(
+    command: Sequence[str],
+    *,
+    folder: Path,
+    total_bytes: int,
+    title: str,
+    environment: Mapping[str, str],
+    start_seconds: float | None = None,
+) -> None:
+    """Run a downloading child for as long as bytes keep arriving in a folder.
+
+    Args:
+        command: The child's command line.
+        folder: The child's working folder; what it writes there is its download.
+        total_bytes: Size of the download. Once all of it is there, the child has FINISH_SECONDS
+            to end, as it may have work to do which shows no bytes.
+        title: What the progress bar says.
+        environment: Variables to set for the child, besides this process's own.
+        start_seconds: How long the first byte may take. Default: STALL_SECONDS, as for every other.
+
+    Raises:
+        SourceError: no byte arrived in time, or the child failed.
+    """
+    from tqdm import tqdm
+
+    with (
+        tempfile.TemporaryFile() as log,
+        tqdm(total=total_bytes, desc=title, unit="B", unit_scale=True, leave=False) as bar,
+    ):
+        # A session of its own, so that the child's own children are ended with it.
+        child = subprocess.Popen(
+            command,
+            cwd=folder,
+            env={**os.environ, **environment},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            seen, since = _folder_size(folder), time.monotonic()
+            while child.poll() is None:
+                size = _folder_size(folder)
+                if size != seen:
+                    bar.update(max(0, min(size, total_bytes) - bar.n))
+                    seen, since = size, time.monotonic()
+                if seen >= total_bytes:
+                    limit = FINISH_SECONDS
+                else:
+                    limit = STALL_SECONDS if seen else start_seconds or STALL_SECONDS
+                if time.monotonic() - since > limit:
+                    raise SourceError(
+                        f"no news for {limit:g} s, after {seen} of {total_bytes} bytes"
+                    )
+                time.sleep(_POLL_SECONDS)
+        finally:
+            if child.poll() is None:
+                # It may end by itself just now; macOS then denies permission.
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.killpg(child.pid, signal.SIGKILL)
+            child.wait()
+        if child.returncode != 0:
+            log.seek(0)
+            raise SourceError(_last_words(log.read()) or f"exit status {child.returncode}")
+
+
+def _folder_size(folder: Path) -> int:
+    total = 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            # A file may be renamed or removed between listing and asking.
+            with contextlib.suppress(OSError):
+                total += os.lstat(os.path.join(parent, name)).st_size
+    return total
+
+
+def _last_words(log: bytes) -> str:
+    lines = [line.strip() for line in log.decode(errors="replace").splitlines() if line.strip()]
+    errors = [line for line in lines if "error:" in line.lower()]
+    return (errors or lines or [""])[-1][:400]

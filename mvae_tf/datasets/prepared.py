@@ -1,0 +1,178 @@
+"""MNIST and Fashion-MNIST by way of TensorFlow Datasets: what it has prepared, or downloads."""
+
+import hashlib
+import importlib.util
+import os
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+
+from mvae_tf.datasets.fetching import (
+    SourceAbsentError,
+    SourceError,
+    notice,
+    run_watched,
+    temporary_folder,
+)
+from mvae_tf.datasets.originals import Found, Original
+
+PROBE_SECONDS = 5.0
+# Before the child asks for its first byte it imports large libraries, from a cold disk at worst.
+START_SECONDS = 60.0
+
+_PREPARE = """
+import sys
+import tensorflow_datasets as tfds
+
+name, downloads, extracted, data_dir = sys.argv[1:]
+config = tfds.download.DownloadConfig(extract_dir=extracted, try_download_gcs=False)
+builder = tfds.builder(name, data_dir=data_dir)
+print("ready", file=open("ready", "w"))
+builder.download_and_prepare(download_dir=downloads, download_config=config)
+"""
+
+
+def read_prepared(original: Original, data_dir: Path) -> Found:
+    """Read what TensorFlow Datasets has prepared, in the order of the original files.
+
+    Args:
+        original: The dataset.
+        data_dir: TensorFlow Datasets' data folder.
+
+    Returns:
+        The arrays: images uint8 [n, h, w, 1] and labels int64 [n], train and test.
+
+    Raises:
+        SourceError: what is there cannot be read, or is not the dataset.
+        SourceAbsentError: nothing is there.
+    """
+    versions = [info.parent for info in data_dir.glob(f"{original.name}/*/dataset_info.json")]
+    if not versions:
+        raise SourceAbsentError(f"nothing in {data_dir / original.name}")
+    folder = max(versions)
+    _require_tfds()
+    # The records may be damaged in many ways, and any of them only means: try the next source.
+    try:
+        arrays = _read(folder)
+    except Exception as error:
+        raise SourceError(f"{folder} cannot be read: {type(error).__name__}: {error}") from error
+    return Found(
+        arrays,
+        original.verified_digest(arrays),
+        f"TensorFlow Datasets, prepared {folder.parent.name}/{folder.name}",
+    )
+
+
+def download(original: Original, data_dir: Path) -> Found:
+    """Have TensorFlow Datasets download and prepare the dataset, and keep the result.
+
+    Args:
+        original: The dataset.
+        data_dir: TensorFlow Datasets' data folder.
+
+    Returns:
+        As `read_prepared`.
+
+    Raises:
+        SourceError: the host does not answer, nothing arrives, or the result is wrong.
+    """
+    _require_tfds()
+    # TensorFlow Datasets goes on trying a host that is out of reach for minutes.
+    probe(original.url + original.archives[0].name)
+    with temporary_folder(data_dir) as folder:
+        # Apart from what is unpacked, so that the size of `downloads` says what has arrived.
+        downloads, extracted, results = (
+            folder / name for name in ("downloads", "extracted", "data")
+        )
+        downloads.mkdir()
+        run_watched(
+            [
+                *(sys.executable, "-c", _PREPARE, original.name),
+                *(str(downloads), str(extracted), str(results)),
+            ],
+            folder=downloads,
+            total_bytes=sum(archive.size for archive in original.archives),
+            title=f"{original.name} by TensorFlow Datasets",
+            environment={"CUDA_VISIBLE_DEVICES": "-1", "TMPDIR": str(folder)},
+            start_seconds=START_SECONDS,
+        )
+        found = read_prepared(original, results)
+        (fresh,) = (results / original.name).glob("*/dataset_info.json")
+        kept = data_dir / original.name / fresh.parent.name
+        try:
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            os.rename(fresh.parent, kept)
+        except OSError as error:
+            # Another process may have put the same data there in the meantime.
+            if not (kept / fresh.name).exists():
+                notice(f"{original.name} could not be kept in {kept}: {error}")
+    return Found(found.arrays, found.digest, f"TensorFlow Datasets' download from {original.url}")
+
+
+def probe(url: str) -> None:
+    """Ask for a file's header, to find out within PROBE_SECONDS whether its host is there.
+
+    Args:
+        url: The file's address.
+
+    Raises:
+        SourceError: no answer in time, or an error instead of the file.
+    """
+    import requests
+
+    outcome = []
+
+    def ask():
+        try:
+            answer = requests.head(url, timeout=PROBE_SECONDS, allow_redirects=True)
+            outcome.append(None if answer.ok else f"HTTP status {answer.status_code}")
+        except requests.RequestException as error:
+            outcome.append(f"{type(error).__name__}: {_innermost(error)}")
+
+    # The time-out of a request does not cover the look-up of the host's name; the thread's does.
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(PROBE_SECONDS)
+    reason = outcome[0] if outcome else f"no answer within {PROBE_SECONDS:g} s"
+    if reason:
+        raise SourceError(f"{url}: {reason}")
+
+
+def _innermost(error: BaseException) -> str:
+    while error.__context__ is not None:
+        error = error.__context__
+    return str(error)
+
+
+def _require_tfds() -> None:
+    if importlib.util.find_spec("tensorflow_datasets") is None:
+        raise SourceError("the Python package tensorflow-datasets is not installed")
+
+
+def _read(folder: Path) -> list[np.ndarray]:
+    import tensorflow_datasets as tfds
+
+    builder = tfds.builder_from_directory(folder)
+    in_order = tfds.ReadConfig(interleave_cycle_length=1)
+    arrays = []
+    for split in ("train", "test"):
+        dataset = builder.as_dataset(split=split, batch_size=1000, read_config=in_order)
+        batches = list(dataset.as_numpy_iterator())
+        stored_order = _stored_order(split, sum(len(batch["label"]) for batch in batches))
+        for key in ("image", "label"):
+            stored = np.concatenate([batch[key] for batch in batches])
+            array = np.empty_like(stored)
+            array[stored_order] = stored
+            arrays.append(array)
+    return arrays
+
+
+def _stored_order(split: str, count: int) -> list[int]:
+    """Position in the original file of each stored record.
+
+    TensorFlow Datasets stores the records of a split by the MD5 of the split's name and the
+    record's key, and the key of these datasets is the position.
+    """
+    return sorted(range(count), key=lambda index: hashlib.md5(f"{split}{index}".encode()).digest())

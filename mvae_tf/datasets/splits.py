@@ -1,0 +1,167 @@
+"""What `load` returns: a train and a test split of images in memory."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Split:
+    """One part of a dataset.
+
+    Attributes:
+        images: uint8, or float32 in [0, 1], [n, h, w, c].
+        labels: int64 [n], or None.
+        is_train: Whether `dataset` shuffles unless told otherwise.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray | None
+    is_train: bool
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __repr__(self) -> str:
+        labels = "no labels" if self.labels is None else "labels"
+        return f"Split(images {self.images.dtype} {list(self.images.shape)}, {labels})"
+
+    def float_images(self, start: int = 0, stop: int | None = None) -> np.ndarray:
+        """Return the images of a range as the model takes them.
+
+        Args:
+            start: Index of the first image, as in a slice.
+            stop: Index after the last image, as in a slice. Default: to the end.
+
+        Returns:
+            float32 in [0, 1], [stop - start, h, w, c]; equal to what `dataset` yields.
+        """
+        images = self.images[start:stop]
+        if images.dtype == np.uint8:
+            return images.astype(np.float32) / np.float32(255)
+        return images.copy()
+
+    def dataset(
+        self,
+        batch_size: int,
+        *,
+        shuffle: bool | None = None,
+        seed: int = 0,
+        labels: bool = False,
+        drop_remainder: bool = False,
+    ) -> tf.data.Dataset:
+        """Batches for training or evaluation.
+
+        Args:
+            batch_size: Images per batch, at least 1.
+            shuffle: Whether to draw a new order in each epoch. Default: only the train split does.
+            seed: Seed of those orders. With the same seed (and the same `tf.random.set_seed`, if
+                any) epoch e has the same order in every run.
+            labels: Whether to yield (images, labels) instead of images.
+            drop_remainder: Whether to leave out a last batch that is not full.
+
+        Returns:
+            A tf.data.Dataset of float32 images in [0, 1], [b, h, w, c], or of pairs of those and
+            int64 labels [b].
+
+        Raises:
+            ValueError: there are no labels; or `batch_size` is below 1, or leaves no full batch.
+        """
+        import tensorflow as tf
+
+        if batch_size < 1:
+            raise ValueError(f"Expected batch_size of at least 1. Received: {batch_size}.")
+        if drop_remainder and batch_size > len(self):
+            raise ValueError(
+                f"Expected batch_size of at most {len(self)}, the number of images, with "
+                f"drop_remainder. Received: {batch_size}."
+            )
+        if labels and self.labels is None:
+            raise ValueError("Expected a split with labels. Received: images without labels.")
+
+        indices = tf.data.Dataset.range(len(self))
+        if self.is_train if shuffle is None else shuffle:
+            indices = indices.shuffle(len(self), seed=seed, reshuffle_each_iteration=True)
+        return self.gather(indices.batch(batch_size, drop_remainder=drop_remainder), labels=labels)
+
+    def gather(self, indices: tf.data.Dataset, *, labels: bool = False) -> tf.data.Dataset:
+        """Batches of given images, for an order of your own.
+
+        Args:
+            indices: Batches of indices, int64 [b].
+            labels: As in `dataset`.
+
+        Returns:
+            As `dataset`, batch by batch.
+        """
+        import tensorflow as tf
+
+        # The arrays stay uint8 in host memory, and a batch is gathered by index: shuffling moves
+        # integers, and no float copy of the whole split ever exists.
+        with tf.device("CPU:0"):
+            all_images = tf.constant(self.images)
+            all_labels = tf.constant(self.labels) if labels else None
+
+        def take(indices):
+            images = tf.gather(all_images, indices)
+            if images.dtype == tf.uint8:
+                images = tf.cast(images, tf.float32) / 255.0
+            return (images, tf.gather(all_labels, indices)) if labels else images
+
+        batches = indices.map(take, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        return batches.prefetch(tf.data.AUTOTUNE)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Dataset:
+    """A train and a test split, and where they came from.
+
+    Attributes:
+        name: The dataset's name; of your own data, the file's, the folder's, or "array".
+        train: The train `Split`.
+        test: The test `Split`.
+        source: Where the arrays came from, in words; of a published dataset without paths, so that
+            results can state it.
+        digest: SHA-256 (hex) of the four arrays, as `array_digest` defines it.
+    """
+
+    name: str
+    train: Split
+    test: Split
+    source: str
+    digest: str
+
+
+def make_dataset(
+    name: str, arrays: Sequence[np.ndarray | None], source: str, digest: str | None = None
+) -> Dataset:
+    """Wrap train images, train labels, test images and test labels as a `Dataset`."""
+    train_images, train_labels, test_images, test_labels = arrays
+    return Dataset(
+        name=name,
+        train=Split(train_images, train_labels, is_train=True),
+        test=Split(test_images, test_labels, is_train=False),
+        source=source,
+        digest=digest or array_digest(arrays),
+    )
+
+
+def array_digest(arrays: Sequence[np.ndarray | None]) -> str:
+    """SHA-256 (hex) over the dtype, shape and little-endian bytes of each array; None counts."""
+    total = hashlib.sha256()
+    for array in arrays:
+        if array is None:
+            total.update(b"none;")
+            continue
+        array = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
+        total.update(f"{array.dtype.str}{array.shape};".encode())
+        total.update(array.reshape(-1).view(np.uint8))
+    return total.hexdigest()

@@ -1,0 +1,336 @@
+import os
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mvae_tf import datasets
+from mvae_tf.datasets.splits import array_digest
+
+
+def some_images(count=20, height=5, width=4, channels=3, seed=0):
+    random = np.random.default_rng(seed)
+    return random.integers(0, 256, (count, height, width, channels), dtype=np.uint8)
+
+
+def save_images(folder, images, suffix=".png"):
+    folder.mkdir(parents=True, exist_ok=True)
+    for index, image in enumerate(images):
+        Image.fromarray(image.squeeze()).save(folder / f"{index:03d}{suffix}")
+
+
+def batches_of(dataset):
+    return list(dataset.as_numpy_iterator())
+
+
+# Splits
+
+
+def test_dataset_yields_float_images_in_order_and_keeps_the_rest():
+    data = datasets.load(some_images(25), test_fraction=0.4)
+    batches = batches_of(data.test.dataset(4))
+    assert [len(batch) for batch in batches] == [4, 4, 2]
+    assert batches[0].dtype == np.float32
+    np.testing.assert_array_equal(np.concatenate(batches), data.test.float_images())
+    expected = (data.test.images[2:5] / 255.0).astype(np.float32)
+    np.testing.assert_array_equal(data.test.float_images(2, 5), expected)
+    assert [len(batch) for batch in batches_of(data.test.dataset(4, drop_remainder=True))] == [4, 4]
+
+
+def test_train_split_shuffles_anew_each_epoch_and_repeatably():
+    data = datasets.load(some_images(40))
+    dataset = data.train.dataset(7, seed=3)
+    epochs = [np.concatenate(batches_of(dataset)) for _ in range(2)]
+    again = data.train.dataset(7, seed=3)
+    repeated = [np.concatenate(batches_of(again)) for _ in range(2)]
+    ordered = data.train.float_images()
+    for epoch, repeat in zip(epochs, repeated, strict=True):
+        np.testing.assert_array_equal(epoch, repeat)
+        assert not np.array_equal(epoch, ordered)
+        np.testing.assert_array_equal(np.sort(epoch.ravel()), np.sort(ordered.ravel()))
+    assert not np.array_equal(*epochs)
+    other_seed = np.concatenate(batches_of(data.train.dataset(7, seed=4)))
+    assert not np.array_equal(other_seed, epochs[0])
+    unshuffled = np.concatenate(batches_of(data.train.dataset(7, shuffle=False)))
+    np.testing.assert_array_equal(unshuffled, ordered)
+
+
+def test_labels_stay_with_their_images(tmp_path):
+    labels = np.arange(30)
+    images = np.zeros((30, 2, 2), np.uint8) + labels[:, np.newaxis, np.newaxis].astype(np.uint8)
+    np.savez(tmp_path / "own.npz", images=images, labels=labels)
+    data = datasets.load(tmp_path / "own.npz", test_fraction=0.3)
+    assert (len(data.train), len(data.test)) == (21, 9)
+    for split in (data.train, data.test):
+        for batch, batch_labels in batches_of(split.dataset(4, labels=True)):
+            np.testing.assert_array_equal(np.rint(batch[:, 0, 0, 0] * 255), batch_labels)
+    together = np.concatenate([data.train.labels, data.test.labels])
+    np.testing.assert_array_equal(np.sort(together), labels)
+
+
+def test_dataset_refuses_what_it_cannot_do():
+    split = datasets.load(some_images(10)).train
+    with pytest.raises(ValueError, match="at least 1. Received: 0"):
+        split.dataset(0)
+    with pytest.raises(ValueError, match="with labels"):
+        split.dataset(2, labels=True)
+    with pytest.raises(ValueError, match="at most 9.*Received: 10"):
+        split.dataset(10, drop_remainder=True)
+
+
+def test_digest_depends_on_content_shape_type_and_place_only():
+    array = np.arange(6, dtype=np.uint8)
+    same = np.arange(12, dtype=np.uint8).reshape(2, 6)[0]
+    assert array_digest([array]) == array_digest([same])
+    assert array_digest([array.astype("<i8")]) == array_digest([array.astype(">i8")])
+    others = [
+        [array[::-1]],
+        [array.reshape(2, 3)],
+        [array.astype(np.int64)],
+        [array, None],
+        [None, array],
+    ]
+    assert len({array_digest(arrays) for arrays in [[array], *others]}) == 6
+
+
+# scikit-learn's digits
+
+
+def test_digits_are_scikit_learns_split_evenly():
+    bundled = pytest.importorskip("sklearn.datasets").load_digits()
+    data = datasets.load("digits")
+    assert data.train.images.shape == (1500, 8, 8, 1)
+    assert data.test.images.shape == (297, 8, 8, 1)
+    images = np.concatenate([data.train.images, data.test.images])[..., 0] / (255 / 16)
+    labels = np.concatenate([data.train.labels, data.test.labels])
+
+    def rows(images, labels):
+        return sorted(map(tuple, np.c_[images.reshape(-1, 64), labels].astype(int)))
+
+    assert rows(np.rint(images), labels) == rows(bundled.images, bundled.target)
+    shares = np.bincount(data.test.labels) / np.bincount(bundled.target)
+    np.testing.assert_allclose(shares, 297 / 1797, atol=1 / 170)
+
+
+# Arrays and files of arrays
+
+
+def test_float_arrays_keep_their_values():
+    images = np.random.default_rng(0).random((10, 3, 4))
+    data = datasets.load(images, test_fraction=0.2)
+    assert data.train.images.dtype == np.float32
+    assert data.train.images.shape == (8, 3, 4, 1)
+    (batch,) = batches_of(data.test.dataset(9))
+    np.testing.assert_array_equal(batch, data.test.images)
+    together = np.concatenate([data.train.images, data.test.images]).ravel()
+    np.testing.assert_array_equal(np.sort(together), np.sort(images.astype(np.float32).ravel()))
+
+
+def test_hold_out_depends_on_the_seed_alone():
+    images = some_images(50)
+    assert datasets.load(images).digest == datasets.load(images.copy()).digest
+    assert datasets.load(images, seed=1).digest != datasets.load(images).digest
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (np.zeros((0, 4, 4), np.uint8), r"non-empty.*Received: shape \[0, 4, 4\]"),
+        (np.zeros((4, 4), np.uint8), r"\[n, h, w\].*Received: shape \[4, 4\]"),
+        (np.zeros((2, 4, 4, 1, 1), np.uint8), "Received: shape"),
+        (np.full((3, 2, 2), np.nan), "finite.*Received: floats from nan"),
+        (np.full((3, 2, 2), 255.0), r"\[0, 1\].*Received: floats from 255"),
+        (np.full((3, 2, 2), -0.1), "Received: floats from -0.1"),
+        (np.full((3, 2, 2), 1e300), "Received: floats from inf"),
+        (np.zeros((3, 2, 2), np.int64), "uint8.*Received: dtype int64"),
+        (np.full((3, 2, 2), None), "Received: dtype object"),
+        (np.zeros((1, 2, 2), np.uint8), "at least 2 images"),
+    ],
+)
+def test_unfit_arrays_are_refused(images, message):
+    with pytest.raises(ValueError, match=message):
+        datasets.load(images)
+
+
+@pytest.mark.parametrize("test_fraction", [0, 1, -0.5, float("nan")])
+def test_unfit_test_fractions_are_refused(test_fraction):
+    with pytest.raises(ValueError, match=r"test_fraction in \(0, 1\)"):
+        datasets.load(some_images(), test_fraction=test_fraction)
+
+
+def test_keras_style_file_keeps_its_parts(tmp_path):
+    train, test = some_images(6), some_images(4, seed=1)
+    path = tmp_path / "own.npz"
+    labels = {"y_train": np.arange(6)[:, np.newaxis], "y_test": np.arange(4)}
+    np.savez(path, x_train=train, x_test=test, **labels)
+    data = datasets.load(str(path))
+    assert (data.name, data.source) == ("own", str(path))
+    np.testing.assert_array_equal(data.train.images, train)
+    np.testing.assert_array_equal(data.test.images, test)
+    np.testing.assert_array_equal(data.train.labels, np.arange(6))
+
+
+@pytest.mark.parametrize("suffix", ["npz", "npy"])
+def test_unnamed_array_of_a_file_is_as_the_array(tmp_path, suffix):
+    images = some_images()
+    path = tmp_path / f"own.{suffix}"
+    (np.savez if suffix == "npz" else np.save)(path, images)
+    assert datasets.load(path).digest == datasets.load(images).digest
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"pictures": some_images()}, "to hold x_train .*Received: pictures"),
+        ({}, "Received: nothing"),
+        ({"x_train": some_images(), "y_test": np.arange(20)}, "Received: x_train, y_test"),
+        (
+            {"x_train": some_images(), "x_test": some_images(channels=1)},
+            r"one dtype and shape.*\[5, 4, 3\] and uint8 \[5, 4, 1\]",
+        ),
+        (
+            {"x_train": some_images(), "x_test": some_images(), "y_train": np.arange(20)},
+            "Received: labels of the train images only",
+        ),
+        (
+            {"images": some_images(), "labels": np.arange(19)},
+            r"labels \[20\].*Received: int64 \[19",
+        ),
+        ({"images": some_images(), "labels": np.zeros(20)}, "integer labels.*Received: float64"),
+        ({"images": np.array([[[{}]]] * 3, object)}, "plain arrays.*allow_pickle"),
+    ],
+)
+def test_unfit_files_are_refused(tmp_path, arrays, message):
+    path = tmp_path / "own.npz"
+    np.savez(path, **arrays)
+    with pytest.raises(ValueError, match=message):
+        datasets.load(path)
+
+
+@pytest.mark.parametrize("damage", ["truncated", "text", "empty"])
+def test_damaged_files_are_named(tmp_path, damage):
+    path = tmp_path / "own.npz"
+    np.savez(path, images=some_images())
+    whole = path.read_bytes()
+    path.write_bytes({"truncated": whole[:-40], "text": b"hello", "empty": b""}[damage])
+    with pytest.raises(ValueError, match="own.npz to be an .npz file"):
+        datasets.load(path)
+
+
+# Folders of images
+
+
+def test_folder_of_colour_images_round_trips(tmp_path):
+    images = some_images(12)
+    save_images(tmp_path / "photos", images)
+    (tmp_path / "photos" / ".DS_Store").write_bytes(b"\0")
+    (tmp_path / "photos" / ".hidden.png").write_bytes(b"\0")
+    (tmp_path / "photos" / "notes.txt").write_text("no image")
+    data = datasets.load(tmp_path / "photos")
+    assert data.name == "photos"
+    assert data.digest == datasets.load(images).digest
+
+
+def test_folders_of_classes_give_labels_in_sorted_order(tmp_path):
+    images = some_images(8, channels=1)
+    for part, start in (("train", 0), ("test", 4)):
+        save_images(tmp_path / part / "cats", images[start : start + 1])
+        save_images(tmp_path / part / "bats", images[start + 1 : start + 4])
+    data = datasets.load(tmp_path)
+    np.testing.assert_array_equal(data.train.labels, [0, 0, 0, 1])
+    np.testing.assert_array_equal(data.train.images, images[[1, 2, 3, 0]])
+    np.testing.assert_array_equal(data.test.images, images[[5, 6, 7, 4]])
+
+
+def test_every_mode_becomes_grey_or_colour(tmp_path):
+    grey = np.arange(12, dtype=np.uint8).reshape(3, 4) * 20
+    image = Image.fromarray(grey)
+    opaque = Image.merge("RGBA", [image] * 3 + [Image.new("L", (4, 3), 255)])
+    for name, version in {
+        "a_grey": image,
+        "b_palette": image.convert("P"),
+        "c_rgb": image.convert("RGB"),
+        "d_rgba": opaque,
+        "e_16_bits": Image.fromarray(grey.astype(np.uint16) * 257),
+    }.items():
+        version.save(tmp_path / f"{name}.png")
+    data = datasets.load(tmp_path, test_fraction=0.2)
+    assert data.train.images.shape == (4, 3, 4, 1)
+    for split in (data.train, data.test):
+        np.testing.assert_array_equal(split.images[..., 0], np.stack([grey] * len(split)))
+
+    Image.new("RGBA", (4, 3), (200, 0, 0, 0)).save(tmp_path / "f_transparent.png")
+    Image.new("RGB", (4, 3), (200, 0, 0)).save(tmp_path / "g_red.bmp")
+    data = datasets.load(tmp_path, test_fraction=0.01)
+    images = np.concatenate([data.train.images, data.test.images])
+    assert images.shape == (7, 3, 4, 3)
+    corners = {tuple(image[0, 0].tolist()) for image in images}
+    assert corners == {(0, 0, 0), (255, 255, 255), (200, 0, 0)}
+
+
+def test_mixed_sizes_are_named_or_resized(tmp_path):
+    save_images(tmp_path, [np.full((6, 4), 90, np.uint8)] * 2)
+    Image.new("L", (8, 3), 90).save(tmp_path / "odd.jpg")
+    with pytest.raises(ValueError, match=r"000.png of 6 x 4 .* and .*odd.jpg of 3 x 8"):
+        datasets.load(tmp_path)
+    data = datasets.load(tmp_path, image_size=(5, 7))
+    assert data.train.images.shape == (2, 5, 7, 1)
+    np.testing.assert_allclose(data.train.images, 90, atol=1)
+
+
+def make_truncated(folder):
+    save_images(folder, some_images(3, 40, 40))
+    (folder / "001.png").write_bytes((folder / "001.png").read_bytes()[:-500])
+
+
+@pytest.mark.parametrize(
+    ("arrange", "message"),
+    [
+        (lambda folder: None, "Received: neither"),
+        (lambda folder: (folder / "a.png").write_bytes(b"no image"), "readable image.*a.png"),
+        (make_truncated, "readable image.*001.png"),
+        (lambda folder: save_images(folder / "test", some_images(3)), "train and test.*: test"),
+        (
+            lambda folder: [save_images(folder / part, some_images(3)) for part in ("train", "b")],
+            "Received: b, train",
+        ),
+        (
+            lambda folder: [save_images(folder / part, some_images(3)) for part in ("", "b")],
+            "Received: both",
+        ),
+        (lambda folder: (folder / "a").mkdir(), "in .*a. Received: 0 images and 0 folders"),
+        (
+            lambda folder: [
+                save_images(folder / part, some_images(3)) for part in ("train/a", "test/b")
+            ],
+            "the same classes",
+        ),
+    ],
+)
+def test_unfit_folders_are_refused(tmp_path, arrange, message):
+    arrange(tmp_path)
+    with pytest.raises(ValueError, match=message):
+        datasets.load(tmp_path)
+
+
+# Arguments of load
+
+
+def test_unknown_names_are_answered_with_what_is_possible(tmp_path):
+    with pytest.raises(FileNotFoundError, match="mnist, fashion_mnist, digits.*Received: 'mnits'"):
+        datasets.load("mnits")
+    with pytest.raises(ValueError, match="NumPy array. Received: list"):
+        datasets.load([1, 2])
+    with pytest.raises(ValueError, match="local folder. Received: 'gs://"):
+        datasets.load("mnist", data_dir="gs://bucket")
+    with pytest.raises(ValueError, match="only for a folder"):
+        datasets.load("digits", image_size=(4, 4))
+    with pytest.raises(ValueError, match=r"as \(height, width\)"):
+        datasets.load(tmp_path, image_size=(4, 0))
+
+
+def test_known_names_win_over_paths(tmp_path, monkeypatch):
+    save_images(tmp_path / "digits", some_images(4))
+    monkeypatch.chdir(tmp_path)
+    assert datasets.load("digits").train.images.shape == (1500, 8, 8, 1)
+    assert len(datasets.load(os.path.join(".", "digits")).train) == 3
