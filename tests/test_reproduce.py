@@ -1,0 +1,288 @@
+"""The run store and the scripts, on few images of MNIST's size."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import mvae_tf
+import paper
+import results
+import runs
+import startup
+from mvae_tf import training
+
+ROOT = Path(__file__).parent.parent
+TABLE1 = ROOT / "reproduce" / "table1.py"
+SETTINGS = runs.Settings("paper_mnist", {"num_components": 2, "hidden_units": (16,)}, epochs=2)
+
+
+@pytest.fixture(scope="module")
+def data():
+    """Digits drawn at MNIST's size: 8x8 pixels blown up to 24x24 amid a margin of 2."""
+    digits = mvae_tf.datasets.load("digits").train.images[:200]
+    return mvae_tf.datasets.load(
+        np.pad(digits.repeat(3, 1).repeat(3, 2), [(0, 0), *[(2, 2)] * 2, (0, 0)])
+    )
+
+
+@pytest.fixture
+def counted(monkeypatch):
+    """Counts the calls of `training.train`."""
+    calls, train = [], training.train
+    monkeypatch.setattr(
+        training, "train", lambda *args, **kwargs: calls.append(kwargs) or train(*args, **kwargs)
+    )
+    return calls
+
+
+# The run store ------------------------------------------------------------------------------------
+
+
+def test_a_run_is_trained_once_and_shared(data, tmp_path, counted):
+    first = runs.trained(SETTINGS, data, tmp_path)
+    second = runs.trained(SETTINGS, data, tmp_path)
+    assert len(counted) == 1
+    assert len(first.history) == 2 and second.history == first.history
+    assert first.seconds > 0 and first.peak_memory > 100
+    images = data.test.float_images()
+    np.testing.assert_array_equal(first.model.reconstruct(images), second.model.reconstruct(images))
+    (folder,) = tmp_path.iterdir()
+    assert sorted(path.name for path in folder.iterdir()) == ["lock", "model.keras", "record.json"]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        runs.Settings("paper_mnist", {"num_components": 2, "hidden_units": (16,)}, 2, seed=1),
+        runs.Settings("paper_mnist", {"num_components": 2, "hidden_units": (17,)}, 2),
+        runs.Settings("paper_mnist", {"num_components": 2, "hidden_units": (16,)}, 3),
+        runs.Settings("authors_mnist", {"num_components": 2, "hidden_units": (16,)}, 2),
+    ],
+)
+def test_other_settings_are_other_runs(other, data):
+    assert runs._name(other.resolved(), data) != runs._name(SETTINGS.resolved(), data)
+
+
+def test_other_data_or_other_code_is_another_run(data, monkeypatch):
+    name = runs._name(SETTINGS.resolved(), data)
+    other = mvae_tf.datasets.load(255 - data.train.images)
+    assert runs._name(SETTINGS.resolved(), other) != name
+    monkeypatch.setattr(runs, "code_digest", lambda: "another")
+    assert runs._name(SETTINGS.resolved(), data) != name
+
+
+def test_code_digest_sees_code_and_not_its_comments(tmp_path, monkeypatch):
+    package = shutil.copytree(ROOT / "mvae_tf", tmp_path / "mvae_tf")
+    monkeypatch.setattr(mvae_tf, "__file__", str(package / "__init__.py"))
+    digest = runs.code_digest()
+    melbo = package / "melbo.py"
+    text = melbo.read_text()
+    melbo.write_text("# a comment\n" + text.replace('"""The terms', '"""These are the terms'))
+    assert runs.code_digest() == digest
+    melbo.write_text(text.replace("-0.5 *", "-0.6 *"))
+    assert runs.code_digest() != digest
+
+
+def test_a_stopped_run_goes_on_from_its_checkpoint(data, tmp_path, monkeypatch):
+    whole = runs.trained(SETTINGS, data, tmp_path / "whole")
+    add, epochs = training._History.on_epoch_end, []
+
+    def stop(self, epoch, logs=None):
+        add(self, epoch, logs)
+        epochs.append(epoch)
+        if len(epochs) == 1:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(training._History, "on_epoch_end", stop)
+    with pytest.raises(KeyboardInterrupt):
+        runs.trained(SETTINGS, data, tmp_path / "stopped")
+    resumed = runs.trained(SETTINGS, data, tmp_path / "stopped")
+    assert epochs == [0, 1]
+    for one, other in zip(whole.model.get_weights(), resumed.model.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("file", ["model.keras", "record.json"])
+@pytest.mark.parametrize("damage", ["truncated", "flipped"])
+def test_a_damaged_run_is_named_and_left_alone(data, tmp_path, file, damage, counted):
+    runs.trained(SETTINGS, data, tmp_path)
+    (path,) = tmp_path.glob(f"*/{file}")
+    whole = path.read_bytes()
+    middle = len(whole) // 2
+    if damage == "truncated":
+        path.write_bytes(whole[:middle])
+    elif file == "model.keras":
+        path.write_bytes(whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :])
+    else:
+        path.write_bytes(whole.replace(b'"model_sha256": "', b'"model_sha256": "0'))
+    damaged = path.read_bytes()
+    with pytest.raises(runs.DamagedRunError, match="damaged .*Delete that folder"):
+        runs.trained(SETTINGS, data, tmp_path)
+    assert path.read_bytes() == damaged and len(counted) == 1
+
+
+def test_two_processes_do_not_train_the_same_run_at_once(data, tmp_path):
+    held = """
+import sys, time
+sys.path.insert(0, sys.argv[2])
+import runs
+from pathlib import Path
+with runs._locked(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(1)
+"""
+    lock = tmp_path / "lock"
+    command = [sys.executable, "-c", held, lock, ROOT / "reproduce"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout.readline() == "held\n"
+        with runs._locked(lock):
+            assert other.wait(timeout=5) == 0
+
+
+# Results ------------------------------------------------------------------------------------------
+
+
+def test_write_text_never_shows_a_part(tmp_path):
+    path = tmp_path / "result.json"
+    path.write_text("old")
+    with pytest.raises(UnicodeEncodeError):
+        runs.write_text(path, "new \ud800")
+    assert path.read_text() == "old"
+    runs.write_text(path, "new")
+    assert [entry.read_text() for entry in tmp_path.iterdir()] == ["new"]
+
+
+def test_summary_of_one_and_of_several_seeds():
+    assert results.summary([2.0]) == {"mean": 2.0, "std": None, "per_seed": [2.0]}
+    several = results.summary([1.0, 2.0, 4.0])
+    assert several["std"] == pytest.approx(np.std([1, 2, 4], ddof=1))
+    assert results.format_summary(several, 2) == "2.33 ± 1.53"
+    assert results.format_summary(results.summary([2.0]), 1) == "2.0"
+
+
+def test_markdown_table_is_aligned():
+    assert results.markdown_table(["a", "long"], [["first", "1"], ["b", "22"]]) == (
+        "| a     | long |\n| :---- | ---: |\n| first |    1 |\n| b     |   22 |"
+    )
+
+
+# The script ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def stored(data, tmp_path_factory):
+    """Table I, rebuilt by the script with few images in place of MNIST's."""
+    folder = tmp_path_factory.mktemp("table1")
+    np.savez(folder / "images.npz", x_train=data.train.images, x_test=data.test.images)
+    script = f"""
+import sys
+sys.argv[0] = {str(TABLE1)!r}
+sys.path.insert(0, {str(TABLE1.parent)!r})
+import mvae_tf, table1, results
+load = mvae_tf.datasets.load
+mvae_tf.datasets.load = lambda name, data_dir: load({str(folder / "images.npz")!r})
+table1.EPOCHS["quick"] = 1
+results.run_script("table1", table1.rebuild, table1.table)
+"""
+    finished = subprocess.run(
+        [sys.executable, "-c", script, "--preset=quick", "--seeds=0,1", *folders(folder)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stderr
+    return folder, finished
+
+
+def folders(folder):
+    return [f"--output_dir={folder / 'out'}", f"--runs_dir={folder / 'runs'}"]
+
+
+def test_table1_has_the_papers_rows_and_says_how_it_was_made(stored, data):
+    folder, finished = stored
+    result = json.loads((folder / "out" / "table1.json").read_text())
+    rows = result["rows"]
+    assert [(row["model"], row["num_components"], row["paper"]) for row in rows] == [*paper.TABLE1]
+    for row in rows:
+        for measure in ("mse", "mse_sampled"):
+            first, second = row[measure]["per_seed"]
+            assert row[measure]["mean"] == pytest.approx((first + second) / 2)
+            assert row[measure]["std"] == pytest.approx(abs(first - second) / 2**0.5)
+        assert 0 < row["mse"]["mean"] < 784 and 0 < row["mse_sampled"]["mean"] < 784
+        assert row["mse_per_pixel"]["mean"] == pytest.approx(row["mse"]["mean"] / 784)
+    assert result["preset"] == "quick"
+    assert result["settings"]["seeds"] == [0, 1]
+    assert result["settings"]["model"]["latent_dim"] == 20
+    assert result["settings"]["training"]["epochs"] == 1
+    assert set(result["dataset"]) == {"name", "source", "digest"}
+    assert result["environment"]["packages"]["tensorflow"].startswith("2.21")
+    assert result["elapsed_seconds"] > 0
+    assert result["command"] == "python reproduce/table1.py --preset=quick --seeds=0,1"
+    text = (folder / "out" / "table1.md").read_text()
+    assert text in finished.stdout
+    for row in rows:
+        assert f"{row['paper']:.2f}" in text and f"{row['mse']['mean']:.2f}" in text
+
+
+def test_table1_is_quiet_about_tensorflow(stored):
+    other = [line for line in stored[1].stderr.splitlines() if not line.startswith("epoch 1/1: ")]
+    assert other == []
+
+
+def test_only_print_needs_neither_tensorflow_nor_two_seconds(stored):
+    folder, finished = stored
+    blocked = "import sys; sys.modules['tensorflow'] = sys.modules['keras'] = None; "
+    blocked += f"sys.path.insert(0, {str(TABLE1.parent)!r}); sys.argv[0] = {str(TABLE1)!r}; "
+    blocked += "import runpy; runpy.run_path(sys.argv[0], run_name='__main__')"
+    began = time.monotonic()
+    printed = subprocess.run(
+        [sys.executable, "-c", blocked, "--preset=quick", "--only_print", *folders(folder)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert time.monotonic() - began < 2
+    assert printed.stdout in finished.stdout and "| M-VAE | 10 |" in printed.stdout
+
+
+def script(*arguments):
+    return subprocess.run(
+        [sys.executable, TABLE1, *arguments], capture_output=True, text=True, check=False
+    )
+
+
+def test_only_print_without_a_result_says_what_to_do(tmp_path):
+    finished = script("--only_print", f"--output_dir={tmp_path}")
+    assert finished.returncode == 1
+    assert "Received: none; leave out --only_print" in finished.stderr
+
+
+def test_an_output_folder_that_cannot_be_written_is_found_out_first(tmp_path):
+    (tmp_path / "file").write_text("")
+    finished = script("--preset=quick", f"--output_dir={tmp_path / 'file'}")
+    assert finished.returncode == 1
+    assert "folder that can be written" in finished.stderr
+    assert "Traceback" not in finished.stderr
+
+
+def test_seeds_must_be_integers(tmp_path):
+    finished = script("--preset=quick", "--seeds=0,x", f"--output_dir={tmp_path}")
+    assert finished.returncode != 0 and "--seeds" in finished.stderr + finished.stdout
+
+
+def test_a_failing_start_still_shows_its_messages(capfd):
+    with pytest.raises(ImportError), startup._stderr_set_aside():
+        os.write(2, b"the native reason\n")
+        raise ImportError
+    assert "the native reason" in capfd.readouterr().err
+    with startup._stderr_set_aside():
+        os.write(2, b"chatter\n")
+    os.write(2, b"afterwards\n")
+    assert capfd.readouterr().err == "afterwards\n"
