@@ -8,15 +8,23 @@ import importlib
 
 __version__ = "0.1.0"
 
-_HOMES = {"MixtureVAE": "model", "Posterior": "model", "dhsic": "independence"}
+_HOMES = {
+    "MixtureVAE": "model",
+    "Posterior": "model",
+    "dhsic": "hsic",
+    "dhsic_test": "independence",
+}
 _MODULES = (
+    "classifiers",
     "datasets",
     "dirichlet",
     "evaluation",
+    "hsic",
     "independence",
     "melbo",
     "networks",
     "optimizers",
+    "plots",
     "presets",
     "training",
 )

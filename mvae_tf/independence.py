@@ -1,106 +1,135 @@
-"""dHSIC, the d-variable Hilbert-Schmidt independence criterion (Section IV, eq. 13).
-
-The biased V-statistic, with eq. 13's normalisers read as averages (Pfister et al., Kernel-based
-tests for joint independence, JRSS-B 80(1), 2018). With G_k the n x n kernel matrix of variable k:
-
-    dHSIC = mean_ij prod_k G_k[i, j] + prod_k mean_ij G_k[i, j] - 2 mean_i prod_k mean_j G_k[i, j]
-"""
+"""The test of joint independence that goes with dHSIC (Pfister et al., JRSS-B 80(1), 2018)."""
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
+import scipy.stats
 import tensorflow as tf
-import tensorflow_probability as tfp
 
-from mvae_tf import checks
+from mvae_tf import checks, hsic
+
+# Statistics of permuted samples that differ by rounding alone are equal; kernels are at most 1.
+_ROUNDING = 1e-12
 
 
-def dhsic(variables: Sequence[tf.Tensor], bandwidths: str | Sequence[float] = "dimension"):
-    """Estimate how far K variables are from joint independence; 0 in the limit means independent.
+class IndependenceTest(NamedTuple):
+    """The outcome of `dhsic_test`.
 
-    Gaussian kernels exp(-r^2 / (2 sigma_k^2)). Differentiable in every variable. Memory and time
-    grow as K n^2.
+    Attributes:
+        statistic: dHSIC of the samples, as `dhsic` gives it (not multiplied by n).
+        p_value: Chance of a dHSIC at least as large if the variables are jointly independent.
+    """
+
+    statistic: float
+    p_value: float
+
+
+def dhsic_test(
+    variables: Sequence[tf.Tensor],
+    bandwidths: str | Sequence[float] = "median",
+    *,
+    method: str = "permutation",
+    num_permutations: int = 1000,
+    seed: int = 0,
+) -> IndependenceTest:
+    """Test whether K variables are jointly independent (Pfister et al. 2018, Section 3).
+
+    In float64. Memory grows as K n^2, and the permutation test's time as num_permutations K n^2.
 
     Args:
-        variables: K >= 1 float arrays, variable k of shape [n, d_k], whose rows are joint samples.
-        bandwidths: how sigma_k is chosen. "dimension": the mean distance between two standard
-            normal draws in d_k dimensions (`dimension_bandwidth`); "median": the median distance
-            between the samples (`median_bandwidth`), without a gradient of its own; or K positive
-            numbers.
+        variables: K >= 2 finite float arrays [n, d_k], n >= 2, whose rows are joint samples.
+        bandwidths: As for `dhsic`. The default does not depend on the scale of the data.
+        method: "permutation": p = (1 + number of permuted samples with as large a dHSIC) / (1 +
+            num_permutations), valid for any n; or "gamma": p from a gamma distribution with the
+            mean and variance of dHSIC under independence, far faster but an approximation, and
+            for n >= 2 K alone.
+        num_permutations: Independent permutations of all variables but the first.
+        seed: Of the permutations.
 
     Returns:
-        A scalar, at least 0 up to rounding, float64 if any variable is and float32 otherwise. A
-        constant variable is independent of the others; n = 1 or K = 1 give 0.
+        `IndependenceTest`. A constant variable among two gives p = 1.
 
     Raises:
-        ValueError: if a variable is not of rank 2, is empty, or differs in n; or if the bandwidths
-            are not a known rule nor K positive numbers.
+        ValueError: for what `dhsic` refuses, fewer than two variables, too small an n, values that
+            are not finite, an unknown method, or num_permutations below 1.
 
     Example:
         >>> x = tf.random.normal([100, 3])
-        >>> dhsic([x, tf.random.normal([100, 5])])   # near 0
-        >>> dhsic([x, x[:, :2] ** 2])                # clearly larger
+        >>> dhsic_test([x, x[:, :2] ** 2], seed=1).p_value   # 1 / 1001, the least possible
     """
-    variables = _as_matrices(variables)
-    bandwidths = checks.bandwidths(bandwidths, len(variables))
-    kernels = [
-        gaussian_kernel(variable, bandwidth)
-        for variable, bandwidth in zip(variables, _sigmas(variables, bandwidths), strict=True)
-    ]
-    row_means = [tf.reduce_mean(kernel, axis=1) for kernel in kernels]
-    joint = tf.reduce_mean(math.prod(kernels))
-    product = math.prod(tf.reduce_mean(row_mean) for row_mean in row_means)
-    cross = tf.reduce_mean(math.prod(row_means))
-    return joint + product - 2.0 * cross
+    checks.choice("method", method, ("permutation", "gamma"))
+    checks.size("num_permutations", num_permutations)
+    rng = np.random.default_rng(checks.seed(seed) % 2**32)
+    variables = hsic.as_matrices([np.asarray(variable, np.float64) for variable in variables])
+    if len(variables) < 2:
+        raise ValueError("Expected at least two variables. Received: one.")
+    if not all(np.all(np.isfinite(variable)) for variable in variables):
+        raise ValueError("Expected finite variables. Received: NaN or infinity among them.")
+    least = 2 * len(variables) if method == "gamma" else 2
+    if len(variables[0]) < least:
+        raise ValueError(
+            f"Expected at least {least} samples of {len(variables)} variables for the {method} "
+            f"test. Received: {len(variables[0])}."
+        )
+    kernels = hsic.kernels(variables, bandwidths)
+    statistic = float(hsic.statistic(kernels))
+    kernels = [kernel.numpy() for kernel in kernels]
+    if method == "permutation":
+        return IndependenceTest(statistic, _permutation_p_value(kernels, num_permutations, rng))
+    return IndependenceTest(statistic, _gamma_p_value(statistic, *_null_moments(kernels)))
 
 
-def gaussian_kernel(variable: tf.Tensor, bandwidth: float | tf.Tensor) -> tf.Tensor:
-    """Return the matrix exp(-|x_i - x_j|^2 / (2 bandwidth^2)), [n, n], of a variable [n, d]."""
-    return tf.exp(-_squared_distances(variable) / (2.0 * bandwidth**2))
+def _permutation_p_value(kernels, num_permutations, rng):
+    row_means = [kernel.mean(axis=1) for kernel in kernels]
+
+    def statistic(orders):  # less the product of the means, which no permutation changes
+        joint = math.prod(
+            kernel[np.ix_(order, order)] for kernel, order in zip(kernels, orders, strict=True)
+        )
+        cross = math.prod(mean[order] for mean, order in zip(row_means, orders, strict=True))
+        return joint.mean() - 2.0 * cross.mean()
+
+    unchanged = np.arange(len(kernels[0]))
+    observed = statistic([unchanged] * len(kernels))
+    count = 0
+    for _ in range(num_permutations):
+        orders = [unchanged, *(rng.permutation(unchanged) for _ in kernels[1:])]
+        count += statistic(orders) >= observed - _ROUNDING
+    return (1 + int(count)) / (1 + num_permutations)
 
 
-def dimension_bandwidth(dimension: int) -> float:
-    """Return 2 Gamma((d + 1) / 2) / Gamma(d / 2): the mean distance of two N(0, I_d) draws."""
-    return 2.0 * math.exp(math.lgamma((dimension + 1) / 2) - math.lgamma(dimension / 2))
+def _null_moments(kernels):
+    """Return estimates of dHSIC's mean and variance under independence.
+
+    To leading order dHSIC is then |mean_i xi_i|^2: with phi_k a sample's embedding and mu_k its
+    mean, xi is what prod_k phi_k has beyond its mean and its projections on single variables,
+
+        xi = prod_k phi_k - sum_r phi_r prod_{k != r} mu_k + (K - 1) prod_k mu_k.
+
+    Its covariance is A - sum_r B_r + (K - 1) M, the second moments of the three parts, so that
+    mean = trace / n and variance = 2 |covariance|^2 / n^2 need only, for each variable,
+    a = |mu|^2, b = E k(x, x')^2 and c = E <phi, mu>^2. Pfister et al. have the same with
+    (n - 2K)!^2 / ((n - 4K + 2)! n!) in place of 1 / n^2; equal in the limit, theirs is far too
+    small unless n is much larger than K^2, and then rejects independent variables too often.
+    """
+    n, others = len(kernels[0]), len(kernels) - 1
+    a = np.array([kernel.mean() for kernel in kernels])
+    b = np.array([(kernel**2).mean() for kernel in kernels])
+    c = np.array([(kernel.mean(axis=1) ** 2).mean() for kernel in kernels])
+    trace = 1 - a.prod() * ((1 / a).sum() - others)
+    ratio_b, ratio_c = b / a**2, c / a**2
+    squared = (
+        b.prod()
+        - 2 * c.prod() * ((b / c).sum() - others)
+        + (a**2).prod() * (ratio_b.sum() - (ratio_c**2).sum() + (ratio_c.sum() - others) ** 2)
+    )
+    return trace / n, 2 * squared / n**2
 
 
-def median_bandwidth(variable: tf.Tensor) -> tf.Tensor:
-    """Return the median positive distance between the rows of [n, d]; 1 if there is none."""
-    squared = _squared_distances(tf.stop_gradient(variable))
-    # Equal rows may be a rounding error apart.
-    rounding = 16 * np.finfo(squared.dtype.as_numpy_dtype).eps
-    positive = tf.boolean_mask(squared, squared > rounding * tf.reduce_max(squared))
-    positive = tf.cond(tf.size(positive) > 0, lambda: positive, lambda: tf.ones([1], squared.dtype))
-    return tf.sqrt(tfp.stats.percentile(positive, 50.0, interpolation="midpoint"))
-
-
-def _squared_distances(variable):
-    # The distances don't depend on the origin; around the mean, the fewest digits are lost.
-    centred = variable - tf.reduce_mean(variable, axis=0, keepdims=True)
-    gram = tf.matmul(centred, centred, transpose_b=True)
-    norms = tf.reduce_sum(centred**2, axis=1)
-    squared = tf.maximum(norms[:, None] + norms[None, :] - 2.0 * gram, 0.0)
-    return tf.linalg.set_diag(squared, tf.zeros_like(norms))
-
-
-def _as_matrices(variables):
-    variables = [tf.convert_to_tensor(variable) for variable in variables]
-    if not variables:
-        raise ValueError("Expected at least one variable. Received: none.")
-    wide = any(variable.dtype == tf.float64 for variable in variables)
-    variables = [tf.cast(variable, tf.float64 if wide else tf.float32) for variable in variables]
-    shapes = [tuple(variable.shape) for variable in variables]
-    if any(len(shape) != 2 or 0 in shape for shape in shapes):
-        raise ValueError(f"Expected variables of shape [n, d], n and d >= 1. Received: {shapes}.")
-    if len({shape[0] for shape in shapes if shape[0] is not None}) > 1:
-        raise ValueError(f"Expected the same number of samples in all. Received: {shapes}.")
-    return variables
-
-
-def _sigmas(variables, bandwidths):
-    if bandwidths == "dimension":
-        return [dimension_bandwidth(variable.shape[1]) for variable in variables]
-    if bandwidths == "median":
-        return [median_bandwidth(variable) for variable in variables]
-    return bandwidths
+def _gamma_p_value(statistic, mean, variance):
+    # Where at most one variable varies, dHSIC is 0 whatever the samples.
+    if mean <= _ROUNDING or variance <= _ROUNDING**2:
+        return 1.0
+    return float(scipy.stats.gamma.sf(statistic, mean**2 / variance, scale=variance / mean))

@@ -1,8 +1,8 @@
 """MixtureVAE: K variational autoencoders trained jointly under eq. 14.
 
 One image's way: encoder bank -> posterior q(z, w | x) -> one draw -> decoder bank -> terms of eq. 8
--> loss = -melbo + dhsic_weight * dHSIC. The mathematics lives in `melbo`, `dirichlet` and
-`independence`; this module wires it to Keras.
+-> loss = -melbo + dhsic_weight * dHSIC. The mathematics lives in `melbo`, `dirichlet` and `hsic`;
+this module wires it to Keras.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ import tensorflow_probability as tfp
 
 from mvae_tf import checks, melbo, networks, presets
 from mvae_tf.dirichlet import MIN_CONCENTRATION, Dirichlet, log_prob, sample_log_weights
-from mvae_tf.independence import dhsic
+from mvae_tf.hsic import dhsic
 
 tfd = tfp.distributions
 
@@ -226,9 +226,9 @@ class MixtureVAE(keras.Model):
         """  # noqa: D205
         images = checks.images(images, self.image_shape)
         num_samples = checks.size("num_samples", num_samples)
-        bound = self._log_mean_importance_weight(
-            images, tf.constant(num_samples), checks.seed(seed)
-        )
+        # As tensors: to TensorFlow a new Python number would be a new function.
+        num_samples, seed = tf.constant(num_samples), tf.constant(checks.seed(seed))
+        bound = self._log_mean_importance_weight(images, num_samples, seed)
         if self.mixing == "likelihood":
             bound = tf.reduce_logsumexp(bound, axis=1) - tf.math.log(float(self.num_components))
         if self.likelihood == "gaussian":

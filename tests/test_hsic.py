@@ -1,0 +1,154 @@
+import functools
+
+import numpy as np
+import pytest
+import scipy.spatial
+import tensorflow as tf
+
+from mvae_tf.hsic import dhsic, dimension_bandwidth, median_bandwidth
+
+
+def draw(count, dimensions, seed=0):
+    rng = np.random.default_rng(seed)
+    shared = rng.normal(size=[count, 1])
+    return [rng.normal(size=[count, dimension]) + shared for dimension in dimensions]
+
+
+def kernel(variable, sigma):
+    squared = scipy.spatial.distance.cdist(variable, variable, "sqeuclidean")
+    return np.exp(-squared / (2 * sigma**2))
+
+
+def brute_force(variables, sigmas):
+    """Eq. 13 as three sums, each over every index tuple."""
+    kernels = [kernel(*each) for each in zip(variables, sigmas, strict=True)]
+    count, total = len(variables[0]), len(variables)
+    pairs = functools.reduce(np.multiply, kernels)  # (i1, i2)
+    product = functools.reduce(np.multiply.outer, kernels)  # (i1, ..., i2K)
+    assert product.ndim == 2 * total
+    cross = [functools.reduce(np.multiply.outer, [g[i] for g in kernels]) for i in range(count)]
+    return pairs.sum() / count**2 + product.mean() - 2 * np.sum(cross) / count ** (total + 1)
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 6])
+@pytest.mark.parametrize("dimensions", [[3], [2, 2], [1, 4, 2], [2, 1, 3, 2]])
+def test_agrees_with_sums_over_all_index_tuples(count, dimensions):
+    variables = draw(count, dimensions)
+    sigmas = [0.7 + 0.4 * index for index in range(len(dimensions))]
+    np.testing.assert_allclose(
+        dhsic(variables, sigmas), brute_force(variables, sigmas), rtol=1e-9, atol=1e-14
+    )
+
+
+@pytest.mark.parametrize("count", [3, 50])
+def test_of_two_variables_is_biased_hsic(count):
+    variables = draw(count, [3, 5])
+    first, second = kernel(variables[0], 1.5), kernel(variables[1], 2.0)
+    centring = np.eye(count) - 1 / count
+    hsic = np.trace(first @ centring @ second @ centring) / count**2
+    np.testing.assert_allclose(dhsic(variables, [1.5, 2.0]), hsic, rtol=1e-9)
+
+
+@pytest.mark.parametrize("total", [2, 3, 4])
+def test_agrees_with_hyppo(total):
+    hyppo = pytest.importorskip("hyppo.d_variate", reason="hyppo is in the extra 'bench'")
+    variables = draw(40, [3] * total)
+    sigma = 1.7
+    theirs = hyppo.dHsic(gamma=1 / (2 * sigma**2)).statistic(*variables)
+    np.testing.assert_allclose(dhsic(variables, [sigma] * total), theirs, rtol=1e-8)
+
+
+@pytest.mark.parametrize("bandwidths", ["dimension", [1.0, 2.0, 0.5]])
+def test_gradient_agrees_with_finite_differences(bandwidths):
+    variables = [tf.constant(variable) for variable in draw(6, [2, 1, 3])]
+    theoretical, numerical = tf.test.compute_gradient(
+        lambda *variables: dhsic(variables, bandwidths), variables, delta=1e-5
+    )
+    for ours, expected in zip(theoretical, numerical, strict=True):
+        np.testing.assert_allclose(ours, expected, atol=1e-9)
+        assert np.any(ours != 0)
+
+
+def test_gradient_at_equal_samples_is_finite():
+    variables = [tf.Variable(tf.zeros([4, 2])), tf.Variable(tf.ones([4, 2]))]
+    for bandwidths in ("dimension", "median"):
+        with tf.GradientTape() as tape:
+            value = dhsic([variable * 1.0 for variable in variables], bandwidths)
+        assert value == 0
+        for gradient in tape.gradient(value, variables):
+            assert np.all(np.isfinite(gradient))
+
+
+@pytest.mark.parametrize("bandwidths", ["dimension", "median"])
+def test_a_constant_variable_is_independent(bandwidths):
+    variables = [*draw(30, [3]), np.full([30, 2], 5.0)]
+    np.testing.assert_allclose(dhsic(variables, bandwidths), 0, atol=1e-14)
+
+
+@pytest.mark.parametrize("bandwidths", ["dimension", "median"])
+def test_tells_dependence_from_independence(bandwidths):
+    rng = np.random.default_rng(0)
+    # Pairwise independent, jointly dependent: no sum of pairwise HSICs sees it.
+    first, second = rng.choice([-1.0, 1.0], size=[2, 400, 1])
+    jointly = [first, second, first * second]
+    for apart in ([rng.permutation(variable) for variable in jointly], jointly[:2]):
+        assert dhsic(jointly, bandwidths) > 3 * dhsic(apart, bandwidths)
+
+
+def test_float32_stays_exact_far_from_the_origin():
+    variables = draw(64, [20, 20])
+    exact = float(dhsic(variables))
+    far = [tf.constant(variable + 300, tf.float32) for variable in variables]
+    assert dhsic(far).dtype == tf.float32
+    assert float(dhsic(far)) == pytest.approx(exact, rel=1e-2, abs=1e-6)
+    near = [tf.constant(variable, tf.bfloat16) for variable in variables]
+    assert dhsic(near).dtype == tf.float32
+
+
+@pytest.mark.parametrize("dimension", [1, 2, 20, 256])
+def test_dimension_bandwidth_is_the_mean_distance_of_normal_draws(dimension):
+    rng = np.random.default_rng(0)
+    first, second = rng.normal(size=[2, 20_000, dimension])
+    distances = np.linalg.norm(first - second, axis=1)
+    error = distances.std() / np.sqrt(len(distances))
+    assert dimension_bandwidth(dimension) == pytest.approx(distances.mean(), abs=5 * error)
+
+
+@pytest.mark.parametrize("count", [2, 7, 8, 50])
+def test_median_bandwidth_is_the_median_distance(count):
+    (variable,) = draw(count, [4])
+    expected = np.median(scipy.spatial.distance.pdist(variable, "sqeuclidean")) ** 0.5
+    np.testing.assert_allclose(median_bandwidth(tf.constant(variable)), expected, rtol=1e-9)
+
+
+def test_median_bandwidth_ignores_repeated_samples():
+    variable = tf.constant([[0.0]] * 9 + [[3.0]])
+    assert float(median_bandwidth(variable)) == pytest.approx(3)
+    assert median_bandwidth(variable[:9]) == 1
+
+
+def test_works_in_a_graph_of_unknown_sizes():
+    variables = draw(9, [2, 3])
+    spec = [tf.TensorSpec([None, 2], tf.float64), tf.TensorSpec([None, 3], tf.float64)]
+    for bandwidths in ("dimension", "median"):
+        traced = tf.function(lambda *v, b=bandwidths: dhsic(v, b), input_signature=spec)
+        np.testing.assert_allclose(traced(*variables), dhsic(variables, bandwidths), rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("shapes", "bandwidths", "message"),
+    [
+        ([], "dimension", "at least one"),
+        ([(4, 2), (5, 2)], "dimension", "same number of samples"),
+        ([(4,), (4, 2)], "dimension", r"shape \[n, d\]"),
+        ([(0, 2), (0, 2)], "dimension", "n and d >= 1"),
+        ([(4, 0)], "dimension", "n and d >= 1"),
+        ([(4, 2)], "silverman", "Received: 'silverman'"),
+        ([(4, 2)], [1.0, 2.0], "1 positive numbers"),
+        ([(4, 2)], [0.0], "above 0"),
+        ([(4, 2)], [float("nan")], "each of bandwidths"),
+    ],
+)
+def test_refuses_what_it_cannot_do(shapes, bandwidths, message):
+    with pytest.raises(ValueError, match=message):
+        dhsic([np.zeros(shape) for shape in shapes], bandwidths)
