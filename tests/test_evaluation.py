@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -40,3 +42,151 @@ def test_sampled_error_draws_from_the_posterior(digits):
     again = evaluation.reconstruction_errors(model, digits.test, seed=1)
     assert again.mse_sampled != wide.mse_sampled
     assert again.mse_sampled == pytest.approx(wide.mse_sampled, rel=0.2)
+
+
+@pytest.fixture(scope="module")
+def small_model():
+    """A model whose posterior differs from image to image."""
+    model = mvae_tf.MixtureVAE((8, 8, 1), 3, 2, (16,), seed=0)
+    head = model.encoder.stack[-1]
+    head.kernel.assign(20 * head.kernel)
+    return model
+
+
+@pytest.mark.parametrize("batch_size", [50, 297, 1000])
+def test_component_errors_are_means_over_images_of_summed_squared_errors(
+    digits, small_model, batch_size
+):
+    errors = evaluation.component_errors(small_model, digits.test, batch_size=batch_size)
+    images = digits.test.float_images()
+    components = small_model.component_reconstructions(images).numpy().astype(np.float64)
+    expected = ((components - images[:, None]) ** 2).sum(axis=(2, 3, 4)).mean(axis=0)
+    assert errors.shape == (3,)
+    np.testing.assert_allclose(errors, expected, rtol=1e-6)
+    assert np.ptp(expected) > 1e-3
+
+
+def test_component_errors_of_one_component_are_those_of_the_mixture(digits):
+    model = mvae_tf.MixtureVAE((8, 8, 1), 1, 2, (16,), seed=0)
+    errors = evaluation.component_errors(model, digits.test)
+    assert errors[0] == pytest.approx(evaluation.reconstruction_errors(model, digits.test).mse)
+
+
+@pytest.mark.parametrize("batch_size", [50, 297, 1000])
+def test_encode_split_gives_posterior_means_and_expected_weights(digits, small_model, batch_size):
+    codes = evaluation.encode_split(small_model, digits.test, batch_size=batch_size)
+    posterior = small_model.encode(digits.test.float_images())
+    assert codes.means.dtype == codes.weights.dtype == np.float32
+    assert codes.means.shape == (len(digits.test), 3, 2)
+    np.testing.assert_allclose(codes.means, posterior.z.mean(), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(codes.weights, posterior.w.mean(), rtol=1e-4)
+    np.testing.assert_allclose(codes.weights.sum(axis=1), 1, rtol=1e-5)
+    assert codes.means.std(axis=0).min() > 0.1
+
+
+@pytest.mark.parametrize("batch_size", [100, 297])
+def test_mean_log_likelihood_is_the_mean_of_the_models(digits, small_model, batch_size):
+    result = evaluation.mean_log_likelihood(
+        small_model, digits.test, num_samples=200, batch_size=batch_size, max_images=250
+    )
+    images = digits.test.float_images(0, 250)
+    values = small_model.log_likelihood(images, 200, seed=7).numpy().astype(np.float64)
+    # Other draws: equal up to what is left of their noise.
+    again = small_model.log_likelihood(images, 200, seed=8).numpy()
+    noise = np.std(values - again) / np.sqrt(250)
+    assert result.mean == pytest.approx(values.mean(), abs=5 * noise)
+    expected = values.std() / np.sqrt(249)
+    assert result.standard_error == pytest.approx(expected, rel=0.1)
+    assert noise < expected / 2
+
+
+def test_mean_log_likelihood_takes_the_first_images_and_a_seed(digits, small_model):
+    def estimate(seed, max_images):
+        return evaluation.mean_log_likelihood(
+            small_model, digits.test, num_samples=2, max_images=max_images, seed=seed
+        )
+
+    assert estimate(-1, 20) == estimate(-1, 20)
+    assert estimate(-1, 20) != estimate(2, 20)
+    first = dataclasses.replace(
+        digits.test, images=digits.test.images[:20], labels=digits.test.labels[:20]
+    )
+    assert estimate(2, 20) == evaluation.mean_log_likelihood(
+        small_model, first, num_samples=2, seed=2
+    )
+    everything = estimate(0, None)
+    assert everything == estimate(0, 10**6)
+    assert everything.standard_error < estimate(0, 20).standard_error
+    assert np.isnan(estimate(0, 1).standard_error)
+
+
+def test_standard_error_of_two_images_is_half_their_difference(digits, small_model):
+    images = np.stack([np.zeros([8, 8, 1]), np.eye(8)[..., None]]).astype(np.float32)
+    split = dataclasses.replace(digits.test, images=images, labels=np.arange(2))
+    result = evaluation.mean_log_likelihood(small_model, split, num_samples=500)
+    first, second = small_model.log_likelihood(images, 500).numpy()
+    assert result.standard_error == pytest.approx(abs(first - second) / 2, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    "measure",
+    [evaluation.component_errors, evaluation.encode_split, evaluation.mean_log_likelihood],
+)
+def test_refuses_an_empty_batch(digits, small_model, measure):
+    with pytest.raises(ValueError, match="batch_size"):
+        measure(small_model, digits.test, batch_size=0)
+
+
+def test_linear_cka_is_normalised_hsic_of_linear_kernels():
+    rng = np.random.default_rng(0)
+    first = rng.normal(size=[50, 4]) + 3
+    second = np.hstack([first[:, :2] ** 2, rng.normal(size=[50, 5])])
+    centring = np.eye(50) - 1 / 50
+
+    def hsic(a, b):
+        return np.trace(a @ a.T @ centring @ b @ b.T @ centring)
+
+    expected = hsic(first, second) / np.sqrt(hsic(first, first) * hsic(second, second))
+    assert evaluation.linear_cka(first, second) == pytest.approx(expected, rel=1e-9)
+    assert evaluation.linear_cka(second, first) == pytest.approx(expected, rel=1e-9)
+    assert 0.1 < expected < 0.99
+
+
+def test_linear_cka_of_the_same_features_is_one_whatever_their_rotation_and_scale():
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=[60, 5]) * [1, 2, 3, 4, 5]
+    rotation, _ = np.linalg.qr(rng.normal(size=[5, 5]))
+    for scale in (1e-100, -2.0, 1e100):
+        same = scale * (features @ rotation + 7)
+        assert evaluation.linear_cka(features, same) == pytest.approx(1, rel=1e-9)
+    other = rng.normal(size=[60, 3]) + features[:, :3]
+    assert evaluation.linear_cka(features @ rotation, other - 5) == pytest.approx(
+        evaluation.linear_cka(features, other), rel=1e-9
+    )
+
+
+def test_linear_cka_of_independent_features_is_near_zero():
+    first, second = np.random.default_rng(0).normal(size=[2, 20_000, 3]).astype(np.float32)
+    assert 0 <= evaluation.linear_cka(first, second) < 1e-3
+
+
+def test_linear_cka_of_constant_features_is_zero():
+    features = np.random.default_rng(0).normal(size=[30, 3])
+    constant = np.full([30, 2], 0.1)
+    assert evaluation.linear_cka(features, constant) == 0
+    assert evaluation.linear_cka(constant, constant) == 0
+    assert evaluation.linear_cka(features[:1], features[:1]) == 0
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "message"),
+    [
+        (np.zeros([3]), np.zeros([3, 1]), r"first of shape \[n, d\]"),
+        (np.zeros([3, 1]), np.zeros([0, 1]), r"second of shape \[n, d\]"),
+        (np.zeros([3, 1]), np.zeros([4, 1]), "Received: 3 and 4"),
+        (np.zeros([3, 1]), np.full([3, 1], np.nan), "second to be finite"),
+    ],
+)
+def test_linear_cka_refuses_what_it_cannot_compare(first, second, message):
+    with pytest.raises(ValueError, match=message):
+        evaluation.linear_cka(first, second)
