@@ -1,0 +1,339 @@
+import concurrent.futures
+import itertools
+import subprocess
+import sys
+
+import matplotlib
+import numpy as np
+import pytest
+from matplotlib.colors import to_hex, to_rgb
+from PIL import Image
+from sklearn.datasets import load_sample_image
+
+from mvae_tf import plots
+
+RNG = np.random.default_rng(0)
+GREY, COLOUR = RNG.random((12, 28, 28, 1)), RNG.random((9, 32, 32, 3))
+LABELS = np.arange(10_000) % 10
+CODES = [RNG.normal(size=(10_000, 2)) + RNG.normal(size=(10, 2))[LABELS] * 3 for _ in range(5)]
+HEIGHTS = [RNG.random(10_000) for _ in range(5)]
+TITLES = [*(f"({letter}) Component" for letter in "abcd"), "(e) VAE"]
+SWEEP = {"xlabel": "components", "ylabel": "accuracy, %"}
+FIGURES = {
+    "rows": lambda: plots.image_rows([GREY] * 6, ["real", *"1234", "mixture"], ["MSE 9.2"] * 6),
+    "grids": lambda: plots.image_grids([GREY, GREY], ["(a)", "(b)"]),
+    "colour grids": lambda: plots.image_grids([COLOUR, COLOUR, COLOUR], ["(a)", "(b)", "(c)"]),
+    "panels": lambda: plots.latent_panels(CODES, LABELS, TITLES),
+    "views": lambda: plots.latent_views(CODES, HEIGHTS, LABELS, TITLES, "expected weight"),
+    "sweep": lambda: plots.sweep([4, 5], [97, 98], [0.1, 0.2], ("VAE", 96, 0.1), **SWEEP),
+    "ablation": lambda: plots.ablation(["0", "1"], [("MSE", [9, 8], [1, None]), ("KNN", [1, 2])]),
+}
+
+
+def words(figure):
+    texts = figure.findobj(matplotlib.text.Text)
+    return [text.get_text() for text in texts if text.get_visible() and text.get_text()]
+
+
+def test_rows_have_their_label_and_note_and_show_each_image_dot_for_dot(tmp_path):
+    rows = [GREY, 1 - GREY]
+    figure = plots.image_rows(rows, ["real", "mixture"], ["", "MSE 12.3"])
+    assert len(figure.axes) == 2
+    assert words(figure) == ["real", "mixture", "MSE 12.3"]
+    plots.save(figure, tmp_path / "rows.png")
+    with Image.open(tmp_path / "rows.png") as image:
+        written = np.asarray(image.convert("L"), int)
+    for axes, row in zip(figure.axes, rows, strict=True):
+        sheet = np.asarray(axes.images[0].get_array(), int)
+        scale = len(sheet) // 28
+        for index, expected in enumerate(row):
+            corner = index * (28 * scale + 3)
+            tile = sheet[::scale, corner : corner + 28 * scale : scale]
+            np.testing.assert_allclose(tile, 255 * expected[..., 0], atol=0.51)
+        assert np.all(sheet[:, 28 * scale : 28 * scale + 3] == 255)
+        # Somewhere in the file stands the sheet itself, not stretched or shifted by half a dot.
+        fits = np.subtract(written.shape, sheet.shape)
+        corners = np.argwhere(np.abs(written - sheet[0, 0]) <= 1)
+        corners = corners[np.all(corners <= fits, axis=1)]
+        assert any(
+            np.abs(written[top : top + len(sheet), left : left + len(sheet[0])] - sheet).max() <= 1
+            for top, left in corners
+        )
+
+
+@pytest.mark.parametrize("images", [GREY, COLOUR[:1], COLOUR, GREY[:5, ::2]])
+def test_grids_are_square_and_end_in_white(images):
+    figure = plots.image_grids([images, images, images], ["(a)", "(b)", "(c)"])
+    assert words(figure) == ["(a)", "(b)", "(c)"]
+    side = int(np.ceil(len(images) ** 0.5))
+    for axes in figure.axes:
+        sheet = axes.images[0].get_array()
+        scale = (sheet.shape[1] + 3) // side // images.shape[2]
+        tiles_down = -(-len(images) // side)
+        assert sheet.shape[0] == tiles_down * (images.shape[1] * scale + 3) - 3
+        if len(images) % side:
+            assert np.all(sheet[-5:, -5:] == 255)
+        else:
+            np.testing.assert_allclose(sheet[-1, -1], 255 * np.squeeze(images[-1, -1, -1]), atol=1)
+
+
+def test_three_grids_of_photographs_fit_a_page_and_500_kb(tmp_path):
+    photograph = load_sample_image("china.jpg")[-13 * 32 :] / 255
+    images = photograph.reshape(13, 32, 20, 32, 3).swapaxes(1, 2).reshape(-1, 32, 32, 3)
+    grids = [images[-64:], images[-128:-64], images[-192:-128]]
+    figure = plots.image_grids(grids, ["(a)", "(b)", "(c)"])
+    plots.save(figure, tmp_path / "grids.png")
+    assert figure.get_figwidth() < 7.16
+    assert (tmp_path / "grids.png").stat().st_size < 500_000
+
+
+@pytest.mark.parametrize("name", ["panels", "views"])
+def test_latents_draw_number_and_name_every_class(name):
+    labels = np.where(np.arange(10_000) == 7, 9, LABELS % 9)  # a class of one image
+    codes = [np.where(np.arange(10_000)[:, None] == 7, 0.0, code) for code in CODES]
+    if name == "panels":
+        figure = plots.latent_panels(codes, labels, TITLES)
+    else:
+        figure = plots.latent_views(codes, HEIGHTS, labels, TITLES, "weight")
+    assert len(figure.axes) == 5
+    figure.draw_without_rendering()  # until then three dimensions know no colours
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == list("0123456789")
+    handles = [to_hex(handle.get_color()) for handle in figure.legends[0].legend_handles]
+    assert handles == list(plots.CLASS_COLOURS)
+    for axes, title in zip(figure.axes, TITLES, strict=True):
+        assert axes.get_title() == title
+        drawn = {to_hex(colour) for colour in axes.collections[0].get_facecolor()}
+        assert drawn == set(plots.CLASS_COLOURS)
+        assert [text.get_text() for text in axes.texts] == list("0123456789")
+
+
+def test_outliers_neither_squash_a_panel_nor_draw_its_number_outside():
+    codes = CODES[0].copy()
+    codes[:20] *= 1e6
+    codes[LABELS == 3] += 1e-3
+    axes = plots.latent_panels([codes], LABELS, ["x"]).axes[0]
+    usual = plots.latent_panels([CODES[0]], LABELS, ["x"]).axes[0]
+    assert np.ptp(axes.get_xlim()) < 1.5 * np.ptp(usual.get_xlim())
+    lone = np.where(np.arange(1000)[:, None] < 3, 1e6, RNG.normal(size=(1000, 2)))
+    axes = plots.latent_panels([lone], (np.arange(1000) >= 3).astype(int), ["x"]).axes[0]
+    assert np.all([np.abs(np.subtract(text.xy, 0.5)) < 0.5 for text in axes.texts])
+
+
+def test_numbers_of_coinciding_classes_stand_apart_and_near():
+    axes = plots.latent_panels([RNG.normal(size=(10_000, 2))], LABELS, ["x"]).axes[0]
+    places = np.array([text.xy for text in axes.texts])
+    distances = [np.linalg.norm(one - other) for one, other in itertools.combinations(places, 2)]
+    assert min(distances) > 0.05
+    assert np.all(np.abs(places - 0.5) < 0.25)
+
+
+@pytest.mark.parametrize(
+    "codes", [np.zeros((3, 2)), np.full((3, 2), 1e9), [[0, 0], [1, 0], [2, 0]]]
+)
+def test_collapsed_codes_are_drawn(codes, tmp_path):
+    plots.save(plots.latent_panels([codes], [0, 1, 1], ["x"]), tmp_path / "a.png")
+    plots.save(plots.latent_views([codes], [[0] * 3], [0, 1, 1], ["x"], "w"), tmp_path / "b.png")
+
+
+# Machado, Oliveira and Fernandes (2009), severity 1; linear RGB.
+SIGHT = {
+    "normal": np.eye(3),
+    "protanopia": [
+        [0.152286, 1.052583, -0.204868],
+        [0.114503, 0.786281, 0.099216],
+        [-0.003882, -0.048116, 1.051998],
+    ],
+    "deuteranopia": [
+        [0.367322, 0.860646, -0.227968],
+        [0.280085, 0.672501, 0.047413],
+        [-0.011820, 0.042940, 0.968881],
+    ],
+}
+
+
+def oklab(colours, sight):
+    """OKLab (Ottosson 2020) of sRGB colours, x 100."""
+    rgb = np.array([to_rgb(colour) for colour in colours])
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    linear = np.clip(linear @ np.transpose(SIGHT[sight]), 0, 1)
+    cones = [
+        [0.4122214708, 0.5363325363, 0.0514459929],
+        [0.2119034982, 0.6806995451, 0.1073969566],
+        [0.0883024619, 0.2817188376, 0.6299787005],
+    ]
+    opponents = [
+        [0.2104542553, 0.7936177850, -0.0040720468],
+        [1.9779984951, -2.4285922050, 0.4505937099],
+        [0.0259040371, 0.7827717662, -0.8086757660],
+    ]
+    return 100 * np.cbrt(linear @ np.transpose(cones)) @ np.transpose(opponents)
+
+
+@pytest.mark.parametrize("sight", SIGHT)
+def test_class_colours_are_told_apart_and_seen_on_white(sight):
+    seen = oklab(plots.CLASS_COLOURS, sight)
+    distances = [np.linalg.norm(one - other) for one, other in itertools.combinations(seen, 2)]
+    assert min(distances) > 15
+    assert np.all(np.linalg.norm(seen - oklab(["white"], sight), axis=1) > 12)
+    tab10 = oklab(matplotlib.colormaps["tab10"].colors, sight)
+    usual = [np.linalg.norm(one - other) for one, other in itertools.combinations(tab10, 2)]
+    assert min(usual) < 12
+
+
+def test_sweep_draws_bars_only_where_given_and_names_its_lines():
+    x, means = range(4, 11), np.linspace(97, 98, 7)
+    figure = plots.sweep(
+        x,
+        means,
+        [0.1, None, *[0.2] * 5],
+        ("VAE", 96.3, 0.1),
+        paper=[97.17, *[None] * 6],
+        **SWEEP,
+    )
+    axes = figure.axes[0]
+    bars = axes.containers[0].lines[2][0].get_segments()
+    assert [len(bar) > 0 for bar in bars] == [True, False, *[True] * 5]
+    names = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert names == ["M-VAE", "M-VAE (paper)", "VAE"]
+    assert all(float(tick).is_integer() for tick in axes.get_xticks())
+    assert {"components", "accuracy, %"} <= set(words(figure))
+    plain = plots.sweep(x, means, None, None, label="x", **SWEEP)
+    assert [text.get_text() for text in plain.legends[0].get_texts()] == ["x"]
+
+
+def test_ablation_has_one_panel_a_measure_and_writes_each_value():
+    names = ["0", "1", "root"]
+    figure = plots.ablation(
+        names,
+        [
+            ("MSE", [9.125, 8.5, 30], [0.1, None, 2]),
+            plots.Measure("dHSIC", [1e-1, 1e-3, 1e-5], log=True, format=".0e"),
+        ],
+        xlabel="weight",
+    )
+    mse, dhsic = figure.axes
+    assert [text.get_text() for text in mse.texts] == ["9.125", "8.5", "30"]
+    assert [text.get_text() for text in dhsic.texts] == ["1e-01", "1e-03", "1e-05"]
+    assert (mse.get_yscale(), dhsic.get_yscale()) == ("linear", "log")
+    assert [tick.get_text() for tick in dhsic.get_xticklabels()] == names
+    figure.draw_without_rendering()
+    for axes in figure.axes:
+        boxes = [text.get_window_extent() for text in axes.texts]
+        assert all(not a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
+        assert all(axes.bbox.y0 < box.y0 and box.y1 < axes.bbox.y1 for box in boxes)
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_saved_files_are_small_legible_and_the_same_bytes_each_time(name, tmp_path):
+    figure = FIGURES[name]()
+    for path, drawn in [("a", figure), ("b", figure), ("c", FIGURES[name]())]:
+        plots.save(drawn, tmp_path / f"{path}.png")
+    written = [(tmp_path / f"{path}.png").read_bytes() for path in "abc"]
+    assert written[0] == written[1] == written[2]
+    assert len(written[0]) < 500_000
+    with Image.open(tmp_path / "a.png") as image:
+        assert set(image.info) <= {"dpi"}
+        assert image.width / 200 < 8
+        edges = np.asarray(image.convert("L"))
+    # Nothing is cut off: the outermost dots are white all around.
+    assert all(np.all(edge > 250) for edge in (edges[0], edges[-1], edges[:, 0], edges[:, -1]))
+    sizes = {
+        text.get_fontsize() for text in figure.findobj(matplotlib.text.Text) if text.get_text()
+    }
+    assert min(sizes) >= 6
+
+
+def test_save_replaces_whole_files_only(tmp_path):
+    path = tmp_path / "figure.png"
+    path.write_bytes(b"old")
+    figure = FIGURES["sweep"]()
+    figure.savefig = lambda aside, **_: (aside.write_bytes(b"half"), 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        plots.save(figure, path)
+    assert path.read_bytes() == b"old"
+    plots.save(FIGURES["sweep"](), str(path))
+    assert path.read_bytes().startswith(b"\x89PNG")
+    assert list(tmp_path.iterdir()) == [path]
+    with pytest.raises(ValueError, match=r"Expected a path that ends in .png. Received: 'x.pdf'"):
+        plots.save(figure, "x.pdf")
+
+
+def test_threads_draw_what_one_thread_draws(tmp_path):
+    def write(index):
+        plots.save(FIGURES["ablation"](), tmp_path / f"{index}.png")
+        return (tmp_path / f"{index}.png").read_bytes()
+
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        assert len(set(pool.map(write, range(8)))) == 1
+
+
+def test_the_callers_settings_neither_matter_nor_change(tmp_path):
+    plots.save(FIGURES["sweep"](), tmp_path / "a.png")
+    with matplotlib.rc_context({"font.size": 30, "axes.facecolor": "red", "savefig.dpi": 30}):
+        before = dict(matplotlib.rcParams)
+        plots.save(FIGURES["sweep"](), tmp_path / "b.png")
+        assert dict(matplotlib.rcParams) == before
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+def test_neither_pyplot_nor_tensorflow_is_loaded():
+    script = """
+import sys, tempfile
+from mvae_tf import plots
+codes = [[[0.0, 0.0], [1.0, 1.0]]]
+figure = plots.latent_views(codes, [[0.1, 0.2]], [0, 1], ["x"], "w")
+with tempfile.TemporaryDirectory() as folder:
+    plots.save(figure, folder + "/x.png")
+print(sorted({"matplotlib.pyplot", "tensorflow", "keras"} & set(sys.modules)))
+"""
+    command = [sys.executable, "-c", script]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_images_past_the_bounds_by_rounding_are_drawn():
+    figure = plots.image_grids([GREY * 0 + 1.0000002], ["mixture"])
+    assert np.all(figure.axes[0].images[0].get_array() == 255)
+
+
+CODE, LABEL = [[0.0, 1.0], [2.0, 3.0]], [0, 1]
+
+
+@pytest.mark.parametrize(
+    "draw, message",
+    [
+        (lambda: plots.image_rows([], []), "Expected one or more rows"),
+        (lambda: plots.image_rows([GREY], ["a", "b"]), "Expected 1 labels"),
+        (lambda: plots.image_rows([GREY], "a"), "Expected 1 labels"),
+        (lambda: plots.image_rows([GREY], ["a"], []), "Expected 1 notes"),
+        (lambda: plots.image_rows([GREY, GREY[:3]], ["a", "b"]), r"shape \[12, 28, 28, 1\]"),
+        (lambda: plots.image_rows([GREY[..., 0]], ["a"]), r"Received: shape \[12, 28, 28\]"),
+        (lambda: plots.image_rows([GREY[:0]], ["a"]), r"Received: shape \[0, 28, 28, 1\]"),
+        (lambda: plots.image_rows([COLOUR[..., :2]], ["a"]), "1 or 3 channels"),
+        (lambda: plots.image_grids([255 * GREY], ["a"]), r"grids\[0\] in \[0, 1\]. Received: val"),
+        (lambda: plots.image_grids([GREY * np.nan], ["a"]), r"grids\[0\] to be finite"),
+        (lambda: plots.image_grids([["x"]], ["a"]), r"grids\[0\] to be numbers"),
+        (lambda: plots.latent_panels([], LABEL, []), "Expected one or more codes"),
+        (lambda: plots.latent_panels([CODE], [0, 10], ["a"]), "integers from 0 to 9"),
+        (lambda: plots.latent_panels([CODE], [0, -1], ["a"]), "integers from 0 to 9"),
+        (lambda: plots.latent_panels([CODE], [0.0, 1.0], ["a"]), "integers from 0 to 9"),
+        (lambda: plots.latent_panels([CODE], [[0, 1]], ["a"]), "integers from 0 to 9"),
+        (lambda: plots.latent_panels([CODE], [0, 1, 2], ["a"]), r"codes\[0\] .*shape \[3, 2\]"),
+        (lambda: plots.latent_panels([CODE], LABEL, []), "Expected 1 titles"),
+        (lambda: plots.latent_panels([[[0, np.inf]] * 2], LABEL, ["a"]), "to be finite"),
+        (lambda: plots.latent_views([CODE], [], LABEL, ["a"], "w"), "Expected 1 heights"),
+        (lambda: plots.latent_views([CODE], [[1]], LABEL, ["a"], "w"), r"heights\[0\]"),
+        (lambda: plots.sweep([], [], None, None, **SWEEP), r"x to be of shape \[n\]"),
+        (lambda: plots.sweep([1, 2], [1], None, None, **SWEEP), r"means to be of shape \[2\]"),
+        (lambda: plots.sweep([1], [np.nan], None, None, **SWEEP), "means to be finite"),
+        (lambda: plots.sweep([1], [1], [-1], None, **SWEEP), "stds to be at least 0"),
+        (lambda: plots.sweep([1], [1], None, None, paper=[1, 2], **SWEEP), "paper to be of shape"),
+        (lambda: plots.sweep([1], [1], None, ("VAE", None, 0), **SWEEP), "mean to be finite"),
+        (lambda: plots.ablation([], [("a", [])]), "one or more x_labels"),
+        (lambda: plots.ablation(["0"], []), "one or more panels"),
+        (lambda: plots.ablation(["0"], [("a", [1, 2])]), r"a to be of shape \[1\]"),
+        (lambda: plots.ablation(["0"], [("a", [0], None, True)]), "a above 0"),
+    ],
+)
+def test_hostile_arguments_are_refused(draw, message):
+    with pytest.raises(ValueError, match=message):
+        draw()
