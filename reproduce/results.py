@@ -1,9 +1,7 @@
-"""What the scripts share: flags, provenance, and results as files."""
+"""What the scripts share: flags, tables as text, and results as files."""
 
-import importlib.metadata
 import json
 import os
-import platform
 import shlex
 import statistics
 import sys
@@ -11,47 +9,59 @@ from collections.abc import Callable
 from pathlib import Path
 
 from absl import app, flags, logging
+from tqdm import tqdm
 
 from runs import DamagedRunError, write_text
 from startup import import_tensorflow
+from study import Study
 
-_ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parent.parent
 
 FLAGS = flags.FLAGS
 flags.DEFINE_enum("preset", "paper", ["paper", "quick"], "The paper's protocol, or a short one.")
 flags.DEFINE_list("seeds", ["0"], "Seeds, separated by commas; one training run each.")
 flags.DEFINE_string("data_dir", None, "Where data is kept (TensorFlow Datasets' folder).")
-flags.DEFINE_string("runs_dir", str(_ROOT / "runs"), "Where trained models are kept.")
+flags.DEFINE_string("runs_dir", str(ROOT / "runs"), "Where trained models are kept.")
 flags.DEFINE_string("output_dir", None, "Where results go (figures/, or figures/quick/).")
 flags.DEFINE_bool("only_print", False, "Print the stored results and train nothing.")
 
 
-def run_script(name: str, rebuild: Callable[[], dict], table: Callable[[dict], str]) -> None:
-    """Run a table's script: rebuild it, print it and write `name`.md and `name`.json.
+def run_script(
+    name: str,
+    rebuild: Callable[[Study], tuple[dict, dict]],
+    text: Callable[[dict], str],
+) -> None:
+    """Run a script: rebuild its result, print it and write it as `name`.json, .md and .png.
 
     Args:
         name: Of the result's files.
-        rebuild: Called unless --only_print is given; returns the result, as JSON takes it.
-        table: Returns a result as Markdown.
+        rebuild: Called unless --only_print is given; returns the result, as JSON takes it, and its
+            pictures, matplotlib figures by what is added to `name`.
+        text: Returns a result as Markdown.
     """
 
     def main(_):
         stored = output_dir() / f"{name}.json"
         if FLAGS.only_print:
-            print(table(_read(stored)))
+            print(text(read_result(stored)))
             return
         _require_writable(output_dir())
         logging.set_verbosity(logging.WARNING)
         import_tensorflow()
+        from mvae_tf import plots
         from mvae_tf.training import CheckpointError
 
         try:
-            result = rebuild() | {"environment": environment(), "command": command()}
+            study = Study(FLAGS.preset, seeds(), FLAGS.data_dir, Path(FLAGS.runs_dir))
+            content, pictures = rebuild(study)
+            result = content | study.account() | {"command": command()}
+            print(text(result))
+            for suffix, figure in pictures.items():
+                plots.save(figure, stored.with_name(f"{name}{suffix}.png"))
+            write_text(stored.with_suffix(".md"), text(result) + "\n")
+            write_text(stored, json.dumps(result, indent=1) + "\n")
         except (CheckpointError, DamagedRunError, OSError) as error:
             sys.exit(f"{name}: {error}")
-        print(table(result))
-        write_text(stored, json.dumps(result, indent=1) + "\n")
-        write_text(stored.with_suffix(".md"), table(result) + "\n")
 
     try:
         app.run(main)
@@ -63,7 +73,7 @@ def output_dir() -> Path:
     """Return the folder of the results."""
     if FLAGS.output_dir is not None:
         return Path(FLAGS.output_dir)
-    return _ROOT / "figures" / ("" if FLAGS.preset == "paper" else FLAGS.preset)
+    return ROOT / "figures" / ("" if FLAGS.preset == "paper" else FLAGS.preset)
 
 
 def seeds() -> list[int]:
@@ -83,26 +93,17 @@ def command() -> str:
     return shlex.join(["python", f"{script.parent.name}/{script.name}", *given])
 
 
-def environment() -> dict:
-    """Return what numbers and times may depend on."""
-    import tensorflow as tf
-
-    packages = ("tensorflow", "keras", "tensorflow-probability", "numpy")
-    return {
-        "python": platform.python_version(),
-        "packages": {name: importlib.metadata.version(name) for name in packages},
-        "machine": platform.machine(),
-        "processor": _processor(),
-        "cores": len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count(),
-        "gpus": [
-            tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name)
-            for gpu in tf.config.list_physical_devices("GPU")
-        ],
-    }
+def read_result(path: Path) -> dict:
+    """Return a stored result; without one, end the script with what to do."""
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        sys.exit(f"Expected a stored result in {path}. Received: none; leave out --only_print.")
 
 
 def summary(values: list[float]) -> dict:
     """Return mean, sample deviation (None of one value) and the values seed by seed."""
+    values = [float(value) for value in values]
     std = statistics.stdev(values) if len(values) > 1 else None
     return {"mean": statistics.fmean(values), "std": std, "per_seed": values}
 
@@ -127,11 +128,18 @@ def markdown_table(header: list[str], rows: list[list[str]]) -> str:
     return "\n".join([line(header), f"| {' | '.join(rule)} |", *map(line, rows)])
 
 
-def _read(path):
-    try:
-        return json.loads(path.read_text())
-    except FileNotFoundError:
-        sys.exit(f"Expected a stored result in {path}. Received: none; leave out --only_print.")
+def origin(result: dict) -> str:
+    """Return the last lines of a result's text: how it came about."""
+    environment, seeds = result["environment"], result["settings"]["seeds"]
+    training = result["settings"]["training"]
+    epochs = training.get("epochs")
+    each = "" if epochs is None else f"{epochs} epochs, "
+    return f"""\
+Rebuilt by `{result["command"]}`: {tqdm.format_interval(result["elapsed_seconds"])} ([h:]mm:ss)
+of training and evaluation on {environment["cores"]} cores ({environment["processor"]}), \
+{training["precision"]}, TensorFlow {environment["packages"]["tensorflow"]};
+{each}seed{"s" * (len(seeds) > 1)} {", ".join(map(str, seeds))}. \
+Data: {result["dataset"]["name"]}, {result["dataset"]["source"]}."""
 
 
 def _require_writable(folder):
@@ -143,11 +151,3 @@ def _require_writable(folder):
         probe.unlink()
     except OSError as error:
         sys.exit(f"Expected a folder that can be written: {folder}. Received: {error}.")
-
-
-def _processor():
-    if sys.platform == "linux":
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor()

@@ -20,7 +20,7 @@ import mvae_tf
 from mvae_tf import presets
 
 # What the weights of a trained model depend on, beside settings and data.
-_CODE = ("dirichlet", "independence", "melbo", "model", "networks", "optimizers", "training")
+_CODE = ("dirichlet", "hsic", "melbo", "model", "networks", "optimizers", "training")
 
 
 class DamagedRunError(RuntimeError):
@@ -33,20 +33,20 @@ class Settings:
 
     Attributes:
         preset: Of `mvae_tf.presets`.
-        overrides: Arguments of `MixtureVAE` that differ from the preset's.
+        overrides: Arguments of `MixtureVAE` that differ from the preset's, (name, value) pairs.
         epochs: Passes over the training images. None: the preset's.
         seed: Of the initial weights, the draws and the images' order.
     """
 
     preset: str
-    overrides: dict = dataclasses.field(default_factory=dict)
+    overrides: tuple[tuple[str, object], ...] = ()
     epochs: int | None = None
     seed: int = 0
 
     def resolved(self) -> dict:
         """Return everything spelt out, as JSON takes it."""
         preset = presets.get(self.preset)
-        model = {**preset.model, **self.overrides, "seed": self.seed}
+        model = {**preset.model, **dict(self.overrides), "seed": self.seed}
         training = {
             "epochs": preset.epochs if self.epochs is None else self.epochs,
             "batch_size": preset.batch_size,
@@ -140,7 +140,8 @@ def _load(folder):
             f"The finished run in {folder} is damaged ({error}). Delete that folder, and the same "
             "command trains it again."
         ) from error
-    model = keras.models.load_model(path)
+    own = {"MixtureVAE": mvae_tf.MixtureVAE}
+    model = keras.models.load_model(path, custom_objects=own, compile=False)
     return Run(model, record["history"], record["seconds"], record["peak_memory_mib"])
 
 

@@ -23,11 +23,6 @@ def eye(k, num_components=3):
     return np.eye(num_components)[k]
 
 
-@pytest.fixture(scope="module")
-def digits():
-    return mvae_tf.datasets.load("digits")
-
-
 # Answers ------------------------------------------------------------------------------------------
 
 

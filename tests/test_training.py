@@ -17,11 +17,6 @@ SCRIPT = Path(__file__).parent / "train_digits.py"
 STEPS = 24  # an epoch: 1,500 digits in batches of 64
 
 
-@pytest.fixture(scope="module")
-def digits():
-    return mvae_tf.datasets.load("digits")
-
-
 def run(folder, epochs=4, kill_after=-1, **kwargs):
     folder.mkdir(exist_ok=True)
     return subprocess.run(

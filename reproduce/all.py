@@ -1,0 +1,113 @@
+"""Runs every script that has no result yet, and writes REPORT.md: all results and a scorecard.
+
+Started again after a stop it goes on where it was; --only_print shows what there is.
+"""
+
+import importlib
+import json
+import os
+import subprocess
+import sys
+import time
+
+from absl import app
+from tqdm import tqdm
+
+import claims
+import results
+import runs
+from results import FLAGS, markdown_table, output_dir
+
+# In the order of the paper, with the time each takes beside the others when nothing is cached.
+SCRIPTS = {
+    "table1": 1.5,
+    "fig1_reconstructions": 0.1,
+    "fig2_components": 0.1,
+    "fig3_latents": 0.6,
+    "table2": 1.2,
+    "fig4_components_sweep": 0.7,
+    "ablation_dhsic": 2.0,
+    "ablation_readings": 2.5,
+}
+
+
+def main(_):
+    """Run what remains, then write and print the report."""
+    began, worked = time.monotonic(), 0.0
+    remaining = [] if FLAGS.only_print else [name for name in SCRIPTS if not _is_done(name)]
+    for name in SCRIPTS:
+        print(f"{'remains' if name in remaining else 'done   '}  {name}", flush=True)
+    failed = []
+    for index, name in enumerate(remaining):
+        left = sum(SCRIPTS[other] for other in remaining[index:])
+        rate = (time.monotonic() - began) / worked if worked else None
+        told = "" if rate is None else f", about {tqdm.format_interval(left * rate)} left in all"
+        print(f"\n[{index + 1}/{len(remaining)}] {name}{told}", flush=True)
+        script = os.path.join(os.path.dirname(__file__), f"{name}.py")
+        if subprocess.run([sys.executable, script, *sys.argv[1:]], check=False).returncode != 0:
+            failed.append(name)
+        worked += SCRIPTS[name]
+    stored = {name: _stored(name) for name in SCRIPTS}
+    report = _report(stored)
+    if FLAGS.only_print:
+        print(report)
+    else:
+        runs.write_text(output_dir() / "REPORT.md", report + "\n")
+        print(f"\n{_scorecard(stored)}\n\nWritten: {output_dir() / 'REPORT.md'}")
+    if failed:
+        sys.exit(f"Failed: {', '.join(failed)}. The same command tries them again.")
+
+
+def _stored(name):
+    try:
+        return json.loads((output_dir() / f"{name}.json").read_text())
+    except (FileNotFoundError, json.JSONDecodeError):
+        return None
+
+
+def _is_done(name):
+    """Return whether there is a result of these seeds and of the code as it is now."""
+    result = _stored(name)
+    return (
+        result is not None
+        and result["preset"] == FLAGS.preset
+        and result["settings"]["seeds"] == results.seeds()
+        and result["code"] == runs.code_digest()
+    )
+
+
+def _scorecard(stored):
+    rows = []
+    for claim in claims.CLAIMS:
+        result = stored.get(claim.source)
+        measured, verdict = claims.judged(claim, result)
+        rows.append([claim.text, measured, verdict, f"`{result['command']}`" if result else ""])
+    return markdown_table(["Claim", "measured", "verdict", "command"], rows)
+
+
+def _report(stored):
+    texts = [
+        importlib.import_module(name).text(result).replace("# ", "## ", 1)
+        if result is not None
+        else f"## {name}\n\nNot run yet: `python reproduce/{name}.py --preset={FLAGS.preset}`."
+        for name, result in stored.items()
+    ]
+    short = "" if FLAGS.preset == "paper" else f" ({FLAGS.preset} preset)"
+    scope = "The paper's protocol: 100 epochs."
+    if FLAGS.preset != "paper":
+        scope = "Verdicts on models trained for few epochs, as each result says, not for 100."
+    body = "\n\n".join(texts)
+    return f"""\
+# Mixtures of Variational Autoencoders, rebuilt{short}
+
+## The paper's claims
+
+{_scorecard(stored)}
+
+{scope} A claim of growth or decline holds if the means over seeds rise or fall at every step.
+
+{body}"""
+
+
+if __name__ == "__main__":
+    app.run(main)

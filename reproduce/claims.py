@@ -1,0 +1,104 @@
+"""The paper's claims, each judged by what the scripts measured.
+
+A verdict is "holds", "does not hold" or "not decidable here"; what was measured stands beside it.
+"""
+
+import dataclasses
+from collections.abc import Callable
+
+import ablation_dhsic
+import fig2_components
+from results import format_summary
+
+HOLDS, FAILS, OPEN = "holds", "does not hold", "not decidable here"
+
+
+@dataclasses.dataclass(frozen=True)
+class Claim:
+    """A claim of the paper.
+
+    Attributes:
+        text: The claim.
+        source: The script that measures it; None if none does yet.
+        judge: Takes that script's result, returns what was measured and the verdict.
+    """
+
+    text: str
+    source: str | None
+    judge: Callable[[dict], tuple[str, str]] | None
+
+
+def judged(claim: Claim, result: dict | None) -> tuple[str, str]:
+    """Return what was measured and the verdict; undecidable without a result."""
+    if claim.judge is None:
+        return "no script of this version measures it", OPEN
+    if result is None:
+        return "not measured", OPEN
+    return claim.judge(result)
+
+
+def _verdict(holds: bool) -> str:
+    return HOLDS if holds else FAILS
+
+
+def _error_falls(result):
+    errors = {row["num_components"]: row["mse"] for row in result["rows"]}
+    told = ", ".join(f"K = {count}: {format_summary(errors[count], 2)}" for count in sorted(errors))
+    means = [errors[count]["mean"] for count in sorted(errors)]
+    return f"MSE {told}", _verdict(means == sorted(means, reverse=True))
+
+
+def _beats_components(result):
+    mixture = result["mse"]["Mixture"]
+    components = [values["mean"] for name, values in result["mse"].items() if name != "Mixture"]
+    told = f"MSE {format_summary(mixture, 2)} against {min(components):.2f} of the best component"
+    return told, _verdict(fig2_components.is_ahead(result))
+
+
+def _joined_codes_classify_best(result):
+    told, ahead = [], []
+    for name, columns in result["accuracy"].items():
+        means = {column: values["mean"] for column, values in columns.items()}
+        mixture = means.pop("Mixture")
+        told.append(f"{name} {mixture:.2f} against {max(means.values()):.2f}")
+        ahead.append(mixture > max(means.values()))
+    return f"accuracy (%) {', '.join(told)}", _verdict(all(ahead))
+
+
+def _accuracy_grows(result):
+    accuracy = {count: values["mean"] for count, values in result["accuracy"].items()}
+    told = ", ".join(f"K = {count}: {mean:.2f}" for count, mean in accuracy.items())
+    means = list(accuracy.values())
+    return f"KNN accuracy (%) {told}", _verdict(means == sorted(means))
+
+
+def _dhsic_separates(result):
+    rows = result["rows"]
+    told = ", ".join(
+        f"beta = {label}: dHSIC {rows[label]['dhsic']['mean']:.5f}, "
+        f"CKA {rows[label]['cka']['mean']:.3f}"
+        for label in ("0", "1", "1000")
+    )
+    return told, _verdict(ablation_dhsic.acts_at_one(result))
+
+
+CLAIMS = (
+    Claim("The error falls as K grows, and beats a single VAE's", "table1", _error_falls),
+    Claim(
+        "The mixture reconstructs better than any of its components",
+        "fig2_components",
+        _beats_components,
+    ),
+    Claim(
+        "The joined codes classify better than any component's or a single VAE's",
+        "table2",
+        _joined_codes_classify_best,
+    ),
+    Claim("KNN accuracy grows with K, 4 to 10", "fig4_components_sweep", _accuracy_grows),
+    Claim(
+        "dHSIC, with beta = 1, is what makes the components differ",
+        "ablation_dhsic",
+        _dhsic_separates,
+    ),
+    Claim("Table III: RMSE 3.17 and Inception score 5.96 on CIFAR-10", None, None),
+)

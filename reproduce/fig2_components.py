@@ -1,0 +1,56 @@
+"""Figure 2: test images, each component alone (its weight 1, the others 0), and the mixture."""
+
+import numpy as np
+
+import mvae_tf
+from results import format_summary, markdown_table, origin, run_script, summary
+from study import Study
+
+COMPONENTS = 4
+
+
+def rebuild(study: Study) -> tuple[dict, dict]:
+    """Reconstruct one test image of each digit; measure each row on all test images."""
+    test = study.data.test
+    models = [study.run(seed, num_components=COMPONENTS).model for seed in study.seeds]
+    alone = np.array([mvae_tf.evaluation.component_errors(model, test) for model in models])
+    mixed = [mvae_tf.evaluation.reconstruction_errors(model, test).mse for model in models]
+    mse = {f"Component {k + 1}": summary(alone[:, k]) for k in range(COMPONENTS)}
+    mse["Mixture"] = summary(mixed)
+
+    first = [int(np.flatnonzero(test.labels == digit)[0]) for digit in range(10)]
+    images = test.float_images()[first]
+    rows = [images]
+    rows += [models[0].reconstruct(images, weights=row).numpy() for row in np.eye(COMPONENTS)]
+    rows.append(models[0].reconstruct(images).numpy())
+    notes = ["", *(f"MSE {values['per_seed'][0]:.2f}" for values in mse.values())]
+    figure = mvae_tf.plots.image_rows(rows, ["Test images", *mse], notes)
+    return {"mse": mse}, {"": figure}
+
+
+def text(result: dict) -> str:
+    """Return the figure, its rows' errors and the verdict on the paper's claim as Markdown."""
+    mse = result["mse"]
+    rows = [[name, format_summary(values, 2)] for name, values in mse.items()]
+    return f"""\
+# Figure 2: each component alone, and the mixture
+
+![Test images, each component's reconstructions, the mixture's](fig2_components.png)
+
+{markdown_table(["Row", "test MSE"], rows)}
+
+A component alone: its mixing weight is 1, the others 0. MSE: squared error summed over pixels, mean
+over 10,000 test images. The mixture is {"" if is_ahead(result) else "not "}better than every \
+component alone.
+
+{origin(result)}"""
+
+
+def is_ahead(result: dict) -> bool:
+    """Return whether the mixture's error is below that of each of its components."""
+    means = {name: values["mean"] for name, values in result["mse"].items()}
+    return means.pop("Mixture") < min(means.values())
+
+
+if __name__ == "__main__":
+    run_script("fig2_components", rebuild, text)

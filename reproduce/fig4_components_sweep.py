@@ -1,0 +1,58 @@
+"""Figure 4: KNN accuracy on the joined codes as the number of components grows from 4 to 10."""
+
+import measures
+import mvae_tf
+from results import format_summary, markdown_table, origin, run_script, summary
+from study import Study
+
+COMPONENTS = {"paper": (4, 5, 6, 7, 8, 9, 10), "quick": (4, 7, 10)}
+
+
+def rebuild(study: Study) -> tuple[dict, dict]:
+    """Train (or find) one model a number of components, and the single VAE."""
+    counts = COMPONENTS[study.preset]
+    accuracy = {
+        count: summary([_knn_accuracy(study, seed, count) for seed in study.seeds])
+        for count in (*counts, 1)
+    }
+    vae = accuracy.pop(1)
+    figure = mvae_tf.plots.sweep(
+        counts,
+        [accuracy[count]["mean"] for count in counts],
+        [accuracy[count]["std"] for count in counts],
+        ("single VAE", vae["mean"], vae["std"]),
+        xlabel="number of components K",
+        ylabel="KNN accuracy on joined codes (%)",
+    )
+    content = {
+        "accuracy": {str(count): values for count, values in accuracy.items()},
+        "vae": vae,
+        "classifier": mvae_tf.classifiers.DESCRIPTIONS["KNN"],
+    }
+    return content, {"": figure}
+
+
+def _knn_accuracy(study, seed, num_components):
+    model = study.run(seed, num_components=num_components).model
+    train, test = measures.encoded(model, study.data)
+    return measures.knn_accuracy(train.means, test.means, study.data)
+
+
+def text(result: dict) -> str:
+    """Return the figure and its numbers as Markdown."""
+    rows = [[count, format_summary(values, 2)] for count, values in result["accuracy"].items()]
+    rows.append(["1 (VAE)", format_summary(result["vae"], 2)])
+    return f"""\
+# Figure 4: KNN accuracy and the number of components
+
+![KNN accuracy on the joined codes against the number of components](fig4_components_sweep.png)
+
+{markdown_table(["K", "accuracy (%)"], rows)}
+
+Accuracy on the 10,000 test images, of codes joined to 20 K numbers. KNN: {result["classifier"]}
+
+{origin(result)}"""
+
+
+if __name__ == "__main__":
+    run_script("fig4_components_sweep", rebuild, text)

@@ -1,0 +1,24 @@
+import numpy as np
+import pytest
+
+import mvae_tf
+
+
+@pytest.fixture(scope="session")
+def digits():
+    """scikit-learn's digits, 8x8."""
+    return mvae_tf.datasets.load("digits")
+
+
+@pytest.fixture(scope="session")
+def small_mnist(digits, tmp_path_factory):
+    """Few images of MNIST's size: 8x8 digits blown up to 24x24 amid a margin of 2."""
+
+    def enlarged(split, count):
+        images = split.images[:count].repeat(3, axis=1).repeat(3, axis=2)
+        return np.pad(images, [(0, 0), (2, 2), (2, 2), (0, 0)]), split.labels[:count]
+
+    path = tmp_path_factory.mktemp("data") / "small_mnist.npz"
+    (x_train, y_train), (x_test, y_test) = enlarged(digits.train, 300), enlarged(digits.test, 100)
+    np.savez(path, x_train=x_train, y_train=y_train, x_test=x_test, y_test=y_test)
+    return path

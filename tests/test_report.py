@@ -1,0 +1,122 @@
+"""The scorecard's verdicts, and the script that runs everything."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import claims
+
+ALL = Path(__file__).parent.parent / "reproduce" / "all.py"
+
+
+def mean(value):
+    return {"mean": value, "std": None, "per_seed": [value]}
+
+
+def table1(errors):
+    return {"rows": [{"num_components": k, "mse": mean(mse)} for k, mse in errors.items()]}
+
+
+def fig2(mixture, *components):
+    each = {f"Component {k}": mean(mse) for k, mse in enumerate(components)}
+    return {"mse": each | {"Mixture": mean(mixture)}}
+
+
+def table2(mixture, component, vae):
+    return {
+        "accuracy": {"KNN": {"Mixture": mean(mixture), "C1": mean(component), "VAE": mean(vae)}}
+    }
+
+
+def fig4(*accuracy):
+    return {"accuracy": {str(k): mean(value) for k, value in enumerate(accuracy, start=4)}}
+
+
+def dhsic(off, on):
+    row = {"cka": mean(0.5)}
+    return {"rows": {b: row | {"dhsic": mean(v)} for b, v in [("0", off), ("1", on), ("1000", 0)]}}
+
+
+@pytest.mark.parametrize(
+    ("index", "result", "verdict"),
+    [
+        (0, table1({7: 11.5, 8: 10.2, 10: 9.2, 1: 13.4}), claims.HOLDS),
+        (0, table1({7: 11.5, 8: 11.6, 10: 9.2, 1: 13.4}), claims.FAILS),
+        (0, table1({7: 11.5, 8: 10.2, 10: 9.2, 1: 11.0}), claims.FAILS),
+        (1, fig2(9.0, 10.0, 9.5), claims.HOLDS),
+        (1, fig2(9.0, 10.0, 8.9), claims.FAILS),
+        (2, table2(97.0, 96.0, 96.5), claims.HOLDS),
+        (2, table2(97.0, 97.5, 96.5), claims.FAILS),
+        (2, table2(97.0, 96.0, 97.1), claims.FAILS),
+        (3, fig4(96.0, 96.5, 97.0), claims.HOLDS),
+        (3, fig4(96.0, 97.5, 97.0), claims.FAILS),
+        (4, dhsic(0.01, 0.002), claims.HOLDS),
+        (4, dhsic(0.01, 0.0099), claims.FAILS),
+        (4, None, claims.OPEN),
+        (5, None, claims.OPEN),
+    ],
+)
+def test_verdicts(index, result, verdict):
+    measured, judged = claims.judged(claims.CLAIMS[index], result)
+    assert judged == verdict and measured
+
+
+def run_all(folder, *arguments):
+    return subprocess.run(
+        [sys.executable, ALL, "--preset=quick", f"--output_dir={folder}", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_only_print_shows_what_remains_without_running_it(tmp_path):
+    finished = run_all(tmp_path, "--only_print")
+    assert finished.returncode == 0, finished.stderr
+    assert "Not run yet: `python reproduce/table1.py --preset=quick`" in finished.stdout
+    assert "not decidable here" in finished.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_scripts_that_are_done_are_not_run_again(tmp_path, monkeypatch):
+    """All but one are done; that one is run, fails, and the report is written all the same."""
+    script = f"""
+import sys
+sys.argv[0] = {str(ALL)!r}
+sys.path.insert(0, {str(ALL.parent)!r})
+import all, json, runs
+from absl import app
+done = {{"preset": "quick", "settings": {{"seeds": [0]}}, "code": runs.code_digest()}}
+all._stored = lambda name: None if name == "table2" else done
+all._report = lambda stored: "the report"
+all._scorecard = lambda stored: "the scorecard"
+class Failed: returncode = 1
+all.subprocess.run = lambda command, check: print(json.dumps(command)) or Failed
+app.run(all.main)
+"""
+    arguments = ["--preset=quick", f"--output_dir={tmp_path}"]
+    finished = subprocess.run(
+        [sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=False
+    )
+    commands = [json.loads(line) for line in finished.stdout.splitlines() if line.startswith('["')]
+    assert [Path(command[1]).name for command in commands] == ["table2.py"]
+    assert commands[0][2:] == arguments
+    assert finished.returncode == 1 and "Failed: table2" in finished.stderr
+    assert (tmp_path / "REPORT.md").read_text() == "the report\n"
+
+
+@pytest.mark.parametrize("name", ["all", *sorted(path.stem for path in ALL.parent.glob("*_*.py"))])
+def test_scripts_start_without_the_large_libraries(name):
+    """--only_print must answer at once, so nothing large is imported with a script."""
+    script = f"""
+import sys
+sys.path.insert(0, {str(ALL.parent)!r})
+import {name}
+large = {{"tensorflow", "keras", "matplotlib", "sklearn", "scipy"}}
+sys.exit(", ".join(large & set(sys.modules)) or 0)
+"""
+    finished = subprocess.run([sys.executable, "-c", script], check=False, capture_output=True)
+    assert finished.returncode == 0, finished.stderr

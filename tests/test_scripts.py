@@ -1,0 +1,128 @@
+"""Each script's rebuild and text, on few images of MNIST's size and for one epoch."""
+
+import importlib
+import json
+import re
+
+import numpy as np
+import pytest
+import sklearn.neighbors
+
+import mvae_tf
+import paper
+import study as study_module
+from mvae_tf import evaluation, plots
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return tmp_path_factory.mktemp("runs")
+
+
+@pytest.fixture
+def study(small_mnist, store, monkeypatch):
+    data = mvae_tf.datasets.load(small_mnist)
+    monkeypatch.setattr(mvae_tf.datasets, "load", lambda name, data_dir: data)
+    monkeypatch.setitem(study_module.EPOCHS, "quick", 1)
+    return study_module.Study("quick", [0], None, store)
+
+
+def rebuilt(name, study, tmp_path):
+    """Rebuild as the script does, through JSON, and check what every result must have."""
+    script = importlib.import_module(name)
+    content, pictures = script.rebuild(study)
+    result = json.loads(json.dumps(content | study.account() | {"command": f"python {name}.py"}))
+    text = script.text(result)
+    assert text.startswith("# ") and f"`python {name}.py`" in text
+    assert result["code"] and result["settings"]["training"]["precision"] == "float32"
+    for suffix, figure in pictures.items():
+        path = tmp_path / f"{name}{suffix}.png"
+        plots.save(figure, path)
+        assert path.stat().st_size < 500_000
+        assert f"({path.name})" in text
+    assert set(re.findall(r"\((\w+\.png)\)", text)) == {path.name for path in tmp_path.iterdir()}
+    return result, text
+
+
+def test_fig1(study, tmp_path):
+    result, _ = rebuilt("fig1_reconstructions", study, tmp_path)
+    assert len(set(result["images"])) == 64
+    model = study.run(0, num_components=4).model
+    assert result["mse"] == evaluation.reconstruction_errors(model, study.data.test).mse
+
+
+def test_fig2_forces_the_weights(study, tmp_path):
+    result, text = rebuilt("fig2_components", study, tmp_path)
+    model, test = study.run(0, num_components=4).model, study.data.test
+    images = test.float_images()
+    for k in range(4):
+        forced = model.reconstruct(images, weights=np.eye(4)[k]).numpy()
+        expected = ((forced - images) ** 2).sum(axis=(1, 2, 3)).mean()
+        assert result["mse"][f"Component {k + 1}"]["mean"] == pytest.approx(expected, rel=1e-4)
+    means = [values["mean"] for values in result["mse"].values()]
+    assert ("is better than" in text) == (means[-1] < min(means[:-1]))
+
+
+def test_fig3(study, tmp_path):
+    result, _ = rebuilt("fig3_latents", study, tmp_path)
+    assert result["settings"]["model"]["latent_dim"] == 2
+    assert list(result["between_digits"])[-1] == "VAE"
+    assert all(0 < values["mean"] < 1 for values in result["between_digits"].values())
+    weights = [values["mean"] for values in result["mean_weights"].values()]
+    assert sum(weights) == pytest.approx(1, abs=1e-5)
+
+
+def test_fig4_is_knn_on_joined_codes(study, tmp_path):
+    result, _ = rebuilt("fig4_components_sweep", study, tmp_path)
+    assert list(result["accuracy"]) == ["4", "7", "10"]
+    model, data = study.run(0, num_components=7).model, study.data
+    knn = sklearn.neighbors.KNeighborsClassifier(5)
+    knn.fit(model.features(data.train.float_images()).numpy(), data.train.labels)
+    predicted = knn.predict(model.features(data.test.float_images()).numpy())
+    expected = 100 * np.mean(predicted == data.test.labels)
+    assert result["accuracy"]["7"]["mean"] == pytest.approx(expected, abs=1.01)
+
+
+def test_table2_has_the_papers_cells(study, tmp_path):
+    result, text = rebuilt("table2", study, tmp_path)
+    for name, printed in paper.TABLE2.items():
+        assert set(result["accuracy"][name]) == set(paper.TABLE2_COLUMNS)
+        for column, value in zip(paper.TABLE2_COLUMNS, printed, strict=True):
+            assert 20 < result["accuracy"][name][column]["mean"] <= 100
+            assert f"({value:.2f})" in text
+        assert f"- {name}: " in text
+    assert result["num_samples"] == 64 and "64 samples" in text
+    assert set(result["log_likelihood"]) == {"M-VAE", "VAE"}
+
+
+@pytest.mark.slow
+def test_ablation_dhsic(study, tmp_path):
+    result, text = rebuilt("ablation_dhsic", study, tmp_path)
+    assert {"0", "1", "1000"} < set(result["rows"])
+    # What all rows share is among the settings; what differs is not.
+    assert "dhsic_weight" not in result["settings"]["model"]
+    assert result["settings"]["model"]["num_components"] == 4
+    assert "Does beta = 1 act?" in text
+
+
+@pytest.mark.slow
+def test_ablation_readings(study, tmp_path):
+    result, text = rebuilt("ablation_readings", study, tmp_path)
+    assert sorted(row["rank"] for row in result["rows"]) == list(range(1, 8))
+    best = min(result["rows"], key=lambda row: row["rank"])
+    assert best["rank_sum"] == min(row["rank_sum"] for row in result["rows"])
+    assert "paper_mnist" in text and "authors_mnist" in text
+
+
+def test_distances_are_zero_at_the_printed_values():
+    readings = importlib.import_module("ablation_readings")
+    joined, *components, single = paper.TABLE2["KNN"]
+    mixture = {
+        "mse": {"mean": 13.44 + (11.54 - 13.44) / 2},
+        "knn": {"mean": joined},
+        "knn_components": [{"mean": value} for value in reversed(components)],
+    }
+    vae = {"mse": {"mean": 13.44}, "knn": {"mean": single}}
+    assert readings._distances(mixture, vae) == pytest.approx({"table1": 0, "table2": 0})
+    worse = mixture | {"knn": {"mean": joined - 6**0.5}}
+    assert readings._distances(worse, vae)["table2"] == pytest.approx(1)
