@@ -64,41 +64,18 @@ class BatchedDense(keras.layers.Layer):
 
 
 class _DenseBank(keras.layers.Layer):
-    """K multilayer perceptrons: hidden layers of `hidden_units`, then a linear layer."""
+    """K multilayer perceptrons: hidden layers of `hidden_units`, then a linear layer.
 
-    def __init__(self, num_components, hidden_units, outputs, activation, seed, **kwargs):
-        super().__init__(**kwargs)
-        self.stack = [
-            BatchedDense(num_components, units, activation, seed, dtype=self.dtype_policy)
-            for units in hidden_units
-        ]
-        self.stack.append(
-            BatchedDense(num_components, outputs, None, seed, dtype=self.dtype_policy)
-        )
-
-    def build(self, input_shape):
-        for layer in self.stack:
-            layer.build(input_shape)
-            input_shape = (*input_shape[:-1], layer.units)
-
-    def run(self, hidden):
-        for layer in self.stack:
-            hidden = layer(hidden)
-        return hidden
-
-
-class DenseEncoderBank(_DenseBank):
-    """K fully connected encoders (Section V.A: two hidden layers of 500).
+    A bank's `_ends()` gives the shape of what comes in, [K or 1, n, in], and the size of what goes
+    out.
 
     Args:
-        image_shape: shape of one image.
+        image_shape: Shape of one image.
         num_components: K.
         latent_dim: d.
-        hidden_units: sizes of the hidden layers.
-        activation: of the hidden layers.
-        seed: see `BatchedDense`.
-
-    Call: [n, *image] -> `PosteriorParameters`, scale and concentration by softplus.
+        hidden_units: Sizes of the hidden layers.
+        activation: Of the hidden layers.
+        seed: See `BatchedDense`.
     """
 
     def __init__(
@@ -111,15 +88,42 @@ class DenseEncoderBank(_DenseBank):
         seed=None,
         **kwargs,
     ):
-        outputs = 2 * latent_dim + 1
-        super().__init__(num_components, hidden_units, outputs, activation, seed, **kwargs)
+        super().__init__(**kwargs)
+        self._image_shape = tuple(image_shape)
         self._pixels = math.prod(image_shape)
+        self._num_components = num_components
         self._latent_dim = latent_dim
-        self.build((1, None, self._pixels))
+        input_shape, outputs = self._ends()
+        units_and_activations = [*((units, activation) for units in hidden_units), (outputs, None)]
+        self.stack = [
+            BatchedDense(num_components, units, each, seed, dtype=self.dtype_policy)
+            for units, each in units_and_activations
+        ]
+        self.build(input_shape)
+
+    def build(self, input_shape):
+        for layer in self.stack:
+            layer.build(input_shape)
+            input_shape = (*input_shape[:-1], layer.units)
+
+    def _run(self, hidden):
+        for layer in self.stack:
+            hidden = layer(hidden)
+        return hidden
+
+
+class DenseEncoderBank(_DenseBank):
+    """K fully connected encoders (Section V.A: two hidden layers of 500).
+
+    Call: images [n, *image] -> `PosteriorParameters`, scale and concentration by softplus.
+    """
+
+    def _ends(self):
+        return (1, None, self._pixels), 2 * self._latent_dim + 1
 
     def call(self, images):
         flat = tf.reshape(images, [1, -1, self._pixels])
-        outputs = tf.transpose(self.run(flat), [1, 0, 2])
+        outputs = tf.transpose(self._run(flat), [1, 0, 2])
         loc, scale, concentration = tf.split(outputs, [self._latent_dim, self._latent_dim, 1], -1)
         return PosteriorParameters(
             loc=loc,
@@ -130,27 +134,14 @@ class DenseEncoderBank(_DenseBank):
 
 
 class DenseDecoderBank(_DenseBank):
-    """K fully connected decoders, mirror images of `DenseEncoderBank` (same arguments).
+    """K fully connected decoders, mirror images of `DenseEncoderBank`.
 
     Call: latent codes [n, K, d] -> logits [n, K, *image].
     """
 
-    def __init__(
-        self,
-        image_shape: Sequence[int],
-        num_components: int,
-        latent_dim: int,
-        hidden_units: Sequence[int] = (500, 500),
-        activation="relu",
-        seed=None,
-        **kwargs,
-    ):
-        outputs = math.prod(image_shape)
-        super().__init__(num_components, hidden_units, outputs, activation, seed, **kwargs)
-        self._image_shape = tuple(image_shape)
-        self._num_components = num_components
-        self.build((num_components, None, latent_dim))
+    def _ends(self):
+        return (self._num_components, None, self._latent_dim), self._pixels
 
     def call(self, codes):
-        logits = tf.transpose(self.run(tf.transpose(codes, [1, 0, 2])), [1, 0, 2])
+        logits = tf.transpose(self._run(tf.transpose(codes, [1, 0, 2])), [1, 0, 2])
         return tf.reshape(logits, [-1, self._num_components, *self._image_shape])

@@ -59,10 +59,12 @@ def main(_):
 
 
 def _stored(name):
+    """Return a script's result, or None if there is none that this version can read."""
     try:
-        return json.loads((output_dir() / f"{name}.json").read_text())
+        result = json.loads((output_dir() / f"{name}.json").read_text())
     except (FileNotFoundError, json.JSONDecodeError):
         return None
+    return result if "code" in result else None
 
 
 def _is_done(name):

@@ -81,6 +81,14 @@ def test_only_print_shows_what_remains_without_running_it(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("content", ["", "{", '{"rows": []}'])
+def test_a_result_that_cannot_be_read_counts_as_none(tmp_path, content):
+    (tmp_path / "table1.json").write_text(content)
+    finished = run_all(tmp_path, "--only_print")
+    assert finished.returncode == 0, finished.stderr
+    assert "Not run yet: `python reproduce/table1.py" in finished.stdout
+
+
 def test_scripts_that_are_done_are_not_run_again(tmp_path, monkeypatch):
     """All but one are done; that one is run, fails, and the report is written all the same."""
     script = f"""
