@@ -49,7 +49,8 @@ def text(result: dict) -> str:
 
 {markdown_table(["K", "accuracy (%)"], rows)}
 
-Accuracy on the 10,000 test images, of codes joined to 20 K numbers. KNN: {result["classifier"]}
+Accuracy on the 10,000 test images, of codes joined to 20 K numbers.
+KNN: {result["classifier"]}.
 
 {origin(result)}"""
 

@@ -60,7 +60,9 @@ def sweep(
     figure = Figure((style.COLUMN, 2.5), layout="constrained")
     axes = figure.subplots()
     stds = arguments.stds("stds", stds, x.shape)
-    axes.errorbar(x, means, stds, color=style.BLUE, marker="o", label=label)
+    # Without deviations no bars, neither in the legend.
+    bars = stds if np.isfinite(stds).any() else None
+    axes.errorbar(x, means, bars, color=style.BLUE, marker="o", label=label)
     if paper is not None:
         paper = arguments.array("paper", paper, x.shape, gaps=True)
         # Larger, open and on top: it shows also where it meets the line.
@@ -87,7 +89,7 @@ def sweep(
 def ablation(
     x_labels: Sequence[str], panels: Sequence[Measure | tuple], *, xlabel: str = ""
 ) -> Figure:
-    """Draw several measures under the same settings, one above the other.
+    """Draw several measures under the same settings, two panels a row.
 
     Args:
         x_labels: Names of the n settings; no order or distance between them is implied.
@@ -95,16 +97,20 @@ def ablation(
         xlabel: What the settings are of.
 
     Returns:
-        A figure with one axes a measure; each value is written above its point.
+        A figure with one axes a measure; each value is written above its point. Values that hardly
+        differ look so: no axis spans less than 1 % of its largest value.
     """
     measures = [Measure(*panel) for panel in panels]
     arguments.count("panels", measures)
     arguments.count("x_labels", x_labels)
     count = len(x_labels)
-    width = min(style.PAGE, max(style.COLUMN, 0.5 * count))
-    figure = Figure((width, 1.25 * len(measures) + 0.4), layout="constrained")
-    grid = figure.subplots(len(measures), sharex=True, squeeze=False).flat
-    for axes, measure in zip(grid, measures, strict=True):
+    columns = min(2, len(measures))
+    rows = -(-len(measures) // columns)
+    figure = Figure((style.PAGE / 2 * columns, 1.3 * rows + 0.4), layout="constrained")
+    grid = figure.subplots(rows, columns, sharex=True, squeeze=False).flat
+    for axes in grid[len(measures) :]:
+        axes.remove()
+    for axes, measure in zip(grid, measures, strict=False):
         values = arguments.array(measure.ylabel, measure.values, (count,))
         stds = arguments.stds(f"stds of {measure.ylabel}", measure.stds, (count,))
         if measure.log and values.min() <= 0:
@@ -117,11 +123,15 @@ def ablation(
         for place, top in enumerate(values + np.nan_to_num(stds)):
             text = format(values[place], measure.format)
             axes.annotate(text, (place, top), (0, 5), textcoords="offset points", ha="center")
-        axes.set_ylabel(measure.ylabel)
+        axes.set_title(measure.ylabel, loc="left")
         axes.margins(x=0.5 / count, y=0.3)
+        low, high = axes.get_ylim()
+        least = 0.01 * np.abs(values).max()
+        if not measure.log and high - low < least:
+            axes.set_ylim((low + high - least) / 2, (low + high + least) / 2)
         axes.grid(axis="y")
-    axes.set_xticks(range(count), x_labels)
-    axes.set_xlabel(xlabel)
-    figure.align_ylabels()
+        axes.set_xticks(range(count), x_labels)
+        axes.tick_params(labelbottom=True)
+    figure.supxlabel(xlabel)
     style.settle(figure)
     return figure

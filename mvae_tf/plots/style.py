@@ -29,6 +29,8 @@ _STYLE = {
     "legend.fontsize": 7.5,
     "legend.frameon": False,
     **dict.fromkeys(("xtick.labelsize", "ytick.labelsize"), 7),
+    **dict.fromkeys(("figure.labelsize", "axes.labelsize"), 8),
+    "axes.formatter.useoffset": False,
     **dict.fromkeys(("axes.linewidth", "xtick.major.width", "ytick.major.width"), 0.5),
     **dict.fromkeys(("xtick.major.size", "ytick.major.size", "errorbar.capsize"), 2.5),
     "axes.axisbelow": True,
