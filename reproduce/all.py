@@ -10,7 +10,6 @@ import subprocess
 import sys
 import time
 
-from absl import app
 from tqdm import tqdm
 
 import claims
@@ -112,4 +111,4 @@ def _report(stored):
 
 
 if __name__ == "__main__":
-    app.run(main)
+    results.run_app(main)

@@ -63,6 +63,11 @@ def run_script(
         except (CheckpointError, DamagedRunError, OSError) as error:
             sys.exit(f"{name}: {error}")
 
+    run_app(main)
+
+
+def run_app(main: Callable[[list[str]], None]) -> None:
+    """Run a script's main function; Ctrl-C ends it in one line."""
     try:
         app.run(main)
     except KeyboardInterrupt:

@@ -1,6 +1,8 @@
 """The scorecard's verdicts, and the script that runs everything."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -128,3 +130,33 @@ sys.exit(", ".join(large & set(sys.modules)) or 0)
 """
     finished = subprocess.run([sys.executable, "-c", script], check=False, capture_output=True)
     assert finished.returncode == 0, finished.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends a signal as POSIX does")
+def test_ctrl_c_ends_in_one_line(tmp_path):
+    """As a terminal does it: the signal reaches the script and the script that it runs."""
+    script = f"""
+import sys, subprocess, time
+sys.argv[0] = {str(ALL)!r}
+sys.path.insert(0, {str(ALL.parent)!r})
+import all, results
+all._is_done = lambda name: False
+run = subprocess.run
+sleep = [sys.executable, "-c", "import time; print('running', flush=True); time.sleep(60)"]
+all.subprocess.run = lambda command, check: run(sleep, check=check)
+results.run_app(all.main)
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", script, "--preset=quick", f"--output_dir={tmp_path}"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as child:
+        while child.stdout.readline() != "running\n":
+            pass
+        os.killpg(child.pid, signal.SIGINT)
+        _, told = child.communicate(timeout=20)
+    assert child.returncode == 1
+    assert told.rstrip().endswith("The same command goes on from the last checkpoint.")
+    assert "all.py" not in told
