@@ -78,6 +78,31 @@ def test_dataset_refuses_what_it_cannot_do():
         split.dataset(10, drop_remainder=True)
 
 
+def test_with_train_keeps_the_first_training_images():
+    data = datasets.load(some_images(20), test_fraction=0.25)
+    assert data.test_part == "test images"
+    few = data.with_train(4)
+    np.testing.assert_array_equal(few.train.images, data.train.images[:4])
+    assert (few.train.labels, few.train.is_train) == (None, True)
+    assert few.test is data.test
+    assert (few.name, few.source, few.test_part) == (data.name, data.source, data.test_part)
+    assert few.digest == array_digest([data.train.images[:4], None, data.test.images, None])
+    assert data.with_train(15).digest == data.digest == data.with_train(np.int64(15)).digest
+    assert few.with_train(3).digest == data.with_train(3).digest
+    for count in (0, -1, 16):
+        with pytest.raises(ValueError, match=f"from 1 to 15, .*Received: {count}"):
+            data.with_train(count)
+
+
+def test_with_train_keeps_labels_beside_their_images(tmp_path):
+    labels = {"y_train": np.arange(6), "y_test": np.arange(4)}
+    images = some_images(10)
+    np.savez(tmp_path / "own.npz", x_train=images[:6], x_test=images[6:], **labels)
+    data = datasets.load(tmp_path / "own.npz").with_train(2)
+    np.testing.assert_array_equal(data.train.labels, [0, 1])
+    assert data.digest == array_digest([images[:2], np.arange(2), images[6:], np.arange(4)])
+
+
 def test_digest_depends_on_content_shape_type_and_place_only():
     array = np.arange(6, dtype=np.uint8)
     same = np.arange(12, dtype=np.uint8).reshape(2, 6)[0]
@@ -317,7 +342,8 @@ def test_unfit_folders_are_refused(tmp_path, arrange, message):
 
 
 def test_unknown_names_are_answered_with_what_is_possible(tmp_path):
-    with pytest.raises(FileNotFoundError, match="mnist, fashion_mnist, digits.*Received: 'mnits'"):
+    names = "mnist, fashion_mnist, cifar10, digits, patches"
+    with pytest.raises(FileNotFoundError, match=f"{names}.*Received: 'mnits'"):
         datasets.load("mnits")
     with pytest.raises(ValueError, match="NumPy array. Received: list"):
         datasets.load([1, 2])
@@ -327,6 +353,16 @@ def test_unknown_names_are_answered_with_what_is_possible(tmp_path):
         datasets.load("digits", image_size=(4, 4))
     with pytest.raises(ValueError, match=r"as \(height, width\)"):
         datasets.load(tmp_path, image_size=(4, 0))
+    with pytest.raises(ValueError, match="one of standard, heldout. Received: 'validation'"):
+        datasets.load("digits", split="validation")
+
+
+@pytest.mark.parametrize("source", ["mnist", "digits", "patches", "folder", some_images()])
+def test_other_data_than_cifar10_have_no_heldout_split(tmp_path, monkeypatch, source):
+    save_images(tmp_path / "folder", some_images(4))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match='Expected split="standard" for .*Received: .*"heldout"'):
+        datasets.load(source, data_dir=tmp_path, split="heldout")
 
 
 def test_known_names_win_over_paths(tmp_path, monkeypatch):

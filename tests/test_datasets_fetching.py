@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import tiny_mnist
 
-from mvae_tf.datasets import fetching, idx, mirror, originals, prepared
+from mvae_tf.datasets import fetching, idx, mirror, originals, prepared, published
 from mvae_tf.datasets.fetching import SourceError
 
 
@@ -118,7 +118,7 @@ def prepares(monkeypatch):
 
     monkeypatch.setattr(prepared, "probe", lambda url: None)
     monkeypatch.setattr(prepared, "run_watched", run)
-    found = originals.Found(tiny_mnist.tiny_arrays(0), "digest", "there")
+    found = published.Found(tiny_mnist.tiny_arrays(0), "digest", "there")
     monkeypatch.setattr(prepared, "read_prepared", lambda original, data_dir: found)
 
 

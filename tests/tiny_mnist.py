@@ -8,7 +8,7 @@ import zipfile
 
 import numpy as np
 
-from mvae_tf.datasets import originals
+from mvae_tf.datasets import originals, published
 from mvae_tf.datasets.splits import array_digest
 
 NAMES = [archive.name for archive in originals.ORIGINALS["mnist"].archives]
@@ -37,7 +37,7 @@ def tiny_original(original, seed):
         for name, array in zip(NAMES, arrays, strict=True)
     }
     archives = tuple(
-        originals.Archive(name, len(content), hashlib.sha256(content).hexdigest())
+        published.Archive(name, len(content), hashlib.sha256(content).hexdigest())
         for name, content in packed.items()
     )
     pinned = array_digest(arrays) if original.array_sha256 else None

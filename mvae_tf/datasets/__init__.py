@@ -1,4 +1,4 @@
-"""Verified image data: MNIST, Fashion-MNIST, scikit-learn's digits, or your own.
+"""Verified image data: MNIST, Fashion-MNIST, CIFAR-10, what scikit-learn bundles, or your own.
 
 Example:
 ```python
@@ -14,14 +14,16 @@ from pathlib import Path
 
 import numpy as np
 
-from mvae_tf.datasets import digits, own, sources
+from mvae_tf.datasets import batches, digits, own, patches, sources
+from mvae_tf.datasets.cifar10 import SPLITS
 from mvae_tf.datasets.fetching import DataUnavailableError
 from mvae_tf.datasets.originals import ORIGINALS
 from mvae_tf.datasets.splits import Dataset, Split
 
 __all__ = ["NAMES", "DataUnavailableError", "Dataset", "Split", "load"]
 
-NAMES = (*ORIGINALS, "digits")
+_BUNDLED = {"digits": digits.load, "patches": patches.load}
+NAMES = (*ORIGINALS, *_BUNDLED)
 
 
 def load(
@@ -31,17 +33,26 @@ def load(
     test_fraction: float = 0.1,
     image_size: tuple[int, int] | None = None,
     seed: int = 0,
+    split: str = "standard",
 ) -> Dataset:
     """Load a named dataset, or your own images, as checked arrays.
 
-    MNIST and Fashion-MNIST are taken from the first of these that has them: data prepared by
-    TensorFlow Datasets in `data_dir`; the four original archives in `data_dir/downloads/manual`
-    (or its subfolder `mnist` or `fashion_mnist`); a cache of an earlier fetch; a download
-    by TensorFlow Datasets; and, for MNIST only, a package on the Python package index. The
-    arrays are the same, and in the order of the original files, whatever the source. MNIST's
-    arrays are checked against a pinned SHA-256. Fashion-MNIST is identified by the SHA-256 of
-    its archives; where TensorFlow Datasets prepared it, by that library's check of the same
-    sums.
+    The published datasets are taken from the first of these that has them: data prepared by
+    TensorFlow Datasets in `data_dir`; the original files, put below `data_dir` by hand; for MNIST
+    only, a cache of an earlier fetch; a download by TensorFlow Datasets; and, for MNIST only, a
+    package on the Python package index. The arrays are the same, and in the order of the original
+    files, whatever the source.
+
+    The original files of MNIST and Fashion-MNIST are the four archives, in
+    `data_dir/downloads/manual` (or its subfolder `mnist` or `fashion_mnist`). MNIST's arrays are
+    checked against a pinned SHA-256. Fashion-MNIST is identified by the SHA-256 of its archives;
+    where TensorFlow Datasets prepared it, by that library's check of the same sums.
+
+    Those of CIFAR-10 are its binary batches, in the folder `cifar-10-batches-bin`, whole or in
+    part, in `data_dir/downloads/manual` or `data_dir`; or `cifar-10-binary.tar.gz` in
+    `data_dir/downloads/manual`. The training batches that are there are used, in order; the first
+    must be, and `.source` names them. Every batch is checked against a pinned MD5, whatever the
+    source; the archive, whose SHA-256 is pinned, as a whole.
 
     Args:
         source: One of `NAMES`; or an array of images, [n, h, w] or [n, h, w, c], uint8 or floats
@@ -49,18 +60,23 @@ def load(
             Keras; or `images` and perhaps `labels`; or one unnamed array), of an .npy file, or of
             a folder of images. A folder may hold `train` and `test`; subfolders of those (or
             of the folder itself) are classes, labelled 0, 1, ... in sorted order. A name in
-            `NAMES` is never read as a path: write "./mnist" for a folder of that name.
+            `NAMES` is never read as a path: write "./mnist" for a folder of that name. A folder
+            that holds binary batches of CIFAR-10 is that dataset, and named "cifar10".
         data_dir: Where the downloads are kept. Default: the environment variable TFDS_DATA_DIR,
-            else `~/tensorflow_datasets`. Unused for your own images and "digits".
+            else `~/tensorflow_datasets`. Unused for your own images, "digits" and
+            "patches".
         test_fraction: The part of your own images to hold out, in (0, 1), where they come without
             a test part.
         image_size: (height, width) to which the images of a folder are resized; without it, they
             must be of one size.
         seed: Seed of the choice of the images held out.
+        split: Which images of CIFAR-10 train and test. "standard": all training batches, and the
+            test batch. "heldout": training batches 1 to 4, and training batch 5 in place of the
+            test batch, for where that is out of reach.
 
     Returns:
         A `Dataset`: `.train` and `.test` with `.images` [n, h, w, c] (uint8, or float32 in
-        [0, 1]) and `.labels` (int64 [n], or None), `.name`, `.source`, `.digest`.
+        [0, 1]) and `.labels` (int64 [n], or None), `.name`, `.source`, `.digest`, `.test_part`.
 
     Raises:
         ValueError: the images, an archive or an argument is not as described above.
@@ -68,9 +84,12 @@ def load(
         DataUnavailableError: no source has the named dataset; an OSError that gives each
             source's reason and the way to supply the data by hand.
     """
+    if split not in tuple(SPLITS):
+        raise ValueError(f"Expected split as one of {', '.join(SPLITS)}. Received: {split!r}.")
     own_options = {"test_fraction": test_fraction, "seed": seed}
     if isinstance(source, np.ndarray):
         _require_no_image_size(image_size, "an array")
+        _require_standard(split, "an array")
         return own.from_array(source, **own_options)
     if not isinstance(source, (str, os.PathLike)):
         raise ValueError(
@@ -79,8 +98,16 @@ def load(
         )
     if source in NAMES:
         _require_no_image_size(image_size, source)
-        return digits.load() if source == "digits" else sources.load(source, _data_dir(data_dir))
+        if source != "cifar10":
+            _require_standard(split, source)
+        if source in _BUNDLED:
+            return _BUNDLED[source]()
+        return sources.load(source, _data_dir(data_dir), split)
     path = Path(source).expanduser()
+    if batches.in_folder(path):
+        _require_no_image_size(image_size, "a folder of binary batches")
+        return sources.load_batches(path, split)
+    _require_standard(split, "your own images")
     if path.is_dir():
         return own.from_folder(path, image_size=image_size, **own_options)
     if path.is_file():
@@ -103,4 +130,12 @@ def _require_no_image_size(image_size, source: str) -> None:
     if image_size is not None:
         raise ValueError(
             f"Expected image_size only for a folder of images. Received: {image_size} for {source}."
+        )
+
+
+def _require_standard(split: str, source: str) -> None:
+    if split != "standard":
+        raise ValueError(
+            f'Expected split="standard" for {source}. '
+            f'Received: split="{split}", which only cifar10 has.'
         )

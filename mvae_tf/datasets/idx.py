@@ -9,8 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from mvae_tf.datasets.fetching import SourceAbsentError, SourceError
-from mvae_tf.datasets.originals import ORIGINALS, Archive, Found, Original
+from mvae_tf.datasets.originals import ORIGINALS
+from mvae_tf.datasets.published import Archive, Found, Original
 
+FILES = "archives"
 _GZIP_MAGIC = b"\x1f\x8b"
 _IDX_UNSIGNED_BYTES = b"\x00\x00\x08"
 
@@ -41,14 +43,24 @@ def read_manual(original: Original, data_dir: Path) -> Found:
         contents, missing = _read_checked(original, folder)
         if not missing:
             arrays = _parse(original, folder, contents)
-            return Found(
-                arrays, original.verified_digest(arrays), "original archives in downloads/manual"
-            )
+            return original.found(arrays, "original archives in downloads/manual")
         if any((folder / archive.name).exists() for archive in original.archives):
             shortfalls.append(f"{folder} lacks {original.name}'s {', '.join(missing)}")
     if shortfalls:
         raise SourceError("; ".join(shortfalls))
     raise SourceAbsentError(f"no archives in {manual_folders(original, data_dir)[1]}")
+
+
+def advice(original: Original, data_dir: Path) -> str:
+    """Say how to supply the archives by hand."""
+    archives = "\n".join(
+        f"  {archive.name} ({archive.size} bytes, sha256={archive.sha256})"
+        for archive in original.archives
+    )
+    return (
+        f"put these four files from {original.url}\n{archives}\n"
+        f"into {manual_folders(original, data_dir)[0]}"
+    )
 
 
 def parse_idx(content: bytes, rank: int, what: str) -> np.ndarray:

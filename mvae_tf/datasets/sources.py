@@ -1,29 +1,33 @@
-"""The sources of MNIST and Fashion-MNIST, tried in order."""
+"""The sources of the published datasets, tried in order."""
 
+import dataclasses
 from pathlib import Path
 
-from mvae_tf.datasets import idx, mirror, prepared
+from mvae_tf.datasets import batches, idx, mirror, prepared
+from mvae_tf.datasets.cifar10 import BatchedOriginal
 from mvae_tf.datasets.fetching import DataUnavailableError, SourceAbsentError, SourceError, notice
-from mvae_tf.datasets.originals import ORIGINALS, Original
+from mvae_tf.datasets.originals import ORIGINALS
+from mvae_tf.datasets.published import Found, Original
 from mvae_tf.datasets.splits import Dataset, make_dataset
 
 
-def load(name: str, data_dir: Path) -> Dataset:
+def load(name: str, data_dir: Path, split: str = "standard") -> Dataset:
     """Load a published dataset from the first source that has it.
 
     Args:
         name: A key of `ORIGINALS`.
         data_dir: Where data is looked for and kept.
+        split: Which images train and test; other than "standard" for batched datasets only.
 
     Returns:
-        The `Dataset`: images uint8 [n, h, w, 1], labels int64 [n].
+        The `Dataset`: images uint8 [n, h, w, c], labels int64 [n].
 
     Raises:
         DataUnavailableError: no source has it.
-        ValueError: an archive in `downloads/manual` is damaged. It is refused rather than passed
-            over, since someone put it there to be used.
+        ValueError: a file put there by hand is damaged. It is refused rather than passed over,
+            since someone put it there to be used.
     """
-    original = ORIGINALS[name]
+    original = _original(name, split)
     reasons, told = [], False
     for title, source in _sources(original):
         try:
@@ -37,22 +41,48 @@ def load(name: str, data_dir: Path) -> Dataset:
             continue
         if told:
             notice(f"{name} from {found.where}")
-        return make_dataset(name, found.arrays, found.where, found.digest)
-    archives = "\n".join(
-        f"  {archive.name} ({archive.size} bytes, sha256={archive.sha256})"
-        for archive in original.archives
-    )
+        return _dataset(name, found)
     raise DataUnavailableError(
         f"Expected {name} from one of {len(reasons)} sources. Received: none of them has it.\n"
         + "\n".join(reasons)
-        + f"\nTo supply it by hand, put these four files from {original.url}\n{archives}\n"
-        f"into {idx.manual_folders(original, data_dir)[0]}"
+        + f"\nTo supply it by hand, {_by_hand(original).advice(original, data_dir)}"
     )
+
+
+def load_batches(folder: Path, split: str) -> Dataset:
+    """Load CIFAR-10 from a folder of its binary batches.
+
+    Args:
+        folder: The folder.
+        split: A key of `cifar10.SPLITS`.
+
+    Returns:
+        As `load`.
+
+    Raises:
+        ValueError: a batch that the split needs is missing or damaged.
+    """
+    return _dataset("cifar10", batches.read_folder(_original("cifar10", split), folder))
+
+
+def _original(name: str, split: str) -> Original:
+    original = ORIGINALS[name]
+    if isinstance(original, BatchedOriginal):
+        return dataclasses.replace(original, split=split)
+    return original
+
+
+def _dataset(name: str, found: Found) -> Dataset:
+    return make_dataset(name, found.arrays, found.where, found.digest, found.test_part)
+
+
+def _by_hand(original: Original):
+    return batches if isinstance(original, BatchedOriginal) else idx
 
 
 def _sources(original: Original):
     yield "data prepared by TensorFlow Datasets", prepared.read_prepared
-    yield "archives put there by hand", idx.read_manual
+    yield f"{_by_hand(original).FILES} put there by hand", _by_hand(original).read_manual
     if original.on_package_index:
         yield "the cache of an earlier fetch", mirror.read_cache
     yield "a download by TensorFlow Datasets", prepared.download

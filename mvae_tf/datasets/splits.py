@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 
+# What the test images of a dataset are, unless something else stands in for them.
+TEST_IMAGES = "test images"
+
+
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Split:
     """One part of a dataset.
@@ -131,6 +135,8 @@ class Dataset:
         source: Where the arrays came from, in words; of a published dataset without paths, so that
             results can state it.
         digest: SHA-256 (hex) of the four arrays, as `array_digest` defines it.
+        test_part: What the test images are, in words, for every result to state: "test images",
+            or what stands in for them.
     """
 
     name: str
@@ -138,10 +144,41 @@ class Dataset:
     test: Split
     source: str
     digest: str
+    test_part: str = TEST_IMAGES
+
+    def with_train(self, count: int) -> Dataset:
+        """Return the dataset with only the first training images.
+
+        Args:
+            count: How many of them to keep.
+
+        Returns:
+            A `Dataset` of the same test images, name, source and test part. The digest is that of
+            the arrays left, whatever they were once a part of.
+
+        Raises:
+            ValueError: `count` is not from 1 to the number of training images.
+        """
+        if not 1 <= count <= len(self.train):
+            raise ValueError(
+                f"Expected count from 1 to {len(self.train)}, the number of training images. "
+                f"Received: {count}."
+            )
+        images, labels = self.train.images[:count], self.train.labels
+        labels = None if labels is None else labels[:count]
+        return dataclasses.replace(
+            self,
+            train=dataclasses.replace(self.train, images=images, labels=labels),
+            digest=array_digest([images, labels, self.test.images, self.test.labels]),
+        )
 
 
 def make_dataset(
-    name: str, arrays: Sequence[np.ndarray | None], source: str, digest: str | None = None
+    name: str,
+    arrays: Sequence[np.ndarray | None],
+    source: str,
+    digest: str | None = None,
+    test_part: str = TEST_IMAGES,
 ) -> Dataset:
     """Wrap train images, train labels, test images and test labels as a `Dataset`."""
     train_images, train_labels, test_images, test_labels = arrays
@@ -151,6 +188,7 @@ def make_dataset(
         test=Split(test_images, test_labels, is_train=False),
         source=source,
         digest=digest or array_digest(arrays),
+        test_part=test_part,
     )
 
 
