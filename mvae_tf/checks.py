@@ -138,17 +138,22 @@ def batch(data, shape: tuple[int, ...]) -> tf.Tensor:
     return _only_if((low >= 0) & (high <= 1), message, values)
 
 
-def finite_gradients(gradients: list, broken_terms, step) -> list:
+def finite_gradients(gradients: list, broken_terms, inputs: list, step) -> list:
     """Return the gradients; inside a graph, stops it before they are used if one is not finite.
 
     Args:
         gradients: tensors.
-        broken_terms: called only then: a boolean scalar by term, whether that term is the cause.
+        broken_terms: called with `inputs` only then, and outside the graph, which would take long
+            to build with it: returns the names of the terms that are the cause.
+        inputs: tensors.
         step: number of steps done so far.
     """
-    norm = squared_norm(gradients)
-    finite = tf.math.is_finite(norm)
-    names = tf.cond(finite, lambda: "", lambda: _join_names(broken_terms()))
+    finite = is_finite(gradients)
+
+    def joined(*inputs):
+        return ", ".join(broken_terms(*inputs)) or "their sum"
+
+    names = tf.cond(finite, lambda: "", lambda: tf.py_function(joined, inputs, tf.string))
     message = tf.strings.join(
         [
             "<<FloatingPointError: Expected finite gradients. Received: a gradient that is not "
@@ -160,15 +165,9 @@ def finite_gradients(gradients: list, broken_terms, step) -> list:
     return _only_if(finite, message, gradients)
 
 
-def squared_norm(gradients: list) -> tf.Tensor:
-    """Return half the sum of squares over all gradients; not finite if one of them is not."""
-    return tf.add_n([tf.nn.l2_loss(gradient) for gradient in gradients])
-
-
-def _join_names(flags: dict) -> tf.Tensor:
-    names = tf.boolean_mask(tf.constant(list(flags)), tf.stack(list(flags.values())))
-    joined = tf.strings.reduce_join(names, separator=", ")
-    return tf.where(tf.size(names) > 0, joined, "their sum")
+def is_finite(gradients: list) -> tf.Tensor:
+    """Return whether the gradients are finite and of a size that can be squared."""
+    return tf.math.is_finite(tf.add_n([tf.nn.l2_loss(gradient) for gradient in gradients]))
 
 
 @contextlib.contextmanager

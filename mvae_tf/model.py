@@ -12,11 +12,21 @@ import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from mvae_tf import checks, melbo, networks, presets
+from mvae_tf import checks, convolutional, melbo, networks, presets
 from mvae_tf.dirichlet import MIN_CONCENTRATION, Dirichlet, log_prob, sample_log_weights
 from mvae_tf.hsic import dhsic
 
 tfd = tfp.distributions
+
+# By the name of a network: its banks and their usual hidden_units.
+_BANKS = {
+    "dense": (networks.DenseEncoderBank, networks.DenseDecoderBank, (500, 500)),
+    "convolutional": (
+        convolutional.ConvolutionalEncoderBank,
+        convolutional.ConvolutionalDecoderBank,
+        (32, 32, 32, 32, 16),
+    ),
+}
 
 # The root's slope is infinite at 0, and rounding can make dHSIC negative: below, the root is flat.
 _MIN_ROOTED_DHSIC = 1e-8
@@ -47,8 +57,11 @@ class MixtureVAE(keras.Model):
         image_shape: shape of one image, such as (28, 28, 1).
         num_components: K.
         latent_dim: d, of each component's latent code.
-        hidden_units: sizes of the encoders' hidden layers; the decoders have the same.
+        hidden_units: sizes of the encoders' hidden layers, in convolutions the channels; the
+            decoders are their mirror image. None: (500, 500), or (32, 32, 32, 32, 16).
         activation: of the hidden layers.
+        network: "dense", or "convolutional" with batch normalisation: images (h, w, c), h and w at
+            least 8.
         likelihood: "gaussian" (eq. 4, variance 1/2 in each pixel) or "bernoulli".
         mixing: "likelihood" (eq. 8 as printed) or "image" (the likelihood of the mixture image).
         concentration: "free": the encoders' softplus outputs are the Dirichlet's parameters (eq.
@@ -76,8 +89,9 @@ class MixtureVAE(keras.Model):
         image_shape: Sequence[int],
         num_components: int = 4,
         latent_dim: int = 20,
-        hidden_units: Sequence[int] = (500, 500),
+        hidden_units: Sequence[int] | None = None,
         activation: str = "relu",
+        network: str = "dense",
         likelihood: str = "gaussian",
         mixing: str = "likelihood",
         concentration: str = "free",
@@ -93,7 +107,11 @@ class MixtureVAE(keras.Model):
         self.image_shape = checks.sizes("image_shape", image_shape)
         self.num_components = checks.size("num_components", num_components)
         self.latent_dim = checks.size("latent_dim", latent_dim)
-        self.hidden_units = checks.sizes("hidden_units", hidden_units)
+        self.network = checks.choice("network", network, tuple(_BANKS))
+        encoder_bank, decoder_bank, usual_units = _BANKS[network]
+        self.hidden_units = checks.sizes(
+            "hidden_units", usual_units if hidden_units is None else hidden_units
+        )
         self.activation = activation
         self.likelihood = checks.choice("likelihood", likelihood, melbo.LIKELIHOODS)
         self.mixing = checks.choice("mixing", mixing, melbo.MIXINGS)
@@ -117,8 +135,8 @@ class MixtureVAE(keras.Model):
             "seed": self._seeds,
             "dtype": self.dtype_policy,
         }
-        self.encoder = networks.DenseEncoderBank(**bank, name="encoder")
-        self.decoder = networks.DenseDecoderBank(**bank, name="decoder")
+        self.encoder = encoder_bank(**bank, name="encoder")
+        self.decoder = decoder_bank(**bank, name="decoder")
         names = ("loss", "melbo", *melbo.Terms._fields, "dhsic", "mse")
         self._trackers = {name: keras.metrics.Mean(name=name) for name in names}
         self.built = True
@@ -137,6 +155,7 @@ class MixtureVAE(keras.Model):
             "latent_dim": self.latent_dim,
             "hidden_units": self.hidden_units,
             "activation": self.activation,
+            "network": self.network,
             "likelihood": self.likelihood,
             "mixing": self.mixing,
             "concentration": self.concentration,
@@ -269,15 +288,19 @@ class MixtureVAE(keras.Model):
         """One step on eq. 14, every term at one posterior draw."""
         images = checks.batch(data, self.image_shape)
         seed = tf.cast(self._seeds.next(), tf.int32)
+        averages = [tf.identity(variable) for variable in self._moving_averages()]
         with tf.GradientTape() as tape:
-            loss, terms, _, mean = self._objective(images, seed)
+            loss, terms, _, mean = self._objective(images, seed, training=True)
             scaled = self.optimizer.scale_loss(loss)
         variables = [variable.value for variable in self.trainable_variables]
         gradients = tape.gradient(scaled, variables)
         # A loss-scaling optimizer skips such steps by design.
         if not isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer):
             gradients = checks.finite_gradients(
-                gradients, lambda: self._broken_terms(images, seed), self.optimizer.iterations
+                gradients,
+                self._broken_terms,
+                [images, seed, *averages],
+                self.optimizer.iterations,
             )
         self.optimizer.apply(gradients, self.trainable_variables)
         return self._track(images, loss, terms, mean)
@@ -293,8 +316,8 @@ class MixtureVAE(keras.Model):
 
     # Parts ---------------------------------------------------------------------------------------
 
-    def _posterior(self, images) -> Posterior:
-        loc, scale, concentration = self.encoder(images)
+    def _posterior(self, images, training=False) -> Posterior:
+        loc, scale, concentration = self.encoder(images, training=training)
         if self.concentration == "normalized":
             concentration /= tf.reduce_sum(concentration, axis=-1, keepdims=True)
         concentration = tf.maximum(concentration, MIN_CONCENTRATION)
@@ -303,13 +326,13 @@ class MixtureVAE(keras.Model):
     def _prior_w(self):
         return Dirichlet(tf.fill([self.num_components], self.prior_concentration))
 
-    def _objective(self, images, seed):
+    def _objective(self, images, seed, training=False):
         """Return eq. 14, its terms by name (dhsic of the batch, others [n]), the posterior, x'."""
         seed_z, seed_w = tf.unstack(tf.random.split(seed, 2))
-        posterior = self._posterior(images)
+        posterior = self._posterior(images, training)
         codes = posterior.z.sample(seed=seed_z)  # eq. 3
         weights = posterior.w.sample(seed=seed_w)  # eq. 2
-        logits = self.decoder(codes)  # eq. 4
+        logits = self.decoder(codes, training=training)  # eq. 4
         terms = melbo.Terms(  # eq. 8
             reconstruction=melbo.reconstruction(
                 images, logits, weights, likelihood=self.likelihood, mixing=self.mixing
@@ -338,18 +361,25 @@ class MixtureVAE(keras.Model):
             tracker.update_state(tf.broadcast_to(values[name], tf.shape(ones)), sample_weight=ones)
         return {name: tracker.result() for name, tracker in self._trackers.items()}
 
-    def _broken_terms(self, images, seed):
-        """Return by term whether its gradient is not finite."""
+    def _moving_averages(self):
+        """Return the banks' variables that a forward pass in training updates."""
+        variables = self.encoder.non_trainable_variables + self.decoder.non_trainable_variables
+        return [variable.value for variable in variables if variable is not self._seeds.state]
+
+    def _broken_terms(self, images, seed, *averages):
+        """Return the terms whose gradient is not finite; reset the moving averages."""
         with tf.GradientTape(persistent=True) as tape:
-            _, terms, *_ = self._objective(images, seed)
+            _, terms, *_ = self._objective(images, seed, training=True)
             means = {name: tf.reduce_mean(terms[name]) for name in terms if name != "melbo"}
+        for variable, average in zip(self._moving_averages(), averages, strict=True):
+            variable.assign(average)
         variables = [variable.value for variable in self.trainable_variables]
         zero = tf.UnconnectedGradients.ZERO
-        norms = {
-            name: checks.squared_norm(tape.gradient(mean, variables, unconnected_gradients=zero))
+        return [
+            name
             for name, mean in means.items()
-        }
-        return {name: ~tf.math.is_finite(norm) for name, norm in norms.items()}
+            if not checks.is_finite(tape.gradient(mean, variables, unconnected_gradients=zero))
+        ]
 
     @tf.function(reduce_retracing=True)
     def _log_mean_importance_weight(self, images, num_samples, seed):

@@ -1,8 +1,10 @@
 """Encoder and decoder banks: the networks of all K components in one call.
 
 A bank's contract: an encoder bank maps images [n, *image] to the posterior's parameters, a decoder
-bank maps latent codes [n, K, d] to the components' images as logits [n, K, *image]. Batch comes
-first in every public shape; inside, the layout is the bank's own.
+bank maps latent codes [n, K, d] to the components' images as logits [n, K, *image], both in
+float32. Batch comes first in every public shape; inside, the layout is the bank's own. A bank whose
+answer differs in training takes the argument `training`. The dense banks are here, the
+convolutional ones in `convolutional`.
 """
 
 import math
@@ -19,6 +21,25 @@ class PosteriorParameters(NamedTuple):
     loc: tf.Tensor  # [n, K, d]
     scale: tf.Tensor  # [n, K, d], positive
     concentration: tf.Tensor  # [n, K], positive
+
+
+def num_outputs(latent_dim: int) -> int:
+    """Return how many numbers an encoder gives for one image: loc, scale, concentration."""
+    return 2 * latent_dim + 1
+
+
+def posterior_parameters(outputs, latent_dim: int) -> PosteriorParameters:
+    """Return the posterior's parameters (eq. 2 and 3) from the encoders' outputs [n, K, 2 d + 1].
+
+    Scale and concentration are positive by softplus.
+    """
+    loc, scale, concentration = tf.split(outputs, [latent_dim, latent_dim, 1], -1)
+    return PosteriorParameters(
+        loc=loc,
+        # softplus underflows to 0 far below; a standard deviation must not.
+        scale=tf.nn.softplus(scale) + keras.config.epsilon(),
+        concentration=tf.nn.softplus(concentration[..., 0]),
+    )
 
 
 class BatchedDense(keras.layers.Layer):
@@ -83,7 +104,7 @@ class _DenseBank(keras.layers.Layer):
         image_shape: Sequence[int],
         num_components: int,
         latent_dim: int,
-        hidden_units: Sequence[int] = (500, 500),
+        hidden_units: Sequence[int],
         activation="relu",
         seed=None,
         **kwargs,
@@ -115,22 +136,16 @@ class _DenseBank(keras.layers.Layer):
 class DenseEncoderBank(_DenseBank):
     """K fully connected encoders (Section V.A: two hidden layers of 500).
 
-    Call: images [n, *image] -> `PosteriorParameters`, scale and concentration by softplus.
+    Call: images [n, *image] -> `PosteriorParameters`.
     """
 
     def _ends(self):
-        return (1, None, self._pixels), 2 * self._latent_dim + 1
+        return (1, None, self._pixels), num_outputs(self._latent_dim)
 
     def call(self, images):
         flat = tf.reshape(images, [1, -1, self._pixels])
         outputs = tf.transpose(self._run(flat), [1, 0, 2])
-        loc, scale, concentration = tf.split(outputs, [self._latent_dim, self._latent_dim, 1], -1)
-        return PosteriorParameters(
-            loc=loc,
-            # softplus underflows to 0 far below; a standard deviation must not.
-            scale=tf.nn.softplus(scale) + keras.config.epsilon(),
-            concentration=tf.nn.softplus(concentration[..., 0]),
-        )
+        return posterior_parameters(outputs, self._latent_dim)
 
 
 class DenseDecoderBank(_DenseBank):

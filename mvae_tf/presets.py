@@ -12,13 +12,31 @@ class Preset:
     Attributes:
         model: arguments of `MixtureVAE`.
         epochs, batch_size, learning_rate: of `training.train` and of Adam.
+        decay: "none", or "cosine": the learning rate falls along half a cosine, to 0 at the end.
     """
 
     model: Mapping[str, Any]
     epochs: int
     batch_size: int
     learning_rate: float
+    decay: str = "none"
 
+
+# Section V.C; channels and activation, which it leaves open, are the best found on a validation
+# part of the training images at equal time.
+_CIFAR10_NETWORKS = {
+    "image_shape": (32, 32, 3),
+    "num_components": 4,
+    "latent_dim": 256,
+    "network": "convolutional",
+    "hidden_units": (32, 32, 32, 32, 16),
+    "activation": "elu",
+    "likelihood": "gaussian",
+    # Not in the text; at weight 1 even the best linear model has twice the printed error.
+    "kl_weight": 0.05,
+    "dhsic_weight": 1.0,
+    "bandwidths": "dimension",
+}
 
 _MNIST_NETWORKS = {
     "image_shape": (28, 28, 1),
@@ -47,6 +65,21 @@ PRESETS: dict[str, Preset] = {
         batch_size=128,
         learning_rate=1e-3,
     ),
+    # As "paper_mnist" reads the text. It gives no number of epochs here, nor says whether the
+    # learning rate stays at 0.001.
+    "paper_cifar10": Preset(
+        model=_CIFAR10_NETWORKS
+        | {
+            "mixing": "likelihood",
+            "concentration": "free",
+            "prior_concentration": 100.0,
+            "dhsic_root": False,
+        },
+        epochs=100,
+        batch_size=64,
+        learning_rate=1e-3,
+        decay="cosine",
+    ),
     # The settings of the published code, which differ from the paper's text.
     "authors_mnist": Preset(
         model=_MNIST_NETWORKS
@@ -60,6 +93,21 @@ PRESETS: dict[str, Preset] = {
         epochs=100,
         batch_size=128,
         learning_rate=1e-3,
+    ),
+    # Its script for CIFAR-10, but for a slip: there the third component's image also stands in for
+    # the fourth's.
+    "authors_cifar10": Preset(
+        model=_CIFAR10_NETWORKS
+        | {
+            "mixing": "image",
+            "concentration": "normalized",
+            "prior_concentration": None,
+            "dhsic_root": True,
+        },
+        epochs=100,
+        batch_size=64,
+        learning_rate=1e-3,
+        decay="cosine",
     ),
 }
 

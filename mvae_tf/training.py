@@ -75,6 +75,7 @@ def train(
         initial_epoch=done,
         epochs=epochs,
         steps_per_epoch=steps,
+        shuffle=False,  # they come in order; Keras warns that it can't shuffle them
         verbose=0,
         callbacks=callbacks,
     )

@@ -298,18 +298,19 @@ def test_mixed_precision_trains_and_keeps_probabilities_in_float32(policy):
 @pytest.mark.parametrize("preset", sorted(mvae_tf.presets.PRESETS))
 def test_config_and_file_round_trip(preset, tmp_path):
     model = mvae_tf.MixtureVAE.from_preset(
-        preset, image_shape=(4, 4, 1), latent_dim=2, hidden_units=(8,), bandwidths=[1.0] * 4, seed=3
+        preset, image_shape=(8, 8, 1), latent_dim=2, hidden_units=(8,), bandwidths=[1.0] * 4, seed=3
     )
+    images = np.random.default_rng(0).uniform(size=[20, 8, 8, 1]).astype("float32")
     model.compile(optimizer="adam")
-    model.fit(IMAGES, verbose=0)
+    model.fit(images, verbose=0)
     assert mvae_tf.MixtureVAE.from_config(model.get_config()).get_config() == model.get_config()
     model.save(tmp_path / "model.keras")
     copy = keras.models.load_model(tmp_path / "model.keras")
     assert copy.get_config() == model.get_config()
-    np.testing.assert_array_equal(copy.reconstruct(IMAGES), model.reconstruct(IMAGES))
+    np.testing.assert_array_equal(copy.reconstruct(images), model.reconstruct(images))
     for theirs, ours in zip(model.optimizer.variables, copy.optimizer.variables, strict=True):
         np.testing.assert_array_equal(theirs, ours)
-    copy.fit(IMAGES, verbose=0)
+    copy.fit(images, verbose=0)
 
 
 def test_presets_say_what_the_paper_and_the_authors_code_do():
@@ -318,6 +319,14 @@ def test_presets_say_what_the_paper_and_the_authors_code_do():
     assert (paper.likelihood, paper.mixing) == ("gaussian", "likelihood")
     authors = mvae_tf.MixtureVAE.from_preset("authors_mnist", num_components=5)
     assert authors.prior_concentration == pytest.approx(1 / 5)
+    colour = mvae_tf.presets.get("paper_cifar10").model
+    assert (colour["network"], colour["latent_dim"], len(colour["hidden_units"])) == (
+        "convolutional",
+        256,
+        5,
+    )
+    assert colour["kl_weight"] == mvae_tf.presets.get("authors_cifar10").model["kl_weight"] == 0.05
+    assert mvae_tf.presets.get("authors_cifar10").model["mixing"] == "image"
     with pytest.raises(ValueError, match="authors_mnist.*paper_mnist.*Received: 'mnist'"):
         mvae_tf.MixtureVAE.from_preset("mnist")
 

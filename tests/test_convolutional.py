@@ -1,0 +1,218 @@
+"""The convolutional banks, against plain Keras layers and by what they must do in training."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import mvae_tf
+from mvae_tf import convolutional, training
+from mvae_tf.datasets.splits import Split
+
+BANK = {"num_components": 3, "latent_dim": 2, "hidden_units": (4, 5, 6)}
+
+
+def images(shape, count=6, seed=0):
+    return np.random.default_rng(seed).uniform(size=[count, *shape]).astype("float32")
+
+
+def small_model(shape=(9, 10, 2), **kwargs):
+    settings = {"num_components": 2, "latent_dim": 3, "hidden_units": (4, 5), "seed": 0}
+    model = mvae_tf.MixtureVAE(shape, network="convolutional", **{**settings, **kwargs})
+    model.compile(optimizer=keras.optimizers.Adam(1e-2))
+    return model
+
+
+def moving_averages(model):
+    return {
+        variable.path: variable.numpy() for variable in model.variables if "moving" in variable.path
+    }
+
+
+def correlated(inputs, kernel, stride):
+    """A 3x3 convolution with "same" padding by a plain loop over output pixels."""
+    height, width = inputs.shape[1:3]
+    out = [-(-height // stride), -(-width // stride)]
+    pads = [
+        max(0, (side - 1) * stride + 3 - size)
+        for side, size in zip(out, (height, width), strict=True)
+    ]
+    padded = np.pad(inputs, [(0, 0), *((pad // 2, pad - pad // 2) for pad in pads), (0, 0)])
+    result = np.empty([len(inputs), *out, kernel.shape[-1]])
+    for i in range(out[0]):
+        for j in range(out[1]):
+            window = padded[:, i * stride : i * stride + 3, j * stride : j * stride + 3]
+            result[:, i, j] = np.einsum("nhwc,hwcd->nd", window, kernel)
+    return result
+
+
+def by_hand(stack, inputs, strides):
+    """An encoder's stack in NumPy: convolution, normalisation, activation, and the linear layer."""
+    convolutions = [layer for layer in stack.layers if isinstance(layer, keras.layers.Conv2D)]
+    norms = [layer for layer in stack.layers if "normalization" in layer.name]
+    for convolution, norm, stride in zip(convolutions, norms, strides, strict=True):
+        inputs = correlated(inputs, convolution.kernel.numpy(), stride)
+        mean, variance = inputs.mean(axis=(0, 1, 2)), inputs.var(axis=(0, 1, 2))
+        inputs = (inputs - mean) / np.sqrt(variance + norm.epsilon)
+        inputs = np.maximum(inputs * norm.gamma.numpy() + norm.beta.numpy(), 0)
+    linear = stack.layers[-1]
+    return inputs.reshape(len(inputs), -1) @ linear.kernel.numpy() + linear.bias.numpy()
+
+
+@pytest.mark.parametrize(
+    ("shape", "strides"),
+    [((8, 11, 2), (1, 1, 1)), ((17, 20, 1), (2, 1, 1)), ((9, 33, 3), (2, 2, 1))],
+)
+def test_encoder_bank_is_k_stacks_of_convolutions(shape, strides):
+    bank = convolutional.ConvolutionalEncoderBank(shape, **BANK, seed=0)
+    inputs = images(shape)
+    loc, scale, concentration = bank(inputs, training=True)
+    for k in range(3):
+        outputs = by_hand(bank.stacks[k], inputs, strides)
+        np.testing.assert_allclose(loc[:, k], outputs[:, :2], atol=1e-4)
+        softplus = np.logaddexp(outputs[:, 2:], 0)
+        np.testing.assert_allclose(scale[:, k], softplus[:, :2], atol=1e-4)
+        np.testing.assert_allclose(concentration[:, k], softplus[:, 2], atol=1e-4)
+
+
+def test_transposed_convolutions_are_adjoint_to_the_encoders():
+    """<conv(x), y> = <x, conv'(y)>, for a decoder layer given an encoder layer's kernel."""
+    shape, rng = (17, 18, 3), np.random.default_rng(0)
+    one_layer = {"num_components": 1, "latent_dim": 2, "hidden_units": (4,)}
+    encoder = convolutional.ConvolutionalEncoderBank(shape, **one_layer, seed=0).stacks[0]
+    decoder = convolutional.ConvolutionalDecoderBank(shape, **one_layer, seed=0).stacks[0]
+    transposed, cropping = decoder.layers[-2:]
+    transposed.kernel.assign(encoder.layers[0].kernel)
+    x = rng.normal(size=[2, *shape]).astype("float32")
+    y = rng.normal(size=[2, 9, 9, 4]).astype("float32")
+    # The transposed layer gives 18 rows, of which the last is cut: the encoder sees a row of zeros.
+    down = encoder.layers[0](np.pad(x, [(0, 0), (0, 1), (0, 0), (0, 0)])).numpy()
+    up = cropping(transposed(y)).numpy()
+    assert np.sum(down * y) == pytest.approx(np.sum(x * up), rel=1e-4)
+
+
+@pytest.mark.parametrize("shape", [(8, 8, 1), (9, 13, 2), (17, 33, 3), (65, 31, 4), (28, 28, 1)])
+def test_any_size_and_number_of_channels(shape):
+    model = small_model(shape, hidden_units=(4, 3, 2))
+    inputs = images(shape, 5)
+    history = model.fit(inputs, batch_size=4, epochs=1, verbose=0).history  # a batch of one, too
+    assert np.all(np.isfinite([values[-1] for values in history.values()]))
+    assert model.reconstruct(inputs).shape == (5, *shape)
+    assert model.component_reconstructions(inputs).shape == (5, 2, *shape)
+    assert model.sample(3).shape == (3, *shape)
+
+
+@pytest.mark.parametrize("shape", [(7, 8, 1), (8, 7, 1), (8, 8), (64,), (8, 8, 1, 1)])
+def test_other_images_are_refused(shape):
+    with pytest.raises(ValueError, match="h and w at least 8, for convolutional"):
+        small_model(shape)
+
+
+def test_components_do_not_touch_one_another():
+    model = small_model()
+    inputs = images((9, 10, 2))
+    before = model.component_reconstructions(inputs).numpy()
+    for bank in (model.encoder, model.decoder):
+        for variable in bank.stacks[1].trainable_variables:
+            variable.assign(variable + 0.1)
+    after = model.component_reconstructions(inputs).numpy()
+    np.testing.assert_array_equal(after[:, 0], before[:, 0])
+    assert np.abs(after[:, 1] - before[:, 1]).max() > 1e-3
+
+
+def test_initial_weights_differ_between_components_and_follow_the_seed():
+    one, same, other = small_model(seed=1), small_model(seed=1), small_model(seed=2)
+    kernels = [stack.layers[0].kernel.numpy() for stack in one.encoder.stacks]
+    assert not np.array_equal(*kernels)
+    for a, b in zip(one.get_weights(), same.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert not np.array_equal(kernels[0], other.encoder.stacks[0].layers[0].kernel.numpy())
+
+
+# Batch statistics ---------------------------------------------------------------------------------
+
+
+def test_training_takes_the_batchs_statistics_and_answers_take_the_averages():
+    model = small_model()
+    inputs = images((9, 10, 2))
+    one_by_one = np.concatenate([model.reconstruct(inputs[i : i + 1]) for i in range(6)])
+    np.testing.assert_allclose(model.reconstruct(inputs), one_by_one, atol=1e-5)
+    trained = model.encoder(inputs, training=True).loc
+    alone = model.encoder(inputs[:3], training=True).loc
+    assert np.abs(trained[:3] - alone).max() > 1e-3
+
+
+def test_moving_averages_follow_training_alone():
+    model = small_model()
+    inputs = images((9, 10, 2), 8)
+    initial = moving_averages(model)
+    assert len(initial) == 2 * 2 * (2 + 2)  # mean and variance of K components' 2 + 2 layers
+    model.evaluate(inputs, verbose=0)
+    model.reconstruct(inputs)
+    model.log_likelihood(inputs, num_samples=2)
+    for path, value in moving_averages(model).items():
+        np.testing.assert_array_equal(value, initial[path])
+    first = model.encoder.stacks[0].layers[0](inputs).numpy()  # before the step changes its kernel
+    model.fit(inputs, batch_size=8, epochs=1, verbose=0)
+    norm = model.encoder.stacks[0].layers[1]
+    np.testing.assert_allclose(norm.moving_mean, 0.1 * first.mean(axis=(0, 1, 2)), atol=1e-5)
+    assert all(not np.array_equal(moving_averages(model)[path], initial[path]) for path in initial)
+
+
+def test_many_steps_bring_evaluation_near_training():
+    model = small_model((8, 8, 1))
+    inputs = images((8, 8, 1), 32)
+    model.fit(inputs, batch_size=32, epochs=60, verbose=0)
+    loc = model.encoder(inputs).loc
+    np.testing.assert_allclose(model.encoder(inputs, training=True).loc, loc, atol=0.2)
+
+
+def test_a_broken_step_leaves_the_averages_as_they_were():
+    model = small_model()
+    inputs = images((9, 10, 2), 4)
+    model.fit(inputs, batch_size=4, verbose=0)
+    before = moving_averages(model)
+    model.decoder.stacks[0].layers[0].kernel.assign_add(
+        tf.fill(model.decoder.stacks[0].layers[0].kernel.shape, np.inf)
+    )
+    with pytest.raises(FloatingPointError, match="of reconstruction, at step 2"):
+        model.fit(inputs, batch_size=4, verbose=0)
+    for path, value in moving_averages(model).items():
+        np.testing.assert_array_equal(value, before[path], err_msg=path)
+
+
+def test_checkpoints_hold_the_averages(tmp_path):
+    def train(model, epochs, directory=None):
+        training.train(
+            model, split, epochs=epochs, batch_size=8, directory=directory, progress=False
+        )
+        return model
+
+    split = Split((images((8, 8, 1), 20) * 255).astype(np.uint8), None, is_train=True)
+    straight = train(small_model((8, 8, 1)), 2)
+    train(small_model((8, 8, 1)), 1, tmp_path)
+    resumed = train(small_model((8, 8, 1), seed=5), 2, tmp_path)
+    for a, b in zip(straight.get_weights(), resumed.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_mixed_precision_ends_in_float32(policy):
+    model = small_model(dtype=policy)
+    inputs = images((9, 10, 2))
+    exact = small_model()
+    exact.set_weights(model.get_weights())
+    outputs = [*model.encoder(inputs), model.decoder(tf.zeros([2, 2, 3]))]
+    assert {output.dtype for output in outputs} == {tf.float32}
+    assert {variable.dtype for variable in model.trainable_variables} == {"float32"}
+    np.testing.assert_allclose(model.reconstruct(inputs), exact.reconstruct(inputs), atol=0.02)
+    model.fit(inputs, batch_size=3, verbose=0)
+    assert np.all(np.isfinite(model.reconstruct(inputs)))
+
+
+def test_learns_digits_better_than_their_mean(digits):
+    model = small_model((8, 8, 1), latent_dim=8, hidden_units=(16, 16, 8), kl_weight=0.05)
+    model.fit(digits, batch_size=64, epochs=3, verbose=0)
+    mean = digits.train.float_images().mean(axis=0)
+    spread = np.sum((digits.test.float_images() - mean) ** 2, axis=(1, 2, 3)).mean()
+    assert model.evaluate(digits, verbose=0, return_dict=True)["mse"] < 0.6 * spread
