@@ -16,16 +16,20 @@ _HOMES = {
 }
 _MODULES = (
     "classifiers",
+    "convolutional",
     "datasets",
     "dirichlet",
     "evaluation",
     "hsic",
+    "image_classifiers",
+    "image_scores",
     "independence",
     "melbo",
     "networks",
     "optimizers",
     "plots",
     "presets",
+    "resnet",
     "training",
 )
 
