@@ -11,6 +11,7 @@ from pathlib import Path
 from absl import app, flags, logging
 from tqdm import tqdm
 
+from mvae_tf.datasets.splits import TEST_IMAGES
 from runs import DamagedRunError, write_text
 from startup import import_tensorflow
 from study import Study
@@ -24,12 +25,33 @@ flags.DEFINE_string("data_dir", None, "Where data is kept (TensorFlow Datasets' 
 flags.DEFINE_string("runs_dir", str(ROOT / "runs"), "Where trained models are kept.")
 flags.DEFINE_string("output_dir", None, "Where results go (figures/, or figures/quick/).")
 flags.DEFINE_bool("only_print", False, "Print the stored results and train nothing.")
+# All scripts know the flags of CIFAR-10's, so that all.py can hand its own to each of them.
+flags.DEFINE_enum(
+    "split",
+    "standard",
+    ["standard", "heldout"],
+    "The CIFAR-10 test images: the official ones, or held-out training batch 5.",
+)
+flags.DEFINE_enum(
+    "classifier",
+    "cifar10",
+    ["cifar10", "inception"],
+    "What Inception scores are computed with: a network trained here on the images at hand, or "
+    "Inception v3.",
+)
+flags.DEFINE_string(
+    "inception_weights", None, "Inception v3's weights file. Default: Keras's, downloaded."
+)
+
+# The flags that a result depends on, beside --preset.
+_CHOICES = ("seeds", "split", "classifier", "rows")
 
 
 def run_script(
     name: str,
     rebuild: Callable[[Study], tuple[dict, dict]],
     text: Callable[[dict], str],
+    dataset: str = "mnist",
 ) -> None:
     """Run a script: rebuild its result, print it and write it as `name`.json, .md and .png.
 
@@ -38,6 +60,7 @@ def run_script(
         rebuild: Called unless --only_print is given; returns the result, as JSON takes it, and its
             pictures, matplotlib figures by what is added to `name`.
         text: Returns a result as Markdown.
+        dataset: What the `Study` works on.
     """
 
     def main(_):
@@ -49,10 +72,20 @@ def run_script(
         logging.set_verbosity(logging.WARNING)
         import_tensorflow()
         from mvae_tf import plots
+        from mvae_tf.image_classifiers import ClassifierError
         from mvae_tf.training import CheckpointError
 
         try:
-            study = Study(FLAGS.preset, seeds(), FLAGS.data_dir, Path(FLAGS.runs_dir))
+            study = Study(
+                FLAGS.preset,
+                seeds(),
+                FLAGS.data_dir,
+                Path(FLAGS.runs_dir),
+                dataset=dataset,
+                split=FLAGS.split,
+                classifier=FLAGS.classifier,
+                inception_weights=FLAGS.inception_weights,
+            )
             content, pictures = rebuild(study)
             result = content | study.account() | {"command": command()}
             print(text(result))
@@ -60,7 +93,7 @@ def run_script(
                 plots.save(figure, stored.with_name(f"{name}{suffix}.png"))
             write_text(stored.with_suffix(".md"), text(result) + "\n")
             write_text(stored, json.dumps(result, indent=1) + "\n")
-        except (CheckpointError, DamagedRunError, OSError) as error:
+        except (CheckpointError, ClassifierError, DamagedRunError, OSError) as error:
             sys.exit(f"{name}: {error}")
 
     run_app(main)
@@ -93,8 +126,7 @@ def command() -> str:
     """Return the command that rebuilds this result; where things are kept does not belong to it."""
     script = Path(sys.argv[0]).resolve()
     given = [f"--preset={FLAGS.preset}"]
-    if FLAGS["seeds"].present:
-        given.append(f"--seeds={','.join(FLAGS.seeds)}")
+    given += [FLAGS[name].serialize() for name in _CHOICES if name in FLAGS and FLAGS[name].present]
     return shlex.join(["python", f"{script.parent.name}/{script.name}", *given])
 
 
@@ -122,7 +154,8 @@ def format_summary(values: dict, digits: int) -> str:
 def markdown_table(header: list[str], rows: list[list[str]]) -> str:
     """Return a Markdown table whose columns are aligned as plain text too."""
     cells = [header, *rows]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
+    # A rule has at least one dash beside its colon.
+    widths = [max(2, *(len(row[column]) for row in cells)) for column in range(len(header))]
 
     def line(row):
         first, *others = zip(row, widths, strict=True)
@@ -139,12 +172,23 @@ def origin(result: dict) -> str:
     training = result["settings"]["training"]
     epochs = training.get("epochs")
     each = "" if epochs is None else f"{epochs} epochs, "
+    dataset = result["dataset"]
+    tested = dataset.get("test", TEST_IMAGES)
+    stands_in = "" if tested == TEST_IMAGES else f"\nTested on: {tested}."
     return f"""\
 Rebuilt by `{result["command"]}`: {tqdm.format_interval(result["elapsed_seconds"])} ([h:]mm:ss)
 of training and evaluation on {environment["cores"]} cores ({environment["processor"]}), \
 {training["precision"]}, TensorFlow {environment["packages"]["tensorflow"]};
 {each}seed{"s" * (len(seeds) > 1)} {", ".join(map(str, seeds))}. \
-Data: {result["dataset"]["name"]}, {result["dataset"]["source"]}."""
+Data: {dataset["name"]}, {dataset["source"]}.{stands_in}"""
+
+
+def heading(dataset: dict) -> str:
+    """Return what a result was measured on, for its first line."""
+    if dataset["name"] != "cifar10":
+        return f"{dataset['name']} of photographs, not CIFAR-10"
+    stands_in = "" if dataset["test"] == TEST_IMAGES else f" ({dataset['test']})"
+    return f"CIFAR-10{stands_in}"
 
 
 def _require_writable(folder):

@@ -20,7 +20,18 @@ import mvae_tf
 from mvae_tf import presets
 
 # What the weights of a trained model depend on, beside settings and data.
-_CODE = ("dirichlet", "hsic", "melbo", "model", "networks", "optimizers", "training")
+_CODE = (
+    "convolutional",
+    "dirichlet",
+    "hsic",
+    "melbo",
+    "model",
+    "networks",
+    "optimizers",
+    "training",
+)
+# What those of a classifier depend on.
+_CLASSIFIER_CODE = ("resnet", "training")
 
 
 class DamagedRunError(RuntimeError):
@@ -52,6 +63,7 @@ class Settings:
             "batch_size": preset.batch_size,
             "optimizer": "Adam",
             "learning_rate": preset.learning_rate,
+            "decay": preset.decay,
             "seed": self.seed,
             "precision": "float32",
         }
@@ -96,13 +108,37 @@ def trained(settings: Settings, data, runs_dir: Path) -> Run:
         return _load(folder)
 
 
+def image_classifier(data, runs_dir: Path, epochs: int):
+    """Return the classifier of a dataset's images: from the store, or trained now.
+
+    Args:
+        data: What `mvae_tf.datasets.load` gives, with labels.
+        runs_dir: The store.
+        epochs: Passes over the training images. While they last nothing is written.
+
+    Returns:
+        A `mvae_tf.image_classifiers.DatasetClassifier`.
+
+    Raises:
+        ClassifierError: the stored classifier is damaged.
+        OSError: the store can't be written.
+    """
+    from mvae_tf import image_classifiers
+
+    digest = _digest([data.digest, epochs, code_digest(_CLASSIFIER_CODE)])
+    folder = runs_dir / f"{data.name}-classifier-epochs{epochs}-{digest}"
+    folder.mkdir(parents=True, exist_ok=True)
+    with _locked(folder / "lock"):
+        return image_classifiers.trained_classifier(data, folder, epochs=epochs)
+
+
 def _train(resolved, data, folder):
     from mvae_tf import training
     from mvae_tf.optimizers import FusedAdam
 
     protocol = resolved["training"]
     model = mvae_tf.MixtureVAE(**resolved["model"])
-    model.compile(optimizer=FusedAdam(protocol["learning_rate"]))
+    model.compile(optimizer=FusedAdam(_learning_rate(protocol, len(data.train))))
     history = training.train(
         model,
         data.train,
@@ -127,6 +163,15 @@ def _train(resolved, data, folder):
     shutil.rmtree(folder / "checkpoints")
 
 
+def _learning_rate(protocol, num_images):
+    import keras
+
+    if protocol["decay"] == "none":
+        return protocol["learning_rate"]
+    steps = protocol["epochs"] * -(-num_images // protocol["batch_size"])
+    return keras.optimizers.schedules.CosineDecay(protocol["learning_rate"], steps)
+
+
 def _load(folder):
     import keras
 
@@ -145,11 +190,11 @@ def _load(folder):
     return Run(model, record["history"], record["seconds"], record["peak_memory_mib"])
 
 
-def code_digest() -> str:
+def code_digest(modules: tuple[str, ...] = _CODE) -> str:
     """Return the SHA-256 of the code that trains; comments, docstrings and layout don't count."""
     package = Path(mvae_tf.__file__).parent
     total = hashlib.sha256()
-    for name in _CODE:
+    for name in modules:
         tree = ast.parse((package / f"{name}.py").read_text())
         for node in ast.walk(tree):
             documented = isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
@@ -170,13 +215,16 @@ def write_text(path: Path, text: str) -> None:
 
 
 def _name(resolved, data):
-    key = json.dumps([resolved, data.digest, code_digest()], sort_keys=True)
-    digest = hashlib.sha256(key.encode()).hexdigest()
+    digest = _digest([resolved, data.digest, code_digest()])
     model, protocol = resolved["model"], resolved["training"]
     return (
         f"{data.name}-K{model['num_components']}-d{model['latent_dim']}"
-        f"-epochs{protocol['epochs']}-seed{protocol['seed']}-{digest[:12]}"
+        f"-epochs{protocol['epochs']}-seed{protocol['seed']}-{digest}"
     )
+
+
+def _digest(key):
+    return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def _sha256(path):

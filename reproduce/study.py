@@ -10,9 +10,12 @@ from pathlib import Path
 import mvae_tf
 import runs
 
-# As few epochs as show that the mixtures beat the single VAE. The same for all scripts, so that
-# they share models; None: the preset's own.
-EPOCHS = {"paper": None, "quick": 2}
+# By dataset and preset, the same for all scripts, so that they share models. None: the preset's
+# own. MNIST's quick ones are as few as show that the mixtures beat the single VAE.
+EPOCHS = {"mnist": {"paper": None, "quick": 2}, "cifar10": {"paper": None, "quick": 3}}
+# Of the classifier whose opinion an Inception score is.
+CLASSIFIER_EPOCHS = {"paper": 30, "quick": 2}
+CIFAR10_TRAIN_IMAGES = 10_000  # Section V.C
 
 
 class Study:
@@ -23,16 +26,42 @@ class Study:
         seeds: One training run each.
         data_dir: Where data is kept; None: TensorFlow Datasets' default.
         runs_dir: The run store.
+        dataset: "mnist" or "cifar10". The quick preset takes patches of photographs in place of
+            CIFAR-10: colour images of the same size, which need no download.
+        split: Of CIFAR-10, see `mvae_tf.datasets.load`.
+        classifier: Of images, for Inception scores: "cifar10" (trained on the dataset's training
+            images) or "inception".
+        inception_weights: Path of Inception's weights file; None: Keras's, downloaded.
 
     Attributes:
-        data: MNIST.
-        preset, seeds: As given.
+        data: The dataset; of CIFAR-10, the paper's number of training images.
+        preset, seeds, dataset: As given.
     """
 
-    def __init__(self, preset: str, seeds: list[int], data_dir: str | None, runs_dir: Path):
-        self.seeds = seeds
-        self.data = mvae_tf.datasets.load("mnist", data_dir=data_dir)
-        self.preset, self._runs_dir = preset, runs_dir
+    def __init__(
+        self,
+        preset: str,
+        seeds: list[int],
+        data_dir: str | None,
+        runs_dir: Path,
+        *,
+        dataset: str = "mnist",
+        split: str = "standard",
+        classifier: str = "cifar10",
+        inception_weights: str | None = None,
+    ):
+        self.preset, self.seeds, self.dataset = preset, seeds, dataset
+        self._choices = {}
+        if dataset == "mnist":
+            self.data = mvae_tf.datasets.load("mnist", data_dir=data_dir)
+        elif preset == "quick":
+            self.data = mvae_tf.datasets.load("patches")
+        else:
+            self._choices["split"] = split
+            whole = mvae_tf.datasets.load("cifar10", data_dir=data_dir, split=split)
+            self.data = whole.with_train(CIFAR10_TRAIN_IMAGES)
+        self._runs_dir = runs_dir
+        self._classifier, self._inception_weights = classifier, inception_weights
         self._began, self._spent = time.monotonic(), 0.0
         self._runs: dict[runs.Settings, runs.Run] = {}
 
@@ -40,7 +69,7 @@ class Study:
         self,
         seed: int,
         *,
-        preset: str = "paper_mnist",
+        preset: str | None = None,
         quick_epochs: int | None = None,
         **overrides,
     ) -> runs.Run:
@@ -48,11 +77,12 @@ class Study:
 
         Args:
             seed: Of the run.
-            preset: Of `mvae_tf.presets`.
+            preset: Of `mvae_tf.presets`. Default: the paper's for the dataset.
             quick_epochs: In place of the usual number under the quick preset.
             **overrides: Arguments of `MixtureVAE`.
         """
-        epochs = EPOCHS[self.preset]
+        preset = preset or f"paper_{self.dataset}"
+        epochs = EPOCHS[self.dataset][self.preset]
         if self.preset == "quick" and quick_epochs is not None:
             epochs = quick_epochs
         settings = runs.Settings(preset, tuple(sorted(overrides.items())), epochs, seed)
@@ -65,10 +95,29 @@ class Study:
             self._spent += self._runs[settings].seconds - (time.monotonic() - began)
         return self._runs[settings]
 
+    def classifier(self):
+        """Return the classifier of images chosen for Inception scores, see `image_classifiers`.
+
+        Raises:
+            ClassifierError: its weights are not there, or damaged.
+        """
+        self._choices["classifier"] = self._classifier
+        if self._classifier == "inception":
+            from mvae_tf.image_classifiers import InceptionClassifier
+
+            return InceptionClassifier(self._inception_weights)
+        print("The classifier of images", flush=True)
+        epochs = CLASSIFIER_EPOCHS[self.preset]
+        began = time.monotonic()
+        classifier = runs.image_classifier(self.data, self._runs_dir, epochs)
+        self._spent += classifier.record["seconds"] - (time.monotonic() - began)
+        return classifier
+
     def account(self) -> dict:
         """Return settings, data, environment and time, for the result's file.
 
         "settings" holds what all runs have in common; what differs is the result's to say.
+        "choices": the flags, by name, that this result depends on beside preset and seeds.
         """
         resolved = [settings.resolved() for settings in self._runs]
         first = resolved[0] if resolved else {"model": {}, "training": {}}
@@ -88,7 +137,11 @@ class Study:
                 "name": self.data.name,
                 "source": self.data.source,
                 "digest": self.data.digest,
+                "test": self.data.test_part,
+                "train_images": len(self.data.train),
+                "test_images": len(self.data.test),
             },
+            "choices": dict(self._choices),
             "code": runs.code_digest(),
             "environment": environment(),
             "elapsed_seconds": round(elapsed, 1),

@@ -42,6 +42,19 @@ def dhsic(off, on):
     return {"rows": {b: row | {"dhsic": mean(v)} for b, v in [("0", off), ("1", on), ("1000", 0)]}}
 
 
+def table3(rmse, score, choice="inception", images="cifar10"):
+    """A result of Table III; rmse None: the mixture's row has not been run."""
+    paper = {"rmse": 3.17, "score": 5.96}
+    other = {"num_components": 1, "kl_weight": 0.05, "rmse": mean(9), "paper": None}
+    ours = {"num_components": 4, "kl_weight": 0.05, "rmse": mean(rmse), "paper": paper}
+    ours["score_reconstructions"] = mean(score)
+    return {
+        "rows": [other, *([] if rmse is None else [ours])],
+        "dataset": {"name": images, "test": "held-out training batch 5"},
+        "classifier": {"choice": choice, "description": "a network of accuracy 70 %"},
+    }
+
+
 @pytest.mark.parametrize(
     ("index", "result", "verdict"),
     [
@@ -59,11 +72,26 @@ def dhsic(off, on):
         (4, dhsic(0.01, 0.0099), claims.FAILS),
         (4, None, claims.OPEN),
         (5, None, claims.OPEN),
+        (5, table3(3.1, 6.0), claims.HOLDS),
+        (5, table3(3.174, 5.956), claims.HOLDS),
+        (5, table3(3.1, 5.8), claims.FAILS),
+        (5, table3(3.2, 6.0), claims.FAILS),
+        (5, table3(3.1, 6.0, "cifar10"), claims.OPEN),
+        (5, table3(3.2, 6.0, "cifar10"), claims.FAILS),
+        (5, table3(3.1, 6.0, images="patches"), claims.OPEN),
+        (5, table3(9.0, 1.2, "cifar10", images="patches"), claims.OPEN),
+        (5, table3(None, None), claims.OPEN),
     ],
 )
 def test_verdicts(index, result, verdict):
     measured, judged = claims.judged(claims.CLAIMS[index], result)
     assert judged == verdict and measured
+
+
+def test_table3s_judgement_says_of_what_and_by_whom():
+    told, _ = claims.judged(claims.CLAIMS[5], table3(3.1, 6.0, "cifar10"))
+    assert "3.10 on cifar10 (held-out training batch 5)" in told
+    assert "accuracy 70 %, which can't be compared with 5.96" in told
 
 
 def run_all(folder, *arguments):
@@ -118,7 +146,44 @@ app.run(all.main)
     assert (tmp_path / "REPORT.md").read_text() == "the report\n"
 
 
-@pytest.mark.parametrize("name", ["all", *sorted(path.stem for path in ALL.parent.glob("*_*.py"))])
+@pytest.mark.parametrize(
+    ("arguments", "differs", "done"),
+    [
+        ([], {}, True),
+        (["--split=heldout"], {}, True),  # no choice that MNIST's results depend on
+        ([], {"choices": {"split": "standard", "classifier": "cifar10"}}, True),
+        ([], {"choices": {"split": "heldout"}}, False),
+        (["--split=heldout"], {"choices": {"split": "heldout"}}, True),
+        (["--split=heldout"], {"choices": {"split": "standard"}}, False),
+        (["--classifier=inception"], {"choices": {"classifier": "cifar10"}}, False),
+        ([], {"complete": False}, False),
+        ([], {"complete": True}, True),
+        (["--seeds=1"], {}, False),
+    ],
+)
+def test_a_result_is_done_if_it_is_whole_and_of_these_flags(tmp_path, arguments, differs, done):
+    result = {"preset": "quick", "settings": {"seeds": [0]}, "code": "now", **differs}
+    (tmp_path / "table3.json").write_text(json.dumps(result))
+    script = f"""
+import sys
+sys.path.insert(0, {str(ALL.parent)!r})
+import all, runs
+from absl import app
+runs.code_digest = lambda: "now"
+app.run(lambda _: print(all._is_done("table3")))
+"""
+    finished = subprocess.run(
+        [sys.executable, "-c", script, "--preset=quick", f"--output_dir={tmp_path}", *arguments],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert finished.stdout == f"{done}\n"
+
+
+@pytest.mark.parametrize(
+    "name", ["all", *sorted(path.stem for path in ALL.parent.glob("*[0-9_]*.py"))]
+)
 def test_scripts_start_without_the_large_libraries(name):
     """--only_print must answer at once, so nothing large is imported with a script."""
     script = f"""

@@ -187,6 +187,7 @@ def test_markdown_table_is_aligned():
     assert results.markdown_table(["a", "long"], [["first", "1"], ["b", "22"]]) == (
         "| a     | long |\n| :---- | ---: |\n| first |    1 |\n| b     |   22 |"
     )
+    assert results.markdown_table(["a", "K"], [["b", "1"]]).splitlines()[1] == "| :- | -: |"
 
 
 # The script ---------------------------------------------------------------------------------------
@@ -203,7 +204,7 @@ sys.path.insert(0, {str(TABLE1.parent)!r})
 import mvae_tf, results, study, table1
 load = mvae_tf.datasets.load
 mvae_tf.datasets.load = lambda name, data_dir: load({str(small_mnist)!r})
-study.EPOCHS["quick"] = 1
+study.EPOCHS["mnist"]["quick"] = 1
 results.run_script("table1", table1.rebuild, table1.text)
 """
     finished = subprocess.run(
@@ -236,7 +237,10 @@ def test_table1_has_the_papers_rows_and_says_how_it_was_made(stored):
     assert result["settings"]["seeds"] == [0, 1]
     assert result["settings"]["model"]["latent_dim"] == 20
     assert result["settings"]["training"]["epochs"] == 1
-    assert set(result["dataset"]) == {"name", "source", "digest"}
+    assert set(result["dataset"]) == {
+        "name", "source", "digest", "test", "train_images", "test_images"
+    }  # fmt: skip
+    assert result["dataset"]["test_images"] == 100
     assert result["environment"]["packages"]["tensorflow"].startswith("2.21")
     assert result["elapsed_seconds"] > 0
     assert result["command"] == "python reproduce/table1.py --preset=quick --seeds=0,1"

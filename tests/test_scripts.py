@@ -23,7 +23,7 @@ def store(tmp_path_factory):
 def study(small_mnist, store, monkeypatch):
     data = mvae_tf.datasets.load(small_mnist)
     monkeypatch.setattr(mvae_tf.datasets, "load", lambda name, data_dir: data)
-    monkeypatch.setitem(study_module.EPOCHS, "quick", 1)
+    monkeypatch.setitem(study_module.EPOCHS["mnist"], "quick", 1)
     return study_module.Study("quick", [0], None, store)
 
 

@@ -1,0 +1,369 @@
+"""Table III and Figure 5, on few small patches, with tiny networks and for one epoch."""
+
+import dataclasses
+import json
+import math
+import shutil
+import subprocess
+import sys
+import types
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.optimize
+import tensorflow as tf
+from absl import flags
+from test_scripts import rebuilt
+
+import linear
+import measures
+import mvae_tf
+import paper
+import runs
+import study as study_module
+import table3
+from mvae_tf import image_classifiers, presets, resnet
+from mvae_tf.datasets.splits import Split
+
+TABLE3 = Path(table3.__file__)
+HELDOUT = "held-out training batch 5"
+
+
+@pytest.fixture(scope="module")
+def patches():
+    """A few of the patches, cropped."""
+    data = mvae_tf.datasets.load("patches")
+    parts = {
+        name: dataclasses.replace(split, images=split.images[:n, :12, :12], labels=split.labels[:n])
+        for name, split, n in (("train", data.train, 100), ("test", data.test, 70))
+    }
+    return dataclasses.replace(data, **parts, digest="few patches")
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return tmp_path_factory.mktemp("runs")
+
+
+@pytest.fixture
+def make_study(patches, store, monkeypatch):
+    """Returns studies of those patches, whatever is asked for; `load`'s arguments are kept."""
+    asked = []
+
+    def load(name, **arguments):
+        asked.append((name, arguments))
+        if name == "patches":
+            return patches
+        test_part = HELDOUT if arguments["split"] == "heldout" else patches.test_part
+        return dataclasses.replace(patches, name="cifar10", test_part=test_part)
+
+    tiny = presets.get("paper_cifar10")
+    settings = {"image_shape": (12, 12, 3), "latent_dim": 8, "hidden_units": (4, 4)}
+    tiny = dataclasses.replace(tiny, model=tiny.model | settings, epochs=1)
+    monkeypatch.setitem(presets.PRESETS, "paper_cifar10", tiny)
+    monkeypatch.setattr(mvae_tf.datasets, "load", load)
+    monkeypatch.setattr(resnet, "_WIDTHS", (4, 8))
+    monkeypatch.setitem(study_module.EPOCHS["cifar10"], "quick", 1)
+    monkeypatch.setattr(study_module, "CIFAR10_TRAIN_IMAGES", 100)
+    for preset in ("paper", "quick"):
+        monkeypatch.setitem(study_module.CLASSIFIER_EPOCHS, preset, 1)
+
+    def make(preset, **arguments):
+        study = study_module.Study(preset, [0], None, store, dataset="cifar10", **arguments)
+        study.asked = asked
+        return study
+
+    return make
+
+
+def part(study, rows):
+    """Some rows of Table III and their text."""
+    content, _ = table3.rebuild(study, rows)
+    result = json.loads(json.dumps(content | study.account() | {"command": ""}))
+    return result, table3.text(result)
+
+
+def root(model, split):
+    """RMSE as its definition has it."""
+    images = split.float_images()
+    squares = np.square(np.float64(model.reconstruct(images).numpy()) - images)
+    return math.sqrt(squares.sum(axis=(1, 2, 3)).mean())
+
+
+def test_table3(make_study, tmp_path):
+    study = make_study("quick")
+    result, text = rebuilt("table3", study, tmp_path)
+    assert result["complete"]
+    assert [(row["num_components"], row["kl_weight"]) for row in result["rows"]] == [
+        (4, 0.05), (1, 0.05), (4, 1), (1, 1)
+    ]  # fmt: skip
+    for row in result["rows"]:
+        model = study.run(0, num_components=row["num_components"], kl_weight=row["kl_weight"]).model
+        rmse = root(model, study.data.test)
+        assert row["rmse"]["mean"] == pytest.approx(rmse, rel=1e-4)
+        assert row["train"]["mean"] == pytest.approx(root(model, study.data.train), rel=1e-4)
+        assert row["per_pixel"]["mean"] == pytest.approx(rmse / math.sqrt(432), rel=1e-4)
+        peak = tf.image.psnr(tf.zeros([1, 1, 1]), tf.fill([1, 1, 1], rmse / math.sqrt(432)), 1)
+        assert row["psnr"]["mean"] == pytest.approx(float(peak), rel=1e-4)
+        assert 1 <= row["score_samples"]["mean"] <= 2
+        assert f" {rmse:.2f} |" in text
+    assert result["classifier"]["description"] in text and "accuracy" in text
+    assert f"{result['score_real']:.2f} ({result['score_real_deviation']:.2f})" in text
+    # Other images than the paper's, and no choice of CIFAR-10's test images.
+    assert study.asked == [("patches", {})]
+    assert result["choices"] == {"classifier": "cifar10"}
+    assert "patches of photographs, not CIFAR-10" in text.splitlines()[0]
+    assert "not comparable" in text
+
+
+def test_table3_marks_what_the_paper_prints(make_study, tmp_path):
+    _, text = rebuilt("table3", make_study("quick"), tmp_path)
+    lines = {line.split("|")[1].strip(): line for line in text.splitlines() if "|" in line}
+    for name, rmse, score in paper.TABLE3[:-1]:
+        cells = [cell.strip() for cell in lines[f"{name}, as printed"].split("|")[1:-1]]
+        # Each in the paper's own columns, and nothing in ours.
+        assert cells[3] == ("-" if rmse is None else str(rmse))
+        assert cells[4:9] == ["-"] * 5 and cells[9:] == [f"{score:.2f}", "-", "-"]
+    ours = next(line for line in text.splitlines() if line.startswith("| M-VAE"))
+    assert " 3.17 |" in ours and " 5.96 |" in ours
+
+
+def test_scores_are_the_classifiers_of_reconstructions_and_of_draws(make_study):
+    study = make_study("quick")
+    classifier = study.classifier()
+    model = study.run(0, num_components=1, kl_weight=1.0).model
+    test = study.data.test
+
+    def score(images):
+        rows = np.float64(np.array_split(classifier(images), 10))  # 70 images: parts of 7
+        marginal = rows.mean(axis=1, keepdims=True)
+        return np.exp((rows * np.log(rows / marginal)).sum(axis=2).mean(axis=1)).mean()
+
+    reconstructed = model.reconstruct(test.float_images()).numpy()
+    got = measures.reconstruction_score(model, test, classifier).mean
+    assert got == pytest.approx(score(reconstructed), rel=1e-5)
+    draws = model.sample(70, seed=0).numpy()
+    assert measures.sample_score(model, 70, classifier).mean == pytest.approx(
+        score(draws), rel=1e-5
+    )
+    real = measures.real_score(test, classifier).mean
+    assert real == pytest.approx(score(test.float_images()), rel=1e-5)
+
+
+def test_draws_of_several_batches_differ():
+    seen = []
+    model = types.SimpleNamespace(sample=lambda n, seed: tf.fill([n, 1, 1, 1], float(seed)))
+
+    def classifier(images):
+        seen.extend(images[:, 0, 0, 0])
+        return np.full([len(images), 2], 0.5)
+
+    measures.sample_score(model, 450, classifier)
+    assert seen == [0] * 200 + [1] * 200 + [2] * 50
+
+
+def test_heldout_is_asked_for_and_stated(make_study, tmp_path):
+    study = make_study("paper", split="heldout")
+    assert study.asked == [("cifar10", {"data_dir": None, "split": "heldout"})]
+    for result, text in (rebuilt("fig5_cifar10", study, tmp_path), part(study, ["4:0.05"])):
+        assert result["dataset"]["test"] == HELDOUT
+        assert result["choices"]["split"] == "heldout"
+        assert f"CIFAR-10 ({HELDOUT})" in text.splitlines()[0]
+        assert f"Tested on: {HELDOUT}." in text
+
+
+def test_the_official_test_images_need_no_statement(make_study):
+    result, text = part(make_study("paper"), ["1:1"])
+    assert result["dataset"]["test"] == "test images" and "Tested on" not in text
+    assert text.splitlines()[0].endswith("on CIFAR-10")
+    assert "the 70 test images" in text.replace("\n", " ")
+
+
+def test_fig5(make_study, tmp_path, monkeypatch):
+    drawn = []
+    image_grids = mvae_tf.plots.image_grids
+    monkeypatch.setattr(
+        mvae_tf.plots, "image_grids", lambda *args: drawn.append(args) or image_grids(*args)
+    )
+    study = make_study("paper", split="heldout")
+    result, text = rebuilt("fig5_cifar10", study, tmp_path)
+    (pair, titles), (draws, _) = drawn
+    assert titles[0] == HELDOUT.capitalize()
+    chosen = study.data.test.float_images()[result["images"]]
+    np.testing.assert_array_equal(pair[0], chosen)
+    model = study.run(0, num_components=4, kl_weight=0.05).model
+    np.testing.assert_array_equal(pair[1], model.reconstruct(chosen))
+    assert len(set(result["images"])) == len(draws[0]) == 64
+    assert result["rmse"] == pytest.approx(root(model, study.data.test), rel=1e-4)
+    assert f"{result['rmse']:.2f}" in text
+
+
+def test_rows_that_were_not_chosen_are_shown_as_not_run(make_study):
+    result, text = part(make_study("quick"), ["1:1"])
+    assert not result["complete"]
+    assert text.count("not run") == 3
+    assert result["settings"]["model"]["num_components"] == 1
+    (row,) = result["rows"]
+    assert f"{row['rmse']['mean']:.2f}" in text
+
+
+def test_verdict():
+    def mean(value):
+        return {"mean": value, "std": None}
+
+    def told(rmse, train):
+        row = {"model": "M-VAE", "num_components": 4, "kl_weight": 0.05}
+        result = {
+            "dataset": {"name": "cifar10", "test": HELDOUT},
+            "linear": [{"kl_weight": 0.05, "rmse": 3.17, "train": 3.07}],
+            "rows": [row | {"rmse": mean(rmse), "train": mean(train)}],
+        }
+        return table3.verdict(result)
+
+    ahead = told(3.0, 2.9)
+    assert f"RMSE 3.00 on {HELDOUT}, below the best linear VAE's 3.07" in ahead
+    assert "does not overfit" in ahead and "+3.4 % against its own 2.90" in ahead
+    assert "the best linear VAE's is +3.3 %" in ahead
+    assert "it overfits" in told(3.4, 2.9) and "not below" in told(3.4, 2.9)
+
+
+# Linear models ------------------------------------------------------------------------------------
+
+
+def splits(train, test):
+    return types.SimpleNamespace(
+        train=Split(np.float32(train), None, True), test=Split(np.float32(test), None, False)
+    )
+
+
+@pytest.mark.parametrize("count", [40, 300])  # fewer images than pixels, and more
+def test_pca_against_singular_vectors(count):
+    rng = np.random.default_rng(0)
+    mixing = rng.normal(size=(60, 60)) / 60
+    train, test = (np.clip(0.5 + rng.normal(size=(n, 60)) @ mixing, 0, 1) for n in (count, 50))
+    data = splits(train.reshape(-1, 4, 5, 3), test.reshape(-1, 4, 5, 3))
+    errors = linear.Directions(data, 20).pca_errors()
+    mean = train.mean(axis=0)
+    directions = np.linalg.svd(train - mean, full_matrices=False)[2][:20]
+    for images, error in ((train, errors.train), (test, errors.test)):
+        left = (images - mean) - (images - mean) @ directions.T @ directions
+        assert error == pytest.approx(np.square(left).sum(axis=1).mean(), rel=1e-5)
+
+
+def objective(parameters, variance, kl_weight):
+    """Minus the MELBO of one direction, as it is computed: errors and a KL of a Normal."""
+    a, m, log_s = parameters
+    error = variance * (1 - a * m) ** 2 + a**2 * np.exp(2 * log_s)
+    return error + kl_weight * 0.5 * (m**2 * variance + np.exp(2 * log_s) - 1 - 2 * log_s)
+
+
+@pytest.mark.parametrize("kl_weight", [0.05, 1.0])
+def test_best_linear_vae_against_a_minimizer(kl_weight):
+    """Each direction's optimum by search; images that vary along the axes alone."""
+    deviations = np.array([1.5, 0.8, 0.3, 0.1])
+    variances = deviations**2
+    train = np.concatenate([np.diag(deviations), -np.diag(deviations)]) * 2  # variance: squares
+    data = splits(train.reshape(-1, 2, 2, 1), 0.5 * train.reshape(-1, 2, 2, 1))
+    left = variances.copy()
+    for k, variance in enumerate(variances[:3]):
+        found = scipy.optimize.minimize(
+            objective, [1.0, 1.0, -1.0], (variance, kl_weight), method="BFGS", tol=1e-10
+        )
+        left[k] = variance * (1 - found.x[0] * found.x[1]) ** 2
+    errors = linear.Directions(data, 3).vae_errors(kl_weight)
+    assert errors.train == pytest.approx(left.sum(), rel=1e-4)
+    assert errors.test == pytest.approx(left.sum() / 4, rel=1e-4)
+
+
+def test_without_kl_the_best_linear_vae_is_pca(patches):
+    directions = linear.Directions(patches, 30)
+    assert directions.vae_errors(0.0) == directions.pca_errors()
+    assert len(linear.Directions(patches, 256)) == 100
+
+
+def test_root_error():
+    assert measures.root_error(3.0, 300) == pytest.approx(
+        {"rmse": math.sqrt(3), "per_pixel": 0.1, "psnr": 20}
+    )
+    assert measures.root_error(0.0, 300)["psnr"] is None
+
+
+# Classifiers and flags ----------------------------------------------------------------------------
+
+
+def test_a_classifier_is_trained_once_and_named_when_damaged(patches, tmp_path, monkeypatch):
+    monkeypatch.setattr(resnet, "_WIDTHS", (4, 8))
+    calls, train = [], resnet.train_classifier
+    monkeypatch.setattr(
+        resnet, "train_classifier", lambda *a, **k: calls.append(a) or train(*a, **k)
+    )
+    first = runs.image_classifier(patches, tmp_path, 1)
+    assert runs.image_classifier(patches, tmp_path, 1).record == first.record
+    assert len(calls) == 1
+    other = dataclasses.replace(patches, digest="other")
+    runs.image_classifier(other, tmp_path, 1)
+    assert len(calls) == 2 and len(list(tmp_path.iterdir())) == 2
+    for path in tmp_path.glob("*/model.keras"):
+        path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(image_classifiers.ClassifierError, match="Delete that folder"):
+        runs.image_classifier(patches, tmp_path, 1)
+
+
+def test_other_code_is_another_classifier(tmp_path, monkeypatch):
+    package = shutil.copytree(Path(mvae_tf.__file__).parent, tmp_path / "mvae_tf")
+    monkeypatch.setattr(mvae_tf, "__file__", str(package / "__init__.py"))
+    models, classifiers = runs.code_digest(), runs.code_digest(runs._CLASSIFIER_CODE)
+    path = package / "resnet.py"
+    path.write_text(path.read_text() + "ADDED = 1\n")
+    assert runs.code_digest(runs._CLASSIFIER_CODE) != classifiers
+    assert runs.code_digest() == models
+
+
+def script(*arguments):
+    return subprocess.run(
+        [sys.executable, TABLE3, *arguments], capture_output=True, text=True, check=False
+    )
+
+
+def test_missing_inception_weights_end_it_in_one_line(tmp_path):
+    finished = script(
+        "--preset=quick",
+        "--classifier=inception",
+        f"--inception_weights={tmp_path / 'nowhere.h5'}",
+        f"--output_dir={tmp_path / 'out'}",
+        f"--runs_dir={tmp_path / 'runs'}",
+    )
+    assert finished.returncode == 1
+    (line,) = finished.stderr.splitlines()
+    assert line.startswith("table3: Expected a weights file at ") and "nowhere.h5" in line
+
+
+@pytest.mark.parametrize(
+    "argument", ["--rows=2:0.05", "--rows=4", "--split=test", "--classifier=resnet"]
+)
+def test_other_values_of_flags_are_refused(argument, tmp_path):
+    finished = script(argument, "--only_print", f"--output_dir={tmp_path}")
+    name = argument.split("=")[0].strip("-")
+    assert finished.returncode != 0 and name in finished.stderr + finished.stdout
+    assert "Traceback" not in finished.stderr
+
+
+def test_the_command_tells_choices_and_no_paths(monkeypatch):
+    import results
+
+    given = [
+        "table3.py", "--preset=paper", "--split=heldout", "--rows=4:0.05,1:1", "--seeds=0,1",
+        "--classifier=inception", "--inception_weights=/data/weights.h5",
+    ]  # fmt: skip
+    monkeypatch.setattr(sys, "argv", [str(TABLE3)])
+    flags.FLAGS(given)
+    try:
+        assert results.command() == (
+            "python reproduce/table3.py --preset=paper --seeds=0,1 --split=heldout "
+            "--classifier=inception --rows=4:0.05,1:1"
+        )
+    finally:
+        flags.FLAGS.unparse_flags()
+        for name in ("preset", "seeds", "split", "classifier", "rows", "inception_weights"):
+            flags.FLAGS[name].unparse()
