@@ -216,3 +216,14 @@ def test_learns_digits_better_than_their_mean(digits):
     mean = digits.train.float_images().mean(axis=0)
     spread = np.sum((digits.test.float_images() - mean) ** 2, axis=(1, 2, 3)).mean()
     assert model.evaluate(digits, verbose=0, return_dict=True)["mse"] < 0.6 * spread
+
+
+def test_an_exported_model_answers_with_the_averages(tmp_path):
+    model = small_model()
+    inputs = images((9, 10, 2))
+    model.fit(inputs, batch_size=3, epochs=2, verbose=0)
+    signature = [keras.InputSpec(shape=(None, 9, 10, 2), dtype="float32")]
+    model.export(tmp_path / "exported", input_signature=signature, verbose=False)
+    served = tf.saved_model.load(tmp_path / "exported")
+    for part in (inputs, inputs[:1]):  # statistics of the batch would differ
+        np.testing.assert_allclose(served.serve(part), model.reconstruct(part), atol=1e-6)
