@@ -4,7 +4,7 @@ import numpy as np
 
 import measures
 import mvae_tf
-from results import heading, origin, run_script
+from results import heading, origin, run_script, tested_images
 from study import Study
 
 SIDE = 8  # images a side of each grid
@@ -32,7 +32,7 @@ def rebuild(study: Study) -> tuple[dict, dict]:
 def text(result: dict) -> str:
     """Return both pictures' captions as Markdown."""
     dataset = result["dataset"]
-    test = f"{dataset['test_images']:,} {dataset['test']}"
+    test = tested_images(dataset)
     return f"""\
 # Figure 5: reconstructions of {heading(dataset)}
 

@@ -191,6 +191,12 @@ def heading(dataset: dict) -> str:
     return f"CIFAR-10{stands_in}"
 
 
+def tested_images(dataset: dict) -> str:
+    """Return how many images a result was measured on, and which."""
+    of = "" if dataset["test"] == TEST_IMAGES else "images of "
+    return f"{dataset['test_images']:,} {of}{dataset['test']}"
+
+
 def _require_writable(folder):
     """Find out now, not after hours of training, whether the result can be written."""
     probe = folder / f".writable.{os.getpid()}"

@@ -223,9 +223,11 @@ def test_verdict():
 
     ahead = told(3.0, 2.9)
     assert f"RMSE 3.00 on {HELDOUT}, below the best linear VAE's 3.07" in ahead
-    assert "does not overfit" in ahead and "+3.4 % against its own 2.90" in ahead
-    assert "the best linear VAE's is +3.3 %" in ahead
-    assert "it overfits" in told(3.4, 2.9) and "not below" in told(3.4, 2.9)
+    assert "3.4 % more than its own 2.90" in ahead and "linear VAE it is 3.3 %" in ahead
+    assert "overfits by the rest, 0.2 %" in ahead
+    assert "it does not overfit" in told(2.99, 2.9)
+    behind = told(3.4, 2.9)  # 3.4 / 2.9 over 3.17 / 3.07
+    assert "not below" in behind and "overfits by the rest, 13.5 %" in behind
 
 
 # Linear models ------------------------------------------------------------------------------------
