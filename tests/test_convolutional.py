@@ -91,9 +91,9 @@ def test_transposed_convolutions_are_adjoint_to_the_encoders():
     assert np.sum(down * y) == pytest.approx(np.sum(x * up), rel=1e-4)
 
 
-@pytest.mark.parametrize("shape", [(8, 8, 1), (9, 13, 2), (17, 33, 3), (65, 31, 4), (28, 28, 1)])
+@pytest.mark.parametrize("shape", [(8, 8, 1), (9, 33, 2), (65, 31, 4)])
 def test_any_size_and_number_of_channels(shape):
-    model = small_model(shape, hidden_units=(4, 3, 2))
+    model = small_model(shape, hidden_units=(3, 2, 2))
     inputs = images(shape, 5)
     history = model.fit(inputs, batch_size=4, epochs=1, verbose=0).history  # a batch of one, too
     assert np.all(np.isfinite([values[-1] for values in history.values()]))
@@ -188,10 +188,11 @@ def test_checkpoints_hold_the_averages(tmp_path):
         )
         return model
 
+    small = {"num_components": 1, "hidden_units": (4,), "seed": 0}
     split = Split((images((8, 8, 1), 20) * 255).astype(np.uint8), None, is_train=True)
-    straight = train(small_model((8, 8, 1)), 2)
-    train(small_model((8, 8, 1)), 1, tmp_path)
-    resumed = train(small_model((8, 8, 1), seed=5), 2, tmp_path)
+    straight = train(small_model((8, 8, 1), **small), 2)
+    train(small_model((8, 8, 1), **small), 1, tmp_path)
+    resumed = train(small_model((8, 8, 1), **{**small, "seed": 5}), 2, tmp_path)
     for a, b in zip(straight.get_weights(), resumed.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
 
@@ -211,7 +212,9 @@ def test_mixed_precision_ends_in_float32(policy):
 
 
 def test_learns_digits_better_than_their_mean(digits):
-    model = small_model((8, 8, 1), latent_dim=8, hidden_units=(16, 16, 8), kl_weight=0.05)
+    model = small_model(
+        (8, 8, 1), num_components=1, latent_dim=8, hidden_units=(16, 8), kl_weight=0.05
+    )
     model.fit(digits, batch_size=64, epochs=3, verbose=0)
     mean = digits.train.float_images().mean(axis=0)
     spread = np.sum((digits.test.float_images() - mean) ** 2, axis=(1, 2, 3)).mean()

@@ -298,7 +298,13 @@ def test_mixed_precision_trains_and_keeps_probabilities_in_float32(policy):
 @pytest.mark.parametrize("preset", sorted(mvae_tf.presets.PRESETS))
 def test_config_and_file_round_trip(preset, tmp_path):
     model = mvae_tf.MixtureVAE.from_preset(
-        preset, image_shape=(8, 8, 1), latent_dim=2, hidden_units=(8,), bandwidths=[1.0] * 4, seed=3
+        preset,
+        image_shape=(8, 8, 1),
+        num_components=2,
+        latent_dim=2,
+        hidden_units=(8,),
+        bandwidths=[1.0] * 2,
+        seed=3,
     )
     images = np.random.default_rng(0).uniform(size=[20, 8, 8, 1]).astype("float32")
     model.compile(optimizer="adam")
