@@ -67,7 +67,7 @@ def _products(model, batch):
     work = [
         (layer, tf.random.normal([batch, *layer.input.shape[1:]]))
         for bank in (model.encoder, model.decoder)
-        for stack in bank.stacks
+        for stack in bank.components
         for layer in stack.layers
         if isinstance(
             layer, keras.layers.Conv2D | keras.layers.Conv2DTranspose | keras.layers.Dense

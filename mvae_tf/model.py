@@ -12,18 +12,18 @@ import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from mvae_tf import checks, convolutional, melbo, networks, presets
-from mvae_tf.dirichlet import MIN_CONCENTRATION, Dirichlet, log_prob, sample_log_weights
+from mvae_tf import checks, convolutional, dense, importance, melbo, networks, presets
+from mvae_tf.dirichlet import MIN_CONCENTRATION, Dirichlet, sample_log_weights
 from mvae_tf.hsic import dhsic
 
 tfd = tfp.distributions
 
 # By the name of a network: its banks and their usual hidden_units.
 _BANKS = {
-    "dense": (networks.DenseEncoderBank, networks.DenseDecoderBank, (500, 500)),
+    "dense": (dense.DenseEncoderBank, dense.DenseDecoderBank, (500, 500)),
     "convolutional": (
-        convolutional.ConvolutionalEncoderBank,
-        convolutional.ConvolutionalDecoderBank,
+        convolutional.encoder_bank,
+        convolutional.decoder_bank,
         (32, 32, 32, 32, 16),
     ),
 }
@@ -73,6 +73,9 @@ class MixtureVAE(keras.Model):
         dhsic_root: whether the penalty is the root of dHSIC rather than dHSIC.
         bandwidths: of dHSIC's kernels, see `dhsic`.
         seed: int; same seed, same weights and draws. None takes a new one.
+        encoder: a bank of your own in place of the network's, see `networks`; its layers' classes
+            registered (`keras.saving.register_keras_serializable`), if the model is to be saved.
+        decoder: likewise.
 
     Raises:
         ValueError: for an argument outside what is said above.
@@ -101,6 +104,8 @@ class MixtureVAE(keras.Model):
         dhsic_root: bool = False,
         bandwidths: str | Sequence[float] = "dimension",
         seed: int | None = None,
+        encoder: keras.layers.Layer | None = None,
+        decoder: keras.layers.Layer | None = None,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -124,6 +129,7 @@ class MixtureVAE(keras.Model):
         self.dhsic_root = bool(dhsic_root)
         self.bandwidths = checks.bandwidths(bandwidths, num_components)
         self.seed = None if seed is None else checks.seed(seed)
+        self._own_encoder, self._own_decoder = encoder is not None, decoder is not None
 
         self._seeds = keras.random.SeedGenerator(self.seed)
         bank = {
@@ -135,8 +141,15 @@ class MixtureVAE(keras.Model):
             "seed": self._seeds,
             "dtype": self.dtype_policy,
         }
-        self.encoder = encoder_bank(**bank, name="encoder")
-        self.decoder = decoder_bank(**bank, name="decoder")
+        shapes = (self.image_shape, self.num_components, self.latent_dim)
+        if self._own_encoder:
+            self.encoder = networks.checked_encoder(encoder, *shapes)
+        else:
+            self.encoder = encoder_bank(**bank, name="encoder")
+        if self._own_decoder:
+            self.decoder = networks.checked_decoder(decoder, *shapes)
+        else:
+            self.decoder = decoder_bank(**bank, name="decoder")
         names = ("loss", "melbo", *melbo.Terms._fields, "dhsic", "mse")
         self._trackers = {name: keras.metrics.Mean(name=name) for name in names}
         self.built = True
@@ -148,6 +161,7 @@ class MixtureVAE(keras.Model):
 
     def get_config(self):
         """Return the constructor's arguments."""
+        saved = keras.saving.serialize_keras_object
         return {
             **super().get_config(),
             "image_shape": self.image_shape,
@@ -165,7 +179,18 @@ class MixtureVAE(keras.Model):
             "dhsic_root": self.dhsic_root,
             "bandwidths": self.bandwidths,
             "seed": self.seed,
+            "encoder": saved(self.encoder) if self._own_encoder else None,
+            "decoder": saved(self.decoder) if self._own_decoder else None,
         }
+
+    @classmethod
+    def from_config(cls, config):
+        """Return a model of the settings that `get_config` gives."""
+        restored = keras.saving.deserialize_keras_object
+        banks = {
+            name: restored(config[name]) for name in ("encoder", "decoder") if config.get(name)
+        }
+        return cls(**{**config, **banks})
 
     # The model's answers -------------------------------------------------------------------------
 
@@ -215,10 +240,11 @@ class MixtureVAE(keras.Model):
 
         Under mixing "image" a draw is the mixture of all components' images with w ~
         Dirichlet(prior); under "likelihood" p(x) is a mixture of densities, so a draw comes from
-        one component.
+        one component. Inside a graph, n and seed may be int32 scalars.
         """
-        n = checks.size("n", n)
-        seed_z, seed_w, seed_k = tf.unstack(tf.random.split([checks.seed(seed), 0], 3))
+        n = n if tf.is_symbolic_tensor(n) else checks.size("n", n)
+        seed = seed if tf.is_symbolic_tensor(seed) else checks.seed(seed)
+        seed_z, seed_w, seed_k = tf.unstack(tf.random.split([seed, 0], 3))
         codes = tf.random.stateless_normal([n, self.num_components, self.latent_dim], seed_z)
         weights = tf.exp(sample_log_weights(self._prior_w().concentration, seed_w, shape=[n]))
         if self.mixing == "likelihood":
@@ -247,7 +273,7 @@ class MixtureVAE(keras.Model):
         num_samples = checks.size("num_samples", num_samples)
         # As tensors: to TensorFlow a new Python number would be a new function.
         num_samples, seed = tf.constant(num_samples), tf.constant(checks.seed(seed))
-        bound = self._log_mean_importance_weight(images, num_samples, seed)
+        bound = self._log_mean_weight(images, num_samples, seed)
         if self.mixing == "likelihood":
             bound = tf.reduce_logsumexp(bound, axis=1) - tf.math.log(float(self.num_components))
         if self.likelihood == "gaussian":
@@ -382,28 +408,14 @@ class MixtureVAE(keras.Model):
         ]
 
     @tf.function(reduce_retracing=True)
-    def _log_mean_importance_weight(self, images, num_samples, seed):
-        posterior = self._posterior(images)
-        total = self._log_importance_weight(images, posterior, [seed, 0])
-        for draw in tf.range(1, num_samples):  # one draw at a time: memory stays that of one
-            log_weight = self._log_importance_weight(images, posterior, [seed, draw])
-            total = tf.reduce_logsumexp([total, log_weight], axis=0)
-        return total - tf.math.log(tf.cast(num_samples, total.dtype))
-
-    def _log_importance_weight(self, images, posterior, seed):
-        """Return log p(x, z, w) / q(z, w | x) at one draw: [n], or each component's own, [n, K]."""
-        seed_z, seed_w = tf.unstack(tf.random.split(seed, 2))
-        codes = posterior.z.sample(seed=seed_z)
-        logits = self.decoder(codes)
-        ratio_z = melbo.standard_normal(posterior.z).log_prob(codes) - posterior.z.log_prob(codes)
-        if self.mixing == "likelihood":
-            return ratio_z + melbo.log_likelihood(
-                images[:, None], logits, likelihood=self.likelihood
-            )
-        concentration = posterior.w.concentration
-        log_w = sample_log_weights(concentration, seed_w)
-        ratio_w = log_prob(self._prior_w().concentration, log_w) - log_prob(concentration, log_w)
-        likelihood = melbo.mixture_log_likelihood(
-            images, logits, tf.exp(log_w), likelihood=self.likelihood
+    def _log_mean_weight(self, images, num_samples, seed):
+        return importance.log_mean_weight(
+            images,
+            self._posterior(images),
+            self.decoder,
+            self._prior_w(),
+            num_samples,
+            seed,
+            likelihood=self.likelihood,
+            mixing=self.mixing,
         )
-        return likelihood + tf.reduce_sum(ratio_z, axis=1) + ratio_w

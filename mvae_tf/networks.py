@@ -1,13 +1,14 @@
 """Encoder and decoder banks: the networks of all K components in one call.
 
-A bank's contract: an encoder bank maps images [n, *image] to the posterior's parameters, a decoder
-bank maps latent codes [n, K, d] to the components' images as logits [n, K, *image], both in
-float32. Batch comes first in every public shape; inside, the layout is the bank's own. A bank whose
-answer differs in training takes the argument `training`. The dense banks are here, the
-convolutional ones in `convolutional`.
+A bank is a `keras.Layer` with this contract: an encoder bank maps images [n, *image] to
+`PosteriorParameters`, a decoder bank maps latent codes [n, K, d] to the components' images as
+logits [n, K, *image], both in float32. Batch comes first in every public shape; inside, the layout
+is the bank's own. A bank whose answer differs in training takes the argument `training`.
+
+`dense` and `convolutional` have the paper's banks. Here are those of K networks of one's own, and
+what is checked of any bank that a model is given.
 """
 
-import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -42,121 +43,135 @@ def posterior_parameters(outputs, latent_dim: int) -> PosteriorParameters:
     )
 
 
-class BatchedDense(keras.layers.Layer):
-    """K dense layers side by side as one batched matrix product with weights [K, in, out].
-
-    Only the product runs in the policy's compute dtype; bias, activation and output are float32.
+class _Bank(keras.layers.Layer):
+    """K networks side by side.
 
     Args:
-        num_components: K.
-        units: size of each layer's output.
-        activation: as in `keras.layers.Dense`.
-        seed: int or `keras.random.SeedGenerator` of the Glorot uniform initial weights.
+        components: K different layers or models, one a component.
 
-    Shapes: [K, n, in], or [1, n, in] for an input that all components share, to [K, n, units].
+    Raises:
+        ValueError: for anything else.
     """
 
-    def __init__(self, num_components: int, units: int, activation=None, seed=None, **kwargs):
+    def __init__(self, components: Sequence[keras.layers.Layer], **kwargs):
         super().__init__(**kwargs)
-        self.num_components = num_components
-        self.units = units
-        self.activation = keras.activations.get(activation)
-        self._seed = seed
+        components = list(components)
+        if not components or not all(isinstance(each, keras.layers.Layer) for each in components):
+            raise ValueError(
+                f"Expected components to be one or more Keras layers. Received: {components}."
+            )
+        if len({id(each) for each in components}) < len(components):
+            raise ValueError(
+                "Expected components to be different layers. Received: one of them twice, which "
+                "would share its weights."
+            )
+        self.components = components
+        self.built = True  # each component builds itself
 
-    def build(self, input_shape):
-        inputs = input_shape[-1]
-        # Keras's Glorot initialiser would count K as a convolution's receptive field.
-        limit = math.sqrt(6.0 / (inputs + self.units))
-        self.kernel = self.add_weight(
-            shape=(self.num_components, inputs, self.units),
-            initializer=keras.initializers.RandomUniform(-limit, limit, seed=self._seed),
-            name="kernel",
-        )
-        self.bias = self.add_weight(
-            shape=(self.num_components, 1, self.units),
-            initializer="zeros",
-            autocast=False,
-            name="bias",
-        )
+    def get_config(self):
+        components = [keras.saving.serialize_keras_object(each) for each in self.components]
+        return {**super().get_config(), "components": components}
 
-    def call(self, inputs):
-        product = tf.matmul(inputs, self.kernel)
-        return self.activation(tf.cast(product, self.variable_dtype) + self.bias)
+    @classmethod
+    def from_config(cls, config):
+        components = [keras.saving.deserialize_keras_object(each) for each in config["components"]]
+        return cls(**{**config, "components": components})
 
 
-class _DenseBank(keras.layers.Layer):
-    """K multilayer perceptrons: hidden layers of `hidden_units`, then a linear layer.
-
-    A bank's `_ends()` gives the shape of what comes in, [K or 1, n, in], and the size of what goes
-    out.
-
-    Args:
-        image_shape: Shape of one image.
-        num_components: K.
-        latent_dim: d.
-        hidden_units: Sizes of the hidden layers.
-        activation: Of the hidden layers.
-        seed: See `BatchedDense`.
-    """
-
-    def __init__(
-        self,
-        image_shape: Sequence[int],
-        num_components: int,
-        latent_dim: int,
-        hidden_units: Sequence[int],
-        activation="relu",
-        seed=None,
-        **kwargs,
-    ):
-        super().__init__(**kwargs)
-        self._image_shape = tuple(image_shape)
-        self._pixels = math.prod(image_shape)
-        self._num_components = num_components
-        self._latent_dim = latent_dim
-        input_shape, outputs = self._ends()
-        units_and_activations = [*((units, activation) for units in hidden_units), (outputs, None)]
-        self.stack = [
-            BatchedDense(num_components, units, each, seed, dtype=self.dtype_policy)
-            for units, each in units_and_activations
-        ]
-        self.build(input_shape)
-
-    def build(self, input_shape):
-        for layer in self.stack:
-            layer.build(input_shape)
-            input_shape = (*input_shape[:-1], layer.units)
-
-    def _run(self, hidden):
-        for layer in self.stack:
-            hidden = layer(hidden)
-        return hidden
-
-
-class DenseEncoderBank(_DenseBank):
-    """K fully connected encoders (Section V.A: two hidden layers of 500).
+@keras.saving.register_keras_serializable(package="mvae_tf")
+class EncoderBank(_Bank):
+    """K encoders of any kind.
 
     Call: images [n, *image] -> `PosteriorParameters`.
+
+    Args:
+        components: K different layers or models, each [n, *image] -> [n, 2 d + 1], see
+            `num_outputs`; without an activation at the end.
+
+    Raises:
+        ValueError: for anything else.
+
+    Example:
+        >>> def encoder():
+        ...     size = mvae_tf.networks.num_outputs(latent_dim=20)
+        ...     layers = keras.layers
+        ...     return keras.Sequential([layers.Flatten(), layers.Dense(size)])
+        >>> mvae_tf.networks.EncoderBank([encoder() for _ in range(4)])
     """
 
-    def _ends(self):
-        return (1, None, self._pixels), num_outputs(self._latent_dim)
+    def call(self, images, training=False):
+        outputs = [component(images, training=training) for component in self.components]
+        outputs = tf.cast(tf.stack(outputs, axis=1), tf.float32)
+        if outputs.shape.rank != 3 or outputs.shape[-1] % 2 == 0:
+            raise ValueError(
+                "Expected each of the encoder's components to give [n, 2 d + 1]. Received: "
+                f"{[outputs.shape[0], *outputs.shape[2:]]}."
+            )
+        return posterior_parameters(outputs, (outputs.shape[-1] - 1) // 2)
 
-    def call(self, images):
-        flat = tf.reshape(images, [1, -1, self._pixels])
-        outputs = tf.transpose(self._run(flat), [1, 0, 2])
-        return posterior_parameters(outputs, self._latent_dim)
 
-
-class DenseDecoderBank(_DenseBank):
-    """K fully connected decoders, mirror images of `DenseEncoderBank`.
+@keras.saving.register_keras_serializable(package="mvae_tf")
+class DecoderBank(_Bank):
+    """K decoders of any kind.
 
     Call: latent codes [n, K, d] -> logits [n, K, *image].
+
+    Args:
+        components: K different layers or models, each [n, d] -> logits [n, *image], without a
+            sigmoid at the end.
+
+    Raises:
+        ValueError: for anything else.
     """
 
-    def _ends(self):
-        return (self._num_components, None, self._latent_dim), self._pixels
+    def call(self, codes, training=False):
+        pairs = zip(self.components, tf.unstack(codes, axis=1), strict=True)
+        logits = [component(code, training=training) for component, code in pairs]
+        return tf.cast(tf.stack(logits, axis=1), tf.float32)
 
-    def call(self, codes):
-        logits = tf.transpose(self._run(tf.transpose(codes, [1, 0, 2])), [1, 0, 2])
-        return tf.reshape(logits, [-1, self._num_components, *self._image_shape])
+
+def checked_encoder(bank, image_shape, num_components: int, latent_dim: int):
+    """Return an encoder bank, built, if it keeps the contract on two black images."""
+    codes, weights = [2, num_components, latent_dim], [2, num_components]
+    _, scale, concentration = _answer("encoder", bank, image_shape, (codes, codes, weights))
+    if not (tf.reduce_all(scale > 0) and tf.reduce_all(concentration > 0)):
+        raise ValueError(
+            "Expected encoder to give a scale and a concentration above 0. Received: numbers that "
+            "are not; `mvae_tf.networks.posterior_parameters` makes them so."
+        )
+    return bank
+
+
+def checked_decoder(bank, image_shape, num_components: int, latent_dim: int):
+    """Return a decoder bank, built, if it keeps the contract on two codes."""
+    _answer("decoder", bank, (num_components, latent_dim), [2, num_components, *image_shape])
+    return bank
+
+
+def _answer(name, bank, input_shape, output_shapes):
+    """Return a bank's answer to two inputs of zeros, if it has these shapes and is in float32."""
+    if not isinstance(bank, keras.layers.Layer):
+        raise ValueError(f"Expected {name} to be a Keras layer. Received: {bank!r}.")
+    answer = bank(tf.zeros([2, *input_shape]))
+    received = _described(answer)
+    expected = _expected(output_shapes)
+    if received != expected:
+        raise ValueError(
+            f"Expected {name} to give {expected} for inputs of shape {[2, *input_shape]}. "
+            f"Received: {received}."
+        )
+    return answer
+
+
+def _expected(shapes):
+    if isinstance(shapes, tuple):
+        return f"({', '.join(_expected(shape) for shape in shapes)})"
+    return f"float32 {tf.TensorShape(shapes)}"
+
+
+def _described(answer):
+    if isinstance(answer, tuple | list):
+        return f"({', '.join(_described(each) for each in answer)})"
+    if not tf.is_tensor(answer):
+        return type(answer).__name__
+    return f"{answer.dtype.name} {answer.shape}"

@@ -64,11 +64,11 @@ def by_hand(stack, inputs, strides):
     [((8, 11, 2), (1, 1, 1)), ((17, 20, 1), (2, 1, 1)), ((9, 33, 3), (2, 2, 1))],
 )
 def test_encoder_bank_is_k_stacks_of_convolutions(shape, strides):
-    bank = convolutional.ConvolutionalEncoderBank(shape, **BANK, seed=0)
+    bank = convolutional.encoder_bank(shape, **BANK, seed=0)
     inputs = images(shape)
     loc, scale, concentration = bank(inputs, training=True)
     for k in range(3):
-        outputs = by_hand(bank.stacks[k], inputs, strides)
+        outputs = by_hand(bank.components[k], inputs, strides)
         np.testing.assert_allclose(loc[:, k], outputs[:, :2], atol=1e-4)
         softplus = np.logaddexp(outputs[:, 2:], 0)
         np.testing.assert_allclose(scale[:, k], softplus[:, :2], atol=1e-4)
@@ -79,8 +79,8 @@ def test_transposed_convolutions_are_adjoint_to_the_encoders():
     """<conv(x), y> = <x, conv'(y)>, for a decoder layer given an encoder layer's kernel."""
     shape, rng = (17, 18, 3), np.random.default_rng(0)
     one_layer = {"num_components": 1, "latent_dim": 2, "hidden_units": (4,)}
-    encoder = convolutional.ConvolutionalEncoderBank(shape, **one_layer, seed=0).stacks[0]
-    decoder = convolutional.ConvolutionalDecoderBank(shape, **one_layer, seed=0).stacks[0]
+    encoder = convolutional.encoder_bank(shape, **one_layer, seed=0).components[0]
+    decoder = convolutional.decoder_bank(shape, **one_layer, seed=0).components[0]
     transposed, cropping = decoder.layers[-2:]
     transposed.kernel.assign(encoder.layers[0].kernel)
     x = rng.normal(size=[2, *shape]).astype("float32")
@@ -113,7 +113,7 @@ def test_components_do_not_touch_one_another():
     inputs = images((9, 10, 2))
     before = model.component_reconstructions(inputs).numpy()
     for bank in (model.encoder, model.decoder):
-        for variable in bank.stacks[1].trainable_variables:
+        for variable in bank.components[1].trainable_variables:
             variable.assign(variable + 0.1)
     after = model.component_reconstructions(inputs).numpy()
     np.testing.assert_array_equal(after[:, 0], before[:, 0])
@@ -122,11 +122,11 @@ def test_components_do_not_touch_one_another():
 
 def test_initial_weights_differ_between_components_and_follow_the_seed():
     one, same, other = small_model(seed=1), small_model(seed=1), small_model(seed=2)
-    kernels = [stack.layers[0].kernel.numpy() for stack in one.encoder.stacks]
+    kernels = [stack.layers[0].kernel.numpy() for stack in one.encoder.components]
     assert not np.array_equal(*kernels)
     for a, b in zip(one.get_weights(), same.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
-    assert not np.array_equal(kernels[0], other.encoder.stacks[0].layers[0].kernel.numpy())
+    assert not np.array_equal(kernels[0], other.encoder.components[0].layers[0].kernel.numpy())
 
 
 # Batch statistics ---------------------------------------------------------------------------------
@@ -152,9 +152,11 @@ def test_moving_averages_follow_training_alone():
     model.log_likelihood(inputs, num_samples=2)
     for path, value in moving_averages(model).items():
         np.testing.assert_array_equal(value, initial[path])
-    first = model.encoder.stacks[0].layers[0](inputs).numpy()  # before the step changes its kernel
+    first = (
+        model.encoder.components[0].layers[0](inputs).numpy()
+    )  # before the step changes its kernel
     model.fit(inputs, batch_size=8, epochs=1, verbose=0)
-    norm = model.encoder.stacks[0].layers[1]
+    norm = model.encoder.components[0].layers[1]
     np.testing.assert_allclose(norm.moving_mean, 0.1 * first.mean(axis=(0, 1, 2)), atol=1e-5)
     assert all(not np.array_equal(moving_averages(model)[path], initial[path]) for path in initial)
 
@@ -172,8 +174,8 @@ def test_a_broken_step_leaves_the_averages_as_they_were():
     inputs = images((9, 10, 2), 4)
     model.fit(inputs, batch_size=4, verbose=0)
     before = moving_averages(model)
-    model.decoder.stacks[0].layers[0].kernel.assign_add(
-        tf.fill(model.decoder.stacks[0].layers[0].kernel.shape, np.inf)
+    model.decoder.components[0].layers[0].kernel.assign_add(
+        tf.fill(model.decoder.components[0].layers[0].kernel.shape, np.inf)
     )
     with pytest.raises(FloatingPointError, match="of reconstruction, at step 2"):
         model.fit(inputs, batch_size=4, verbose=0)

@@ -295,30 +295,6 @@ def test_mixed_precision_trains_and_keeps_probabilities_in_float32(policy):
 # Settings and files -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("preset", sorted(mvae_tf.presets.PRESETS))
-def test_config_and_file_round_trip(preset, tmp_path):
-    model = mvae_tf.MixtureVAE.from_preset(
-        preset,
-        image_shape=(8, 8, 1),
-        num_components=2,
-        latent_dim=2,
-        hidden_units=(8,),
-        bandwidths=[1.0] * 2,
-        seed=3,
-    )
-    images = np.random.default_rng(0).uniform(size=[20, 8, 8, 1]).astype("float32")
-    model.compile(optimizer="adam")
-    model.fit(images, verbose=0)
-    assert mvae_tf.MixtureVAE.from_config(model.get_config()).get_config() == model.get_config()
-    model.save(tmp_path / "model.keras")
-    copy = keras.models.load_model(tmp_path / "model.keras")
-    assert copy.get_config() == model.get_config()
-    np.testing.assert_array_equal(copy.reconstruct(images), model.reconstruct(images))
-    for theirs, ours in zip(model.optimizer.variables, copy.optimizer.variables, strict=True):
-        np.testing.assert_array_equal(theirs, ours)
-    copy.fit(images, verbose=0)
-
-
 def test_presets_say_what_the_paper_and_the_authors_code_do():
     paper = mvae_tf.MixtureVAE.from_preset("paper_mnist", num_components=7)
     assert (paper.num_components, paper.latent_dim, paper.hidden_units) == (7, 20, (500, 500))

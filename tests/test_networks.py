@@ -1,83 +1,253 @@
+"""Encoders and decoders of one's own, as K networks and as a bank that is one layer."""
+
+import json
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from mvae_tf import networks
+import mvae_tf
+from mvae_tf import networks, training
+from mvae_tf.datasets.splits import Split
 
-IMAGE_SHAPE = (5, 4, 3)
-BANK = {"image_shape": IMAGE_SHAPE, "num_components": 3, "latent_dim": 2, "hidden_units": (7, 6)}
-
-
-def single(bank, component, inputs):
-    """One component as plain Keras dense layers with that component's weights."""
-    for index, layer in enumerate(bank.stack):
-        dense = keras.layers.Dense(layer.units, "relu" if index < 2 else None)
-        dense.build(inputs.shape)
-        dense.set_weights([layer.kernel[component].numpy(), layer.bias[component, 0].numpy()])
-        inputs = dense(inputs)
-    return inputs.numpy()
+K, D, SHAPE = 3, 2, (6, 5, 1)
+IMAGES = np.random.default_rng(0).uniform(size=[20, *SHAPE]).astype("float32")
 
 
-def with_random_biases(bank):
-    for layer in bank.stack:
-        layer.bias.assign(keras.random.normal(layer.bias.shape, seed=1))
-    return bank
-
-
-def test_encoder_bank_is_k_encoders_side_by_side():
-    bank = with_random_biases(networks.DenseEncoderBank(**BANK, seed=0))
-    images = np.random.default_rng(0).uniform(size=[4, *IMAGE_SHAPE]).astype("float32")
-    loc, scale, concentration = bank(images)
-    for component in range(3):
-        outputs = single(bank, component, images.reshape(4, -1))
-        np.testing.assert_allclose(loc[:, component], outputs[:, :2], atol=1e-5)
-        softplus = np.logaddexp(outputs[:, 2:], 0)
-        np.testing.assert_allclose(scale[:, component], softplus[:, :2], atol=1e-5)
-        np.testing.assert_allclose(concentration[:, component], softplus[:, 2], atol=1e-5)
-
-
-def test_decoder_bank_is_k_decoders_side_by_side():
-    bank = with_random_biases(networks.DenseDecoderBank(**BANK, seed=0))
-    codes = np.random.default_rng(0).normal(size=[4, 3, 2]).astype("float32")
-    logits = bank(codes)
-    assert logits.shape == (4, 3, *IMAGE_SHAPE)
-    for component in range(3):
-        expected = single(bank, component, codes[:, component]).reshape(4, *IMAGE_SHAPE)
-        np.testing.assert_allclose(logits[:, component], expected, atol=1e-5)
-
-
-@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16", "mixed_float16"])
-def test_mixed_precision_reaches_the_products_alone(policy):
-    encoder = networks.DenseEncoderBank(**BANK, seed=0, dtype=policy)
-    decoder = networks.DenseDecoderBank(**BANK, seed=0, dtype=policy)
-    graph = tf.function(lambda x: (encoder(x), decoder(encoder(x).loc))).get_concrete_function(
-        tf.TensorSpec([None, *IMAGE_SHAPE])
+def encoder():
+    """A network as users write it, which builds itself on its first call."""
+    layers = keras.layers
+    return keras.Sequential(
+        [
+            layers.Conv2D(4, 3, padding="same", use_bias=False),
+            layers.BatchNormalization(),
+            layers.Activation("gelu"),
+            layers.Flatten(),
+            layers.Dropout(0.5),
+            layers.Dense(networks.num_outputs(D)),
+        ]
     )
-    low = {"float32": None, "mixed_bfloat16": tf.bfloat16, "mixed_float16": tf.float16}[policy]
-    narrow = {
-        op.type
-        for op in graph.graph.get_operations()
-        if low is not None and any(output.dtype == low for output in op.outputs)
-    }
-    assert narrow <= {"BatchMatMulV2", "Cast", "Identity", "Reshape", "Transpose"}
-    assert ("BatchMatMulV2" in narrow) == (low is not None)
-    parameters, logits = graph(tf.zeros([2, *IMAGE_SHAPE]))
-    assert {tensor.dtype for tensor in [*parameters, logits]} == {tf.float32}
-    assert {variable.dtype for variable in encoder.variables} == {"float32"}
 
 
-def test_initial_weights_are_glorots_component_by_component():
-    layer = networks.BatchedDense(6, 200, seed=0)
-    layer.build((1, None, 300))
-    kernel = layer.kernel.numpy()
-    limit = np.sqrt(6 / (300 + 200))  # a uniform's deviation is its limit / sqrt(3)
-    assert np.abs(kernel).max() <= limit
-    np.testing.assert_allclose(kernel.std(axis=(1, 2)), limit / np.sqrt(3), rtol=0.02)
-    assert np.abs(np.corrcoef(kernel.reshape(6, -1)) - np.eye(6)).max() < 0.02
+def decoder():
+    """A functional model."""
+    code = keras.Input([D])
+    hidden = keras.layers.Dense(8, "tanh")(code)
+    return keras.Model(code, keras.layers.Reshape(SHAPE)(keras.layers.Dense(30)(hidden)))
 
 
-def test_scale_never_reaches_zero():
-    bank = networks.DenseEncoderBank(**BANK, seed=0)
-    bank.stack[-1].bias.assign(tf.fill(bank.stack[-1].bias.shape, -1e4))
-    assert np.all(bank(np.zeros([1, *IMAGE_SHAPE], "float32")).scale > 0)
+@keras.saving.register_keras_serializable(package="tests")
+class LinearEncoders(keras.layers.Layer):
+    """A whole bank as one layer, which knows nothing of `networks`."""
+
+    def __init__(self, num_components, latent_dim, **kwargs):
+        super().__init__(**kwargs)
+        self.num_components, self.latent_dim = num_components, latent_dim
+
+    def build(self, input_shape):
+        outputs = self.num_components, 2 * self.latent_dim + 1
+        self.kernel = self.add_weight(shape=(np.prod(input_shape[1:]), *outputs))
+
+    def call(self, images):
+        flat = tf.reshape(images, [tf.shape(images)[0], -1])
+        outputs = tf.einsum("np,pko->nko", flat, tf.convert_to_tensor(self.kernel))
+        loc, scale = outputs[..., : self.latent_dim], outputs[..., self.latent_dim : -1]
+        return loc, tf.exp(scale), tf.exp(outputs[..., -1])
+
+    def get_config(self):
+        own = {"num_components": self.num_components, "latent_dim": self.latent_dim}
+        return {**super().get_config(), **own}
+
+
+@keras.saving.register_keras_serializable(package="tests")
+class LinearDecoders(keras.layers.Layer):
+    """Its counterpart."""
+
+    def build(self, input_shape):
+        self.kernel = self.add_weight(shape=(*input_shape[1:], *SHAPE))
+
+    def call(self, codes):
+        return tf.einsum("nkd,kdhwc->nkhwc", codes, tf.convert_to_tensor(self.kernel))
+
+
+BANKS = {
+    "networks": lambda: {
+        "encoder": networks.EncoderBank([encoder() for _ in range(K)]),
+        "decoder": networks.DecoderBank([decoder() for _ in range(K)]),
+    },
+    "a layer": lambda: {"encoder": LinearEncoders(K, D), "decoder": LinearDecoders()},
+    "an encoder alone": lambda: {"encoder": LinearEncoders(K, D), "hidden_units": (8,)},
+}
+
+
+def make(banks="networks", **kwargs):
+    model = mvae_tf.MixtureVAE(SHAPE, K, D, seed=0, **{**BANKS[banks](), **kwargs})
+    model.compile(optimizer="adam")
+    return model
+
+
+def test_a_bank_of_networks_gives_what_each_gives():
+    encoders, decoders = [encoder() for _ in range(K)], [decoder() for _ in range(K)]
+    model = make(encoder=networks.EncoderBank(encoders), decoder=networks.DecoderBank(decoders))
+    outputs = np.stack([network(IMAGES) for network in encoders], axis=1)
+    posterior = model.encode(IMAGES)
+    np.testing.assert_allclose(posterior.z.mean(), outputs[..., :D], atol=1e-6)
+    softplus = np.logaddexp(outputs[..., D:], 0)
+    np.testing.assert_allclose(posterior.z.stddev(), softplus[..., :D], atol=1e-5)
+    np.testing.assert_allclose(posterior.w.concentration, softplus[..., D], atol=1e-5)
+    images = model.component_reconstructions(IMAGES)
+    for k, network in enumerate(decoders):
+        expected = 1 / (1 + np.exp(-network(outputs[:, k, :D]).numpy()))
+        np.testing.assert_allclose(images[:, k], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("banks", BANKS)
+def test_own_banks_learn_and_come_back_from_a_file(banks, tmp_path):
+    model = make(banks)
+    first, *_, last = model.fit(IMAGES, epochs=30, verbose=0).history["loss"]
+    assert last < first
+    model.save(tmp_path / "own.keras")
+    copy = keras.models.load_model(tmp_path / "own.keras")  # in safe mode
+    assert json.dumps(copy.get_config()) == json.dumps(model.get_config())
+    for theirs, ours in zip(copy.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(theirs, ours)
+    np.testing.assert_array_equal(copy.reconstruct(IMAGES), model.reconstruct(IMAGES))
+    history = copy.fit(IMAGES, verbose=0).history
+    assert history["loss"][0] < first
+
+
+@pytest.mark.parametrize("banks", ["networks", "a layer"])
+def test_own_banks_are_served(banks, tmp_path):
+    model = make(banks)
+    path = mvae_tf.export_saved_model(model, tmp_path / "own")
+    served = tf.saved_model.load(path).signatures["serving_default"](images=IMAGES)
+    (images,) = served.values()
+    np.testing.assert_allclose(images, model.reconstruct(IMAGES), atol=1e-6)
+
+
+def test_own_banks_resume_from_a_checkpoint(tmp_path):
+    """Dropout's random state and batch normalisation's averages are part of it."""
+    split = Split((IMAGES * 255).astype(np.uint8), None, is_train=True)
+
+    def train(model, epochs, directory=None):
+        training.train(
+            model, split, epochs=epochs, batch_size=8, directory=directory, progress=False
+        )
+        return model
+
+    keras.utils.set_random_seed(1)
+    model = make()
+    start = model.get_weights()
+    seeds = [variable.numpy() for variable in model.variables if "seed" in variable.path]
+    straight = train(model, 2)
+    again = make()
+    again.set_weights(start)
+    states = [variable for variable in again.variables if "seed" in variable.path]
+    for variable, seed in zip(states, seeds, strict=True):
+        variable.assign(seed)
+    train(again, 1, tmp_path)
+    resumed = train(make(), 2, tmp_path)
+    for a, b in zip(straight.get_weights(), resumed.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_training_reaches_the_networks():
+    model = make()
+    model.encoder.trainable = False
+    quiet = model.encoder(IMAGES).loc
+    np.testing.assert_array_equal(quiet, model.encoder(IMAGES).loc)
+    assert np.any(model.encoder(IMAGES, training=True).loc != quiet)  # dropout
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_networks_in_mixed_precision_end_in_float32(policy):
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        model = make()
+    finally:
+        keras.config.set_dtype_policy(before)
+    assert model.encode(IMAGES).z.dtype == model.reconstruct(IMAGES).dtype == tf.float32
+    assert np.all(np.isfinite(model.fit(IMAGES, verbose=0).history["loss"]))
+
+
+class Answers(keras.layers.Layer):
+    """A layer with a given answer, whatever it is asked."""
+
+    def __init__(self, answer):
+        super().__init__()
+        self.answer = answer
+
+    def call(self, inputs):
+        return self.answer() if callable(self.answer) else self.answer
+
+
+def parameters(scale=1.0, num_components=K, dtype="float32"):
+    codes = tf.fill([2, num_components, D], tf.constant(1.0, dtype))
+    return codes, codes * scale, codes[..., 0]
+
+
+BAD_ENCODERS = {
+    "a function": (lambda: encoder, "Expected encoder to be a Keras layer. Received: <function"),
+    "one network": (encoder, r"Expected encoder to give \(.*\) for .* Received: float32 \(2, 5\)"),
+    "too few": (lambda: networks.EncoderBank([encoder()]), r"Received: \(float32 \(2, 1, 2\)"),
+    "no linear layer": (
+        lambda: networks.EncoderBank([keras.layers.Flatten()]),
+        r"components to give \[n, 2 d \+ 1\]. Received: \[2, 30\]",
+    ),
+    "float64": (lambda: Answers(lambda: parameters(dtype="float64")), "Received: .float64"),
+    "a dict": (
+        lambda: Answers(lambda: dict(zip("abc", parameters(), strict=True))),
+        "Received: dict",
+    ),
+    "no softplus": (lambda: Answers(lambda: parameters(scale=-1.0)), "a concentration above 0"),
+    "NaN": (lambda: Answers(lambda: parameters(scale=np.nan)), "a concentration above 0"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD_ENCODERS)
+def test_encoders_that_break_the_contract_are_refused(kind):
+    bank, message = BAD_ENCODERS[kind]
+    with pytest.raises(ValueError, match=message):
+        make(encoder=bank())
+
+
+@pytest.mark.parametrize(
+    ("answer", "received"),
+    [
+        (tf.zeros([2, *SHAPE]), r"float32 \(2, 6, 5, 1\)"),
+        (tf.zeros([2, K, 6, 5]), r"float32 \(2, 3, 6, 5\)"),
+        (tf.zeros([2, K, *SHAPE], tf.float16), r"float16"),
+    ],
+)
+def test_decoders_that_break_the_contract_are_refused(answer, received):
+    message = r"Expected decoder to give float32 \(2, 3, 6, 5, 1\) for inputs of shape \[2, 3, 2\]"
+    with pytest.raises(ValueError, match=f"{message}. Received: {received}"):
+        make(decoder=Answers(answer))
+
+
+def test_components_of_a_bank_are_different_layers():
+    network = encoder()
+    for components, message in (
+        ([network, network], "one of them twice"),
+        ([], "one or more Keras layers"),
+        ([encoder], "one or more Keras layers"),
+    ):
+        with pytest.raises(ValueError, match=f"Expected components .*{message}"):
+            networks.EncoderBank(components)
+
+
+def test_a_class_that_is_not_registered_is_named_when_a_file_is_read(tmp_path):
+    model = make(decoder=Unregistered())
+    model.save(tmp_path / "own.keras")
+    with pytest.raises(TypeError, match="Unregistered"):
+        keras.models.load_model(tmp_path / "own.keras")
+    copy = keras.models.load_model(
+        tmp_path / "own.keras", custom_objects={"Unregistered": Unregistered}
+    )
+    np.testing.assert_array_equal(copy.reconstruct(IMAGES), model.reconstruct(IMAGES))
+
+
+class Unregistered(LinearDecoders):
+    pass
