@@ -1,4 +1,4 @@
-"""Verified image data: MNIST, Fashion-MNIST, CIFAR-10, what scikit-learn bundles, or your own.
+"""Verified image data: MNIST, CIFAR-10, all of TensorFlow Datasets, bundled images, your own.
 
 Example:
 ```python
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mvae_tf.datasets import batches, digits, own, patches, sources
+from mvae_tf.datasets import batches, catalogue, digits, own, patches, sources
 from mvae_tf.datasets.cifar10 import SPLITS
 from mvae_tf.datasets.fetching import DataUnavailableError
 from mvae_tf.datasets.originals import ORIGINALS
@@ -35,7 +35,7 @@ def load(
     seed: int = 0,
     split: str = "standard",
 ) -> Dataset:
-    """Load a named dataset, or your own images, as checked arrays.
+    """Load a named dataset, one of TensorFlow Datasets, or your own images, as checked arrays.
 
     The published datasets are taken from the first of these that has them: data prepared by
     TensorFlow Datasets in `data_dir`; the original files, put below `data_dir` by hand; for MNIST
@@ -54,21 +54,32 @@ def load(
     must be, and `.source` names them. Every batch is checked against a pinned MD5, whatever the
     source; the archive, whose SHA-256 is pinned, as a whole.
 
+    "tfds:NAME" is any image dataset of TensorFlow Datasets, or one of your own that it prepared in
+    `data_dir`, whose code is then not needed; NAME may have a config and a version, as in
+    "tfds:NAME/CONFIG:1.0.0". What is prepared in `data_dir` is read without a network, in its
+    newest version where none is named; anything else is downloaded and prepared, with the files put
+    by hand into `data_dir/downloads/manual`. Images are uint8, in the stored order; they are of the
+    one image feature, labels of the one class label if there is any, and where there are
+    several of either, of the one meant for supervised learning. The split "train", or else the
+    only one, trains; "test", or else "validation", tests, or else a held-out part. All of it
+    is held in memory: what can't be is refused once the first image's size is known.
+
     Args:
-        source: One of `NAMES`; or an array of images, [n, h, w] or [n, h, w, c], uint8 or floats
-            in [0, 1]; or the path of an .npz file (`x_train`, `y_train`, `x_test`, `y_test` as in
-            Keras; or `images` and perhaps `labels`; or one unnamed array), of an .npy file, or of
-            a folder of images. A folder may hold `train` and `test`; subfolders of those (or
-            of the folder itself) are classes, labelled 0, 1, ... in sorted order. A name in
-            `NAMES` is never read as a path: write "./mnist" for a folder of that name. A folder
-            that holds binary batches of CIFAR-10 is that dataset, and named "cifar10".
+        source: One of `NAMES`; or "tfds:NAME", as above; or an array of images, [n, h, w] or
+            [n, h, w, c], uint8 or floats in [0, 1]; or the path of an .npz file (`x_train`,
+            `y_train`, `x_test`, `y_test` as in Keras; or `images` and perhaps `labels`; or one
+            unnamed array), of an .npy file, or of a folder of images. A folder may hold `train`
+            and `test`; subfolders of those (or of the folder itself) are classes, labelled 0, 1,
+            ... in sorted order. A name in `NAMES` is never read as a path: write "./mnist" for a
+            folder of that name. A folder that holds binary batches of CIFAR-10 is that dataset,
+            and named "cifar10".
         data_dir: Where the downloads are kept. Default: the environment variable TFDS_DATA_DIR,
             else `~/tensorflow_datasets`. Unused for your own images, "digits" and
             "patches".
-        test_fraction: The part of your own images to hold out, in (0, 1), where they come without
-            a test part.
-        image_size: (height, width) to which the images of a folder are resized; without it, they
-            must be of one size.
+        test_fraction: The part of your own images, or of those of "tfds:NAME", to hold out, in
+            (0, 1), where they come without a test part.
+        image_size: (height, width) to which the images of a folder or of "tfds:NAME" are resized;
+            without it, they must be of one size.
         seed: Seed of the choice of the images held out.
         split: Which images of CIFAR-10 train and test. "standard": all training batches, and the
             test batch. "heldout": training batches 1 to 4, and training batch 5 in place of the
@@ -81,6 +92,7 @@ def load(
     Raises:
         ValueError: the images, an archive or an argument is not as described above.
         FileNotFoundError: `source` is neither a known name nor an existing path.
+        MemoryError: the images of "tfds:NAME" would not fit into memory.
         DataUnavailableError: no source has the named dataset; an OSError that gives each
             source's reason and the way to supply the data by hand.
     """
@@ -93,7 +105,7 @@ def load(
         return own.from_array(source, **own_options)
     if not isinstance(source, (str, os.PathLike)):
         raise ValueError(
-            f"Expected one of {', '.join(NAMES)}, a path or a NumPy array. "
+            f"Expected one of {', '.join(NAMES)}, tfds:NAME, a path or a NumPy array. "
             f"Received: {type(source).__name__}."
         )
     if source in NAMES:
@@ -103,6 +115,9 @@ def load(
         if source in _BUNDLED:
             return _BUNDLED[source]()
         return sources.load(source, _data_dir(data_dir), split)
+    if isinstance(source, str) and source.startswith(catalogue.PREFIX):
+        _require_standard(split, source)
+        return catalogue.load(source, _data_dir(data_dir), image_size=image_size, **own_options)
     path = Path(source).expanduser()
     if batches.in_folder(path):
         _require_no_image_size(image_size, "a folder of binary batches")
@@ -114,8 +129,8 @@ def load(
         _require_no_image_size(image_size, "a file of arrays")
         return own.from_file(path, **own_options)
     raise FileNotFoundError(
-        f"Expected one of {', '.join(NAMES)}, a NumPy array, or the path of an .npz file or of a "
-        f"folder of images. Received: {os.fspath(source)!r}, which does not exist."
+        f"Expected one of {', '.join(NAMES)}, tfds:NAME, a NumPy array, or the path of an .npz "
+        f"file or of a folder of images. Received: {os.fspath(source)!r}, which does not exist."
     )
 
 
@@ -129,7 +144,8 @@ def _data_dir(data_dir: str | os.PathLike | None) -> Path:
 def _require_no_image_size(image_size, source: str) -> None:
     if image_size is not None:
         raise ValueError(
-            f"Expected image_size only for a folder of images. Received: {image_size} for {source}."
+            "Expected image_size only for a folder of images or for tfds:NAME. "
+            f"Received: {image_size} for {source}."
         )
 
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 STALL_SECONDS = 15.0
@@ -55,21 +55,24 @@ def run_watched(
     command: Sequence[str],
     *,
     folder: Path,
-    total_bytes: int,
+    total_bytes: int | None,
     title: str,
     environment: Mapping[str, str],
     start_seconds: float | None = None,
+    at_work: Callable[[], bool] | None = None,
 ) -> None:
     """Run a downloading child for as long as bytes keep arriving in a folder.
 
     Args:
         command: The child's command line.
         folder: The child's working folder; what it writes there is its download.
-        total_bytes: Size of the download. Once all of it is there, the child has FINISH_SECONDS
-            to end, as it may have work to do which shows no bytes.
+        total_bytes: Size of the download; None, with `at_work`, where nobody knows.
         title: What the progress bar says.
         environment: Variables to set for the child, besides this process's own.
         start_seconds: How long the first byte may take. Default: STALL_SECONDS, as for every other.
+        at_work: Says whether the child has something else to do than to download. Then every
+            FINISH_SECONDS must bring news, which may be something printed. Default: once all
+            of `total_bytes` are there.
 
     Raises:
         SourceError: no byte arrived in time, or the child failed.
@@ -91,20 +94,22 @@ def run_watched(
             start_new_session=True,
         )
         try:
-            seen, since = _folder_size(folder), time.monotonic()
+            seen, since = None, time.monotonic()
             while child.poll() is None:
                 size = _folder_size(folder)
-                if size != seen:
-                    bar.update(max(0, min(size, total_bytes) - bar.n))
-                    seen, since = size, time.monotonic()
-                if seen >= total_bytes:
+                working = at_work() if at_work else size >= total_bytes
+                # While it downloads, what it prints may be no more than news of failed attempts.
+                news = size, os.fstat(log.fileno()).st_size if working else 0
+                if news != seen:
+                    bar.update(max(0, min(size, total_bytes or size) - bar.n))
+                    seen, since = news, time.monotonic()
+                if working:
                     limit = FINISH_SECONDS
                 else:
-                    limit = STALL_SECONDS if seen else start_seconds or STALL_SECONDS
+                    limit = STALL_SECONDS if size else start_seconds or STALL_SECONDS
                 if time.monotonic() - since > limit:
-                    raise SourceError(
-                        f"no news for {limit:g} s, after {seen} of {total_bytes} bytes"
-                    )
+                    of_total = f" of {total_bytes}" if total_bytes else ""
+                    raise SourceError(f"no news for {limit:g} s, after {size}{of_total} bytes")
                 time.sleep(_POLL_SECONDS)
         finally:
             if child.poll() is None:

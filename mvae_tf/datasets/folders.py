@@ -1,4 +1,4 @@
-"""Folders of image files."""
+"""Folders of image files, and what other images of many sizes share with them."""
 
 from pathlib import Path
 
@@ -30,8 +30,7 @@ def read_folder(
     Raises:
         ValueError: a file cannot be read, sizes differ, or the folder is arranged otherwise.
     """
-    if image_size is not None and not (len(image_size) == 2 and min(image_size) >= 1):
-        raise ValueError(f"Expected image_size as (height, width). Received: {image_size}.")
+    check_image_size(image_size)
     subfolders, files = _entries(path)
     parts = [folder for folder in subfolders if folder.name in ("train", "test")]
     if not parts:
@@ -55,6 +54,42 @@ def read_folder(
     # Read as one, so that both have the same size and number of channels.
     images = _read_images(listed + test_listed, image_size)
     return images[: len(listed)], labels, images[len(listed) :], test_labels
+
+
+def check_image_size(image_size: tuple[int, int] | None) -> None:
+    """Refuse an image_size that is neither None nor (height, width), each at least 1."""
+    if image_size is not None and not (len(image_size) == 2 and min(image_size) >= 1):
+        raise ValueError(f"Expected image_size as (height, width). Received: {image_size}.")
+
+
+def resized(pixels: np.ndarray, image_size: tuple[int, int] | None) -> np.ndarray:
+    """Resize an image, each channel for itself.
+
+    Args:
+        pixels: uint8 [h, w, c].
+        image_size: (height, width) to resize to, or None to leave the image as it is.
+
+    Returns:
+        uint8 [height, width, c].
+    """
+    from PIL import Image
+
+    if image_size is None:
+        return pixels
+    size = (image_size[1], image_size[0])
+    channels = (Image.fromarray(channel) for channel in np.moveaxis(pixels, -1, 0))
+    return np.stack(
+        [np.asarray(channel.resize(size, Image.Resampling.LANCZOS)) for channel in channels], -1
+    )
+
+
+def require_one_size(first: np.ndarray, first_name: str, image: np.ndarray, name: str) -> None:
+    """Refuse an image that has not the height and width of the first one."""
+    if image.shape[:2] != first.shape[:2]:
+        raise ValueError(
+            "Expected images of one size, or image_size=(height, width) to resize them. "
+            f"Received: {first_name} of {_size(first)} and {name} of {_size(image)}."
+        )
 
 
 def _entries(folder: Path) -> tuple[list[Path], list[Path]]:
@@ -93,11 +128,7 @@ def _read_images(files: list[Path], image_size: tuple[int, int] | None) -> np.nd
     for file in tqdm(files, desc="images", unit="", delay=1, leave=False):
         image = _read_image(file, image_size)
         images.append(image)
-        if image.shape[:2] != images[0].shape[:2]:
-            raise ValueError(
-                "Expected images of one size, or image_size=(height, width) to resize them. "
-                f"Received: {files[0]} of {_size(images[0])} and {file} of {_size(image)}."
-            )
+        require_one_size(images[0], str(files[0]), image, str(file))
     if all(image.ndim == 2 for image in images):
         return np.stack(images)[..., np.newaxis]
     colours = (image if image.ndim == 3 else np.stack([image] * 3, axis=-1) for image in images)
@@ -126,7 +157,5 @@ def _read_image(file: Path, image_size: tuple[int, int] | None) -> np.ndarray:
         raise ValueError(
             f"Expected a readable image. Received: {file} ({type(error).__name__}: {error})."
         ) from error
-    if image_size is not None:
-        image = image.resize((image_size[1], image_size[0]), Image.Resampling.LANCZOS)
-    pixels = np.asarray(image)
+    pixels = resized(np.asarray(image), image_size)
     return pixels[..., 0].copy() if (pixels == pixels[..., :1]).all() else pixels

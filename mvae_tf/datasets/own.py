@@ -1,23 +1,24 @@
 """A user's own images: checks, and the choice of a test part."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from mvae_tf.datasets import folders
-from mvae_tf.datasets.splits import Dataset, make_dataset
+from mvae_tf.datasets.splits import TEST_IMAGES, Dataset, make_dataset
 
 _TRAIN_TEST_KEYS = ("x_train", "y_train", "x_test", "y_test")
 
 
 def from_array(images: np.ndarray, *, test_fraction: float, seed: int) -> Dataset:
     """Make a `Dataset` of an array of images; see `mvae_tf.datasets.load`."""
-    return _dataset("array", (images, None, None, None), "an array", test_fraction, seed)
+    return from_parts("array", (images, None, None, None), "an array", test_fraction, seed)
 
 
 def from_file(path: Path, *, test_fraction: float, seed: int) -> Dataset:
     """Make a `Dataset` of an .npz or .npy file; see `mvae_tf.datasets.load`."""
-    return _dataset(path.stem, _read_file(path), str(path), test_fraction, seed)
+    return from_parts(path.stem, _read_file(path), str(path), test_fraction, seed)
 
 
 def from_folder(
@@ -25,15 +26,39 @@ def from_folder(
 ) -> Dataset:
     """Make a `Dataset` of a folder of images; see `mvae_tf.datasets.load`."""
     arrays = folders.read_folder(path, image_size)
-    return _dataset(path.resolve().name, arrays, str(path), test_fraction, seed)
+    return from_parts(path.resolve().name, arrays, str(path), test_fraction, seed)
 
 
-def _dataset(name, arrays, source, test_fraction, seed) -> Dataset:
+def from_parts(
+    name: str,
+    arrays: Sequence[np.ndarray | None],
+    source: str,
+    test_fraction: float,
+    seed: int,
+    test_part: str = TEST_IMAGES,
+) -> Dataset:
+    """Check images and labels, and hold out a test part where there is none.
+
+    Args:
+        name: The dataset's name.
+        arrays: Train images, train labels, test images and test labels; all but the first may
+            be None.
+        source: Where they came from, in words.
+        test_fraction: The part of the train images to hold out where there are no test images.
+        seed: Seed of their choice.
+        test_part: What the test images are, in words.
+
+    Returns:
+        The `Dataset`: images uint8, or float32 in [0, 1], [n, h, w, c], labels int64 [n] or None.
+
+    Raises:
+        ValueError: the arrays are not such images and labels, or don't go together.
+    """
     train, train_labels, test, test_labels = arrays
     train, train_labels = _checked(train, train_labels, f"the images of {source}")
     if test is None:
         arrays = _hold_out(train, train_labels, test_fraction, seed)
-        return make_dataset(name, arrays, source)
+        return make_dataset(name, arrays, source, test_part=test_part)
     test, test_labels = _checked(test, test_labels, f"the test images of {source}")
     if train.dtype != test.dtype or train.shape[1:] != test.shape[1:]:
         raise ValueError(
@@ -45,7 +70,8 @@ def _dataset(name, arrays, source, test_fraction, seed) -> Dataset:
             f"Expected labels of both the train and the test images in {source}, or of neither. "
             f"Received: labels of the {'test' if train_labels is None else 'train'} images only."
         )
-    return make_dataset(name, (train, train_labels, test, test_labels), source)
+    arrays = (train, train_labels, test, test_labels)
+    return make_dataset(name, arrays, source, test_part=test_part)
 
 
 def _checked(images: np.ndarray, labels: np.ndarray | None, what: str):

@@ -1,4 +1,4 @@
-"""Published datasets by way of TensorFlow Datasets: what it has prepared, or downloads."""
+"""What TensorFlow Datasets has prepared, or downloads and prepares in a watched child."""
 
 import dataclasses
 import hashlib
@@ -27,8 +27,10 @@ _PREPARE = """
 import sys
 import tensorflow_datasets as tfds
 
-name, downloads, extracted, data_dir = sys.argv[1:]
-config = tfds.download.DownloadConfig(extract_dir=extracted, try_download_gcs=False)
+name, downloads, extracted, manual, data_dir = sys.argv[1:]
+config = tfds.download.DownloadConfig(
+    extract_dir=extracted, manual_dir=manual or None, try_download_gcs=False
+)
 builder = tfds.builder(name, data_dir=data_dir)
 print("ready", file=open("ready", "w"))
 builder.download_and_prepare(download_dir=downloads, download_config=config)
@@ -81,40 +83,78 @@ def download(original: Original, data_dir: Path) -> Found:
     # TensorFlow Datasets goes on trying a host that is out of reach for minutes.
     probe(original.url + original.archives[0].name)
     with temporary_folder(data_dir) as folder:
-        # Apart from what is unpacked, so that the size of `downloads` says what has arrived.
-        downloads, extracted, results = (
-            folder / name for name in ("downloads", "extracted", "data")
-        )
-        downloads.mkdir()
-        run_watched(
-            [
-                *(sys.executable, "-c", _PREPARE, original.name),
-                *(str(downloads), str(extracted), str(results)),
-            ],
-            folder=downloads,
-            total_bytes=sum(archive.size for archive in original.archives),
-            title=f"{original.name} by TensorFlow Datasets",
-            environment={"CUDA_VISIBLE_DEVICES": "-1", "TMPDIR": str(folder)},
-            start_seconds=START_SECONDS,
-        )
+        size = sum(archive.size for archive in original.archives)
+        results = fetch(original.name, folder, total_bytes=size)
         found = read_prepared(original, results)
-        (fresh,) = (results / original.name).glob("*/dataset_info.json")
-        kept = data_dir / original.name / fresh.parent.name
-        try:
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            os.rename(fresh.parent, kept)
-        except OSError as error:
-            # Another process may have put the same data there in the meantime.
-            if not (kept / fresh.name).exists():
-                notice(f"{original.name} could not be kept in {kept}: {error}")
+        keep(original.name, results, data_dir)
     return dataclasses.replace(found, where=f"TensorFlow Datasets' download from {original.url}")
 
 
-def probe(url: str) -> None:
+def fetch(name: str, folder: Path, *, total_bytes: int | None, manual: Path | None = None) -> Path:
+    """Have TensorFlow Datasets download and prepare a dataset, in a watched child.
+
+    Args:
+        name: The dataset's name, as TensorFlow Datasets writes it.
+        folder: An empty folder for all that the child writes.
+        total_bytes: Size of the download; None where nobody knows.
+        manual: A folder of files put there by hand, which are then not downloaded.
+
+    Returns:
+        A folder in `folder`: a data folder that holds the prepared dataset alone.
+
+    Raises:
+        SourceError: nothing arrives, or the preparation fails.
+    """
+    downloads, extracted, results = (folder / part for part in ("downloads", "extracted", "data"))
+    paths = [str(path) for path in (downloads, extracted, manual or "", results)]
+
+    def at_work():
+        # A download lies in a folder of this name until it is complete.
+        return (folder / "ready").exists() and not any(downloads.glob("*.tmp.*"))
+
+    run_watched(
+        [sys.executable, "-c", _PREPARE, name, *paths],
+        folder=folder,
+        total_bytes=total_bytes,
+        title=f"{name} by TensorFlow Datasets",
+        environment={"CUDA_VISIBLE_DEVICES": "-1", "TMPDIR": str(folder)},
+        start_seconds=START_SECONDS,
+        at_work=at_work,
+    )
+    return results
+
+
+def keep(name: str, results: Path, data_dir: Path) -> Path:
+    """Move a prepared dataset into TensorFlow Datasets' data folder.
+
+    Args:
+        name: The dataset's name, for a notice on stderr where it can't be kept.
+        results: What `fetch` returned.
+        data_dir: TensorFlow Datasets' data folder.
+
+    Returns:
+        The folder where it is now: below `data_dir`, or else where it was.
+    """
+    (info,) = results.rglob("dataset_info.json")
+    fresh = info.parent
+    kept = data_dir / fresh.relative_to(results)
+    try:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        os.rename(fresh, kept)
+    except OSError as error:
+        # Another process may have put the same data there in the meantime.
+        if not (kept / info.name).exists():
+            notice(f"{name} could not be kept in {kept}: {error}")
+            return fresh
+    return kept
+
+
+def probe(url: str, *, any_status: bool = False) -> None:
     """Ask for a file's header, to find out within PROBE_SECONDS whether its host is there.
 
     Args:
         url: The file's address.
+        any_status: Whether every answer will do, as of hosts that give files but no headers.
 
     Raises:
         SourceError: no answer in time, or an error instead of the file.
@@ -126,7 +166,8 @@ def probe(url: str) -> None:
     def ask():
         try:
             answer = requests.head(url, timeout=PROBE_SECONDS, allow_redirects=True)
-            outcome.append(None if answer.ok else f"HTTP status {answer.status_code}")
+            there = answer.ok or any_status
+            outcome.append(None if there else f"HTTP status {answer.status_code}")
         except requests.RequestException as error:
             outcome.append(f"{type(error).__name__}: {_innermost(error)}")
 
