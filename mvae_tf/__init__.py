@@ -13,16 +13,19 @@ _HOMES = {
     "Posterior": "model",
     "dhsic": "hsic",
     "dhsic_test": "independence",
+    "export_saved_model": "serving",
 }
 _MODULES = (
     "classifiers",
     "convolutional",
     "datasets",
+    "dense",
     "dirichlet",
     "evaluation",
     "hsic",
     "image_classifiers",
     "image_scores",
+    "importance",
     "independence",
     "melbo",
     "networks",
@@ -30,6 +33,8 @@ _MODULES = (
     "plots",
     "presets",
     "resnet",
+    "serving",
+    "tensorboard",
     "training",
 )
 

@@ -1,0 +1,282 @@
+"""A trained model as a SavedModel that TensorFlow Serving, or TensorFlow alone, can run.
+
+The SavedModel holds the weights and one graph for each signature; running it needs neither this
+package nor TensorFlow Probability nor Keras.
+
+A server hands on whatever it is sent: it compares an input's dtype with the signature, but not its
+shape. Every graph therefore checks its own inputs before anything is computed from them.
+"""
+
+import errno
+import os
+import pathlib
+import re
+import shutil
+import uuid
+from collections.abc import Callable
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from mvae_tf import checks
+from mvae_tf.model import MixtureVAE
+
+# Of one request: a single number must not be able to exhaust a server's memory.
+MAX_COUNT = 10_000
+
+_LARGEST_VERSION = 2**63 - 1  # TensorFlow Serving reads versions as int64
+
+
+def export_saved_model(
+    model: MixtureVAE, path: str | os.PathLike, *, score_samples: int = 64
+) -> pathlib.Path:
+    """Write a model as one version in TensorFlow Serving's layout.
+
+    Signatures; shapes with n images of shape `image`, K components and latent codes of size d, all
+    dtypes float32 unless said otherwise:
+
+    | signature                        | inputs                    | outputs                       |
+    | :------------------------------- | :------------------------ | :---------------------------- |
+    | `serving_default`, `reconstruct` | images [n, *image]        | images [n, *image]            |
+    | `encode`                         | images [n, *image]        | loc [n, K, d],                |
+    |                                  |                           | scale [n, K, d],              |
+    |                                  |                           | weights [n, K], the expected  |
+    | `component_reconstructions`      | images [n, *image]        | images [n, K, *image]         |
+    | `features`                       | images [n, *image]        | features [n, K * d]           |
+    | `score`                          | images [n, *image]        | log_likelihood [n], nats      |
+    | `decode`                         | codes [n, K, d]           | images [n, K, *image]         |
+    | `sample`                         | count, seed: int32 []     | images [count, *image]        |
+
+    Images go in as floats in [0, 1]. Each signature that takes images has a twin for uint8 images
+    of 0 to 255, named with the suffix `_uint8`. n is at least 1, count from 1 to 10,000. Any other
+    input, NaN included, ends in an INVALID_ARGUMENT error that names it.
+
+    Each answer is that of the model's method of the same name; `score` is `log_likelihood` with
+    `score_samples` draws and seed 0.
+
+    `tf.saved_model.load(folder)` has the signatures as methods as well: positional arguments, and
+    float32 and uint8 images in the same method.
+
+    Args:
+        model: trained or not.
+        path: of the version's folder, where its last part is a positive integer
+            ("serving/mnist/1"); otherwise of the folder of all versions, in which the export takes
+            the number after the largest one there ("serving/mnist"). The version appears in one
+            step, complete. A leftover of a killed process, `.export-*`, is ignored by servers.
+        score_samples: draws for each image in `score`.
+
+    Returns:
+        The version's folder.
+
+    Raises:
+        ValueError: for an argument outside what is said above.
+        FileExistsError: the version exists, and is left as it is; or a file is in the way.
+        OSError: the folder can't be written.
+
+    Example:
+        >>> export_saved_model(model, "serving/mnist")                  # serving/mnist/1
+        >>> served = tf.saved_model.load("serving/mnist/1")
+        >>> served.encode(images)["weights"]                            # [n, K]
+    """
+    if not isinstance(model, MixtureVAE):
+        raise ValueError(f"Expected model to be a MixtureVAE. Received: {model!r}.")
+    score_samples = checks.size("score_samples", score_samples)
+    versions, version = _destination(path)
+    if version:
+        _refuse_existing(versions / str(version))  # now rather than after the graphs are built
+    aside = versions / f".export-{uuid.uuid4().hex}"
+    try:
+        versions.mkdir(parents=True, exist_ok=True)
+        aside.mkdir()
+        module, signatures = _served(model, score_samples)
+        tf.saved_model.save(module, os.fspath(aside), signatures)
+        return _publish(aside, versions, version)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+# The graphs ---------------------------------------------------------------------------------------
+
+
+class _Input(NamedTuple):
+    """An input of a signature.
+
+    Attributes:
+        spec: what the signature declares; in a shape, None is the number of images.
+        expected: of its values, in words.
+        valid: of its values, one by one. None: any will do.
+    """
+
+    spec: tf.TensorSpec
+    expected: str = ""
+    valid: Callable | None = None
+
+    def checked(self, values) -> tf.Tensor:
+        """Return values; inside a graph, what is computed from them runs only if they are valid."""
+        # With the shape that the signature declares, TensorFlow could take the check of the shape
+        # for done and leave it out.
+        name = f"received_{self.spec.name}"
+        values = tf.compat.v1.placeholder_with_default(values, shape=None, name=name)
+        flat = tf.reshape(values, [-1])
+        report = [f"Expected {self._sentence()}. Received: shape", tf.shape(values)]
+        holds = self._fits(values)
+        if self.valid is not None:
+            # Value by value: not every processor's minimum of NaN and a number is NaN.
+            holds &= tf.reduce_all(self.valid(flat))
+            report += ["and values from", tf.reduce_min(flat), "to", tf.reduce_max(flat)]
+        # The raw operation puts the report into words only when it fails.
+        stop = tf.raw_ops.Assert(condition=holds, data=report, summarize=8)
+        with tf.control_dependencies([stop]):
+            # The second bolt: TensorFlow never optimises this operation away.
+            return tf.ensure_shape(values, self.spec.shape)
+
+    def _fits(self, values):
+        """Return whether the shape is the declared one, whatever the rank."""
+        if self.spec.shape.rank == 0:
+            return tf.constant(True)  # one that is known in full is left to `ensure_shape`
+        sizes = [*self.spec.shape[1:], -1]
+        # Filled up with -1, so that shapes of every rank have equally many numbers to compare.
+        filled = tf.concat([tf.shape(values), [-1] * (len(sizes) + 1)], axis=0)
+        same = tf.reduce_all(tf.equal(filled[1 : len(sizes) + 1], sizes))
+        return same & (tf.size(values) > 0)
+
+    def _sentence(self):
+        name, dtype = self.spec.name, self.spec.dtype.name
+        if self.spec.shape.rank == 0:
+            sentence = f"{name} to be {dtype} of shape []"
+        else:
+            sizes = ", ".join(map(str, self.spec.shape[1:]))
+            sentence = f"{name} to be {dtype} of shape [n, {sizes}], n at least 1"
+        return f"{sentence}, {self.expected}" if self.expected else sentence
+
+
+def _served(model, score_samples):
+    """Return what is saved: a module with a method for each signature, and the signatures."""
+    module = tf.Module()
+    # Nothing of the optimizer, the metrics or the seeds.
+    module.weights = [weight.value for weight in model.weights]
+    signatures = {}
+    for name, answer in _answers(model, score_samples).items():
+        method, signatures[name], signatures[f"{name}_uint8"] = _of_images(answer, model)
+        setattr(module, name, method)
+    signatures["serving_default"] = signatures["reconstruct"]
+    module.decode = signatures["decode"] = _decode(model)
+    module.sample = signatures["sample"] = _sample(model)
+    return module, signatures
+
+
+def _answers(model, score_samples) -> dict[str, Callable]:
+    """Return functions of float images [n, *image], by signature."""
+
+    def encode(images):
+        posterior = model.encode(images)
+        return {
+            "loc": posterior.z.mean(),
+            "scale": posterior.z.stddev(),
+            "weights": posterior.w.mean(),
+        }
+
+    return {
+        "reconstruct": lambda images: {"images": model.reconstruct(images)},
+        "encode": encode,
+        "component_reconstructions": lambda images: {
+            "images": model.component_reconstructions(images)
+        },
+        "features": lambda images: {"features": model.features(images)},
+        "score": lambda images: {"log_likelihood": model.log_likelihood(images, score_samples)},
+    }
+
+
+def _of_images(answer, model):
+    """Return a function of float32 or uint8 images, and its graph for each; they share `answer`."""
+    shape = [None, *model.image_shape]
+    floats = _Input(
+        tf.TensorSpec(shape, tf.float32, name="images"),
+        "with values in [0, 1]",
+        lambda values: (values >= 0) & (values <= 1),
+    )
+    eight_bits = _Input(tf.TensorSpec(shape, tf.uint8, name="images"))
+    answer = tf.function(answer, input_signature=[floats.spec], autograph=False)
+
+    @tf.function(autograph=False)
+    def method(images):
+        if images.dtype == tf.uint8:
+            return answer(tf.cast(eight_bits.checked(images), tf.float32) / 255.0)
+        return answer(floats.checked(images))
+
+    graphs = [method.get_concrete_function(each.spec) for each in (floats, eight_bits)]
+    return method, *graphs
+
+
+def _decode(model):
+    spec = tf.TensorSpec([None, model.num_components, model.latent_dim], name="codes")
+    finite = _Input(spec, "with finite values", tf.math.is_finite)
+
+    @tf.function(input_signature=[spec], autograph=False)
+    def decode(codes):
+        return {"images": model.decode(finite.checked(codes))}
+
+    return decode
+
+
+def _sample(model):
+    count_input = _Input(
+        tf.TensorSpec([], tf.int32, name="count"),
+        f"with a value from 1 to {MAX_COUNT}",
+        lambda count: (count >= 1) & (count <= MAX_COUNT),
+    )
+    seed_input = _Input(tf.TensorSpec([], tf.int32, name="seed"))
+
+    @tf.function(input_signature=[count_input.spec, seed_input.spec], autograph=False)
+    def sample(count, seed):
+        count, seed = count_input.checked(count), seed_input.checked(seed)
+        return {"images": model.sample(count, seed)}
+
+    return sample
+
+
+# The folder ---------------------------------------------------------------------------------------
+
+
+def _destination(path) -> tuple[pathlib.Path, int | None]:
+    """Return the folder of all versions, and the version: None for the next free one."""
+    if "://" in os.fspath(path):
+        raise ValueError(f"Expected path to be a local folder. Received: {path!r}.")
+    path = pathlib.Path(path)
+    # What TensorFlow Serving, too, might read as a number: with signs, zeros or blanks around it.
+    if not re.fullmatch(r"\s*[+-]?\d+\s*", path.name):
+        return path, None
+    if not re.fullmatch("[1-9][0-9]*", path.name) or int(path.name) > _LARGEST_VERSION:
+        raise ValueError(
+            "Expected the last part of path to be a name or a version: an integer from 1 to "
+            f"2**63 - 1 without leading zeros. Received: {path.name!r}."
+        )
+    return path.parent, int(path.name)
+
+
+def _publish(aside, versions, version):
+    """Move the finished export to its version, in one step that no server can see half done."""
+    while True:
+        target = versions / str(version or _next_version(versions))
+        if version:
+            _refuse_existing(target)
+        try:
+            aside.rename(target)
+            return target
+        except OSError as error:
+            # Another exporter was faster.
+            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
+                raise
+
+
+def _next_version(versions):
+    taken = [int(name) for name in os.listdir(versions) if re.fullmatch(r"\d+", name)]
+    return max(taken, default=0) + 1
+
+
+def _refuse_existing(target):
+    if os.path.lexists(target):  # an empty folder, too, which the renaming would replace
+        raise FileExistsError(
+            f"Expected a new version. Received: {target}, which exists and is left as it is. "
+            f"Take another number, or {target.parent} for the next free one."
+        )
