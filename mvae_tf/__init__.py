@@ -33,6 +33,7 @@ _MODULES = (
     "plots",
     "presets",
     "resnet",
+    "run_folder",
     "serving",
     "tensorboard",
     "training",

@@ -13,6 +13,7 @@ import logging
 import shutil
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import keras
@@ -32,26 +33,32 @@ def train(
     model,
     split,
     *,
+    validation=None,
     epochs: int,
     batch_size: int = 128,
     seed: int = 0,
     directory=None,
     progress: bool = True,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> list[dict]:
     """Train a compiled model, from its last checkpoint if the directory holds one.
 
     Args:
         model: A compiled `MixtureVAE`.
         split: The images, what `datasets.load` gives as `.train`.
+        validation: Other images, such as `.test`, on which the terms are measured after each epoch;
+            training is the same with them.
         epochs: Passes over the images, those before a resume counted.
         batch_size: Images a step; the last batch of an epoch may be smaller.
         seed: Of the images' order in each epoch.
         directory: Where checkpoints are kept, one written at the end of each epoch. None: nowhere.
         progress: Whether to show a bar with the terms and the time left on stderr, or a line an
             epoch where stderr is no terminal.
+        callbacks: Of Keras. What they do at the end of an epoch comes before its checkpoint.
 
     Returns:
-        The history, one dict an epoch: "epoch" (from 1), "seconds" and the metrics' means.
+        The history, one dict an epoch: "epoch" (from 1), "seconds" (those of validation and the
+        callbacks included), the metrics' means and, named "val_...", those of validation.
 
     Raises:
         CheckpointError: if a checkpoint can't be written, or none of those there can be read.
@@ -66,19 +73,21 @@ def train(
     if done >= epochs:
         return history[:epochs]
     steps = -(-len(split) // batch_size)
-    callbacks = [_History(history, checkpoints)]
-    if progress:
-        bar = _Bar if sys.stderr.isatty() else _Lines
-        callbacks.append(bar(history, epochs, steps))
-    model.fit(
-        _batches(split, batch_size, seed, done, epochs),
-        initial_epoch=done,
-        epochs=epochs,
-        steps_per_epoch=steps,
-        shuffle=False,  # they come in order; Keras warns that it can't shuffle them
-        verbose=0,
-        callbacks=callbacks,
-    )
+    with contextlib.ExitStack() as shown:
+        callbacks = [*callbacks, _History(history, checkpoints)]
+        if progress:
+            bar = _Bar if sys.stderr.isatty() else _Lines
+            callbacks.append(shown.enter_context(bar(history, epochs, steps)))
+        model.fit(
+            _batches(split, batch_size, seed, done, epochs),
+            initial_epoch=done,
+            epochs=epochs,
+            steps_per_epoch=steps,
+            validation_data=validation and validation.dataset(batch_size, shuffle=False),
+            shuffle=False,  # they come in order; Keras warns that it can't shuffle them
+            verbose=0,
+            callbacks=callbacks,
+        )
     return history
 
 
@@ -139,8 +148,8 @@ class _Checkpoints:
             kept = [before.name for before in self._list()]
             raise CheckpointError(
                 f"The checkpoint {path} could not be written: {str(error).splitlines()[0]}. Kept: "
-                f"{', '.join(kept) or 'none'}. Make room, or the folder writable, and start the "
-                "same command again: it goes on from the newest."
+                f"{', '.join(kept) or 'none'}. Make room, or the folder writable, and train again: "
+                "it goes on from the newest."
             ) from error
         for old in self._list()[:-_KEPT]:
             shutil.rmtree(old, ignore_errors=True)
@@ -168,19 +177,26 @@ class _History(keras.callbacks.Callback):
             self._checkpoints.save(self._history)
 
 
-class _Progress(keras.callbacks.Callback):
+class _Progress(keras.callbacks.Callback, contextlib.AbstractContextManager):
     def __init__(self, history, epochs, steps):
         super().__init__()
         self._done, self._epochs, self._steps = len(history), epochs, steps
+
+    def __exit__(self, *failure):
+        pass
 
 
 class _Bar(_Progress):
     """One bar over all epochs, with the terms beside it."""
 
-    def on_train_begin(self, logs=None):
+    def __enter__(self):
         self._bar = tqdm(
             total=self._epochs * self._steps, initial=self._done * self._steps, unit="step"
         )
+        return self
+
+    def __exit__(self, *failure):
+        self._bar.close()  # also where training was stopped: what is printed next has its own line
 
     def on_epoch_begin(self, epoch, logs=None):
         self._bar.set_description(f"epoch {epoch + 1}/{self._epochs}", refresh=False)
@@ -188,9 +204,6 @@ class _Bar(_Progress):
     def on_train_batch_end(self, batch, logs=None):
         if self._bar.update():  # only when it is drawn: reading the terms takes time
             self._bar.set_postfix_str(_format(logs), refresh=False)
-
-    def on_train_end(self, logs=None):
-        self._bar.close()
 
 
 class _Lines(_Progress):
@@ -210,4 +223,5 @@ class _Lines(_Progress):
 
 
 def _format(logs):
-    return ", ".join(f"{name} {float(value):.4g}" for name, value in logs.items())
+    shown = {name: value for name, value in logs.items() if not name.startswith("val_")}
+    return ", ".join(f"{name} {float(value):.4g}" for name, value in shown.items())

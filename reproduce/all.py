@@ -15,7 +15,7 @@ from tqdm import tqdm
 import claims
 import results
 import runs
-from mvae_tf import presets
+from mvae_tf import presets, run_folder
 from results import FLAGS, markdown_table, output_dir
 
 # In the order of the paper, with the time each takes beside the others when nothing is cached.
@@ -54,7 +54,7 @@ def main(_):
     if FLAGS.only_print:
         print(report)
     else:
-        runs.write_text(output_dir() / "REPORT.md", report + "\n")
+        run_folder.write_text(output_dir() / "REPORT.md", report + "\n")
         print(f"\n{_scorecard(stored)}\n\nWritten: {output_dir() / 'REPORT.md'}")
     if failed:
         sys.exit(f"Failed: {', '.join(failed)}. The same command tries them again.")

@@ -12,8 +12,8 @@ from absl import app, flags, logging
 from tqdm import tqdm
 
 from mvae_tf.datasets.splits import TEST_IMAGES
-from runs import DamagedRunError, write_text
-from startup import import_tensorflow
+from mvae_tf.run_folder import DamagedRunError, write_text
+from mvae_tf.startup import import_tensorflow
 from study import Study
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import mvae_tf
 import runs
+from mvae_tf import run_folder
 
 # By dataset and preset, the same for all scripts, so that they share models. None: the preset's
 # own. MNIST's quick ones are as few as show that the mixtures beat the single VAE.
@@ -63,7 +64,7 @@ class Study:
         self._runs_dir = runs_dir
         self._classifier, self._inception_weights = classifier, inception_weights
         self._began, self._spent = time.monotonic(), 0.0
-        self._runs: dict[runs.Settings, runs.Run] = {}
+        self._runs: dict[runs.Settings, run_folder.Run] = {}
 
     def run(
         self,
@@ -72,7 +73,7 @@ class Study:
         preset: str | None = None,
         quick_epochs: int | None = None,
         **overrides,
-    ) -> runs.Run:
+    ) -> run_folder.Run:
         """Return a trained model, from the run store or trained now.
 
         Args:

@@ -1,7 +1,6 @@
 """The run store and the scripts, on few images of MNIST's size."""
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -15,8 +14,7 @@ import mvae_tf
 import paper
 import results
 import runs
-import startup
-from mvae_tf import training
+from mvae_tf import run_folder, training
 
 ROOT = Path(__file__).parent.parent
 TABLE1 = ROOT / "reproduce" / "table1.py"
@@ -139,40 +137,12 @@ def test_a_damaged_run_is_named_and_left_alone(data, tmp_path, file, damage, cou
     else:
         path.write_bytes(whole.replace(b'"model_sha256": "', b'"model_sha256": "0'))
     damaged = path.read_bytes()
-    with pytest.raises(runs.DamagedRunError, match="damaged .*Delete that folder"):
+    with pytest.raises(run_folder.DamagedRunError, match="damaged .*Delete that folder"):
         runs.trained(SETTINGS, data, tmp_path)
     assert path.read_bytes() == damaged and len(counted) == 1
 
 
-def test_two_processes_do_not_train_the_same_run_at_once(data, tmp_path):
-    held = """
-import sys, time
-sys.path.insert(0, sys.argv[2])
-import runs
-from pathlib import Path
-with runs._locked(Path(sys.argv[1])):
-    print("held", flush=True)
-    time.sleep(1)
-"""
-    lock = tmp_path / "lock"
-    command = [sys.executable, "-c", held, lock, ROOT / "reproduce"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as other:
-        assert other.stdout.readline() == "held\n"
-        with runs._locked(lock):
-            assert other.wait(timeout=5) == 0
-
-
 # Results ------------------------------------------------------------------------------------------
-
-
-def test_write_text_never_shows_a_part(tmp_path):
-    path = tmp_path / "result.json"
-    path.write_text("old")
-    with pytest.raises(UnicodeEncodeError):
-        runs.write_text(path, "new \ud800")
-    assert path.read_text() == "old"
-    runs.write_text(path, "new")
-    assert [entry.read_text() for entry in tmp_path.iterdir()] == ["new"]
 
 
 def test_summary_of_one_and_of_several_seeds():
@@ -294,14 +264,3 @@ def test_an_output_folder_that_cannot_be_written_is_found_out_first(tmp_path):
 def test_seeds_must_be_integers(tmp_path):
     finished = script("--preset=quick", "--seeds=0,x", f"--output_dir={tmp_path}")
     assert finished.returncode != 0 and "--seeds" in finished.stderr + finished.stdout
-
-
-def test_a_failing_start_still_shows_its_messages(capfd):
-    with pytest.raises(ImportError), startup._stderr_set_aside():
-        os.write(2, b"the native reason\n")
-        raise ImportError
-    assert "the native reason" in capfd.readouterr().err
-    with startup._stderr_set_aside():
-        os.write(2, b"chatter\n")
-    os.write(2, b"afterwards\n")
-    assert capfd.readouterr().err == "afterwards\n"

@@ -239,3 +239,15 @@ def test_keeps_the_optimizers_state(digits, tmp_path):
     assert int(parts.optimizer.iterations) == int(whole.optimizer.iterations)
     for one, other in zip(whole.get_weights(), parts.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_validation_is_measured_and_changes_nothing(digits, capsys):
+    plain, _ = train(digits, None, epochs=2)
+    model = make()
+    history = training.train(model, digits.train, validation=digits.test, epochs=2)
+    for one, other in zip(plain.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    squared = (model.reconstruct(digits.test.float_images()) - digits.test.float_images()) ** 2
+    expected = np.mean(np.sum(squared, axis=(1, 2, 3)))
+    assert history[-1]["val_mse"] == pytest.approx(expected, rel=1e-5)
+    assert "val_" not in capsys.readouterr().err

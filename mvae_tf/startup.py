@@ -13,7 +13,8 @@ def import_tensorflow() -> None:
     The messages come from native code before any log level counts, so that the process's own stderr
     is set aside meanwhile. If the import fails, they are shown.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    # Whatever stops anything is raised as well.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     aside = contextlib.nullcontext() if _has_nvidia_driver() else _stderr_set_aside()
     with aside:
         import tensorflow as tf

@@ -1,0 +1,67 @@
+"""Write a trained model as a SavedModel, which needs TensorFlow alone to run.
+
+  python -m mvae_tf export --model=runs/photos --output=serving/photos      # the next version
+  python -m mvae_tf export --model=runs/photos --output=serving/photos/1    # this version
+
+Prints the version's folder and its signatures, with the shapes of what they take and give (-1: any
+number of images). Images are floats in [0, 1], or uint8 where the signature's name says so.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from absl import flags
+
+from mvae_tf.commands import arguments, sources
+
+
+def main(argv: Sequence[str]) -> None:
+    """Export a model."""
+    given = arguments.parse(__doc__, _define, argv)
+    path = sources.find_model(given)
+    model = sources.load_model(path)
+    from mvae_tf.serving import export_saved_model
+
+    version = export_saved_model(
+        model, Path(given.output).expanduser(), score_samples=given.score_samples
+    )
+    print(version)
+    for line in _signatures(version):
+        print(f"  {line}")
+
+
+def _define(values):
+    arguments.define_model(values)
+    flags.DEFINE_string(
+        "output",
+        None,
+        "A folder that ends in a version number, or the folder of all versions.",
+        required=True,
+        flag_values=values,
+    )
+    flags.DEFINE_integer(
+        "score_samples",
+        64,
+        "Draws for each image in the signature `score`.",
+        lower_bound=1,
+        flag_values=values,
+    )
+
+
+def _signatures(folder):
+    """Yield a line for each signature of a SavedModel."""
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    saved = saved_model_pb2.SavedModel.FromString((folder / "saved_model.pb").read_bytes())
+    signatures = saved.meta_graphs[0].signature_def
+    for name in sorted(signatures):
+        if not name.startswith("__"):  # TensorFlow's own
+            signature = signatures[name]
+            yield f"{name}: {_tensors(signature.inputs)} -> {_tensors(signature.outputs)}"
+
+
+def _tensors(tensors):
+    return ", ".join(
+        f"{name} {[size.size for size in tensors[name].tensor_shape.dim]}"
+        for name in sorted(tensors)
+    )

@@ -1,0 +1,141 @@
+"""The choice of a command, and what every command's end looks like.
+
+A command is a module with `main(argv)`, which returns nothing: it prints results to stdout and
+everything else to stderr, and raises what goes wrong. TensorFlow starts only where a command needs
+it, after its flags have been found right.
+"""
+
+import contextlib
+import difflib
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+import mvae_tf
+from mvae_tf.commands.arguments import CommandError, HelpShown, UsageError
+from mvae_tf.run_folder import BusyRunError, DamagedRunError
+
+COMMANDS = {
+    "train": "Train a model on images of your own or on a named dataset; resume a run.",
+    "evaluate": "Measure a trained model: errors, components, log-likelihood, KNN accuracy.",
+    "reconstruct": "Write images beside what the mixture and each component make of them.",
+    "sample": "Write draws from a trained model's prior.",
+    "export": "Write a SavedModel for TensorFlow Serving.",
+    "info": "Say what a run folder or a .keras file holds.",
+}
+
+DONE, FAILED, USAGE, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
+
+_HELP = """\
+Mixtures of variational autoencoders.
+
+usage: python -m mvae_tf COMMAND [--flag=value ...]
+
+{commands}
+
+python -m mvae_tf COMMAND --help     a command's flags, and examples
+python -m mvae_tf --version          the version
+
+Exit status: 0 done; 1 failed (no such data, a damaged file, a full disk, values that are not
+finite); 2 wrong usage (an unknown flag, flags that contradict each other or the run); 130 and 143
+stopped by Ctrl-C and by SIGTERM. Results go to stdout, progress and messages to stderr.
+"""
+
+# Also those of our own are among them, such as DataUnavailableError, an OSError.
+_FORESEEN = (
+    CommandError,
+    BusyRunError,
+    DamagedRunError,
+    FloatingPointError,
+    MemoryError,
+    OSError,
+)
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, to be handled as Ctrl-C is."""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run a command.
+
+    Args:
+        argv: Its name and flags.
+
+    Returns:
+        The exit status, see `_HELP`. An error that nothing foresees is raised.
+    """
+    name, *flags = argv or ["--help"]
+    if name in ("--help", "-h", "-help", "help"):
+        return _ended(name, lambda: print(_help(), end=""))
+    if name == "--version":
+        return _ended(name, lambda: print(f"mvae_tf {mvae_tf.__version__}"))
+    if name not in COMMANDS:
+        close = difflib.get_close_matches(name, COMMANDS, n=1)
+        _say(
+            "mvae_tf",
+            f"Expected one of {', '.join(COMMANDS)}. Received: {name!r}."
+            + (f" Did you mean {close[0]}?" if close else "")
+            + " See python -m mvae_tf --help.",
+        )
+        return USAGE
+    command = importlib.import_module(f"mvae_tf.commands.{name}")
+    return _ended(name, lambda: command.main(flags))
+
+
+def _ended(name, run) -> int:
+    """Run and return the exit status that says how it ended."""
+    program = f"mvae_tf {name}"
+    try:
+        try:
+            run()
+        except HelpShown:
+            pass
+        finally:
+            sys.stdout.flush()
+        return DONE
+    except BrokenPipeError:
+        _drop_stdout()  # whoever reads has seen enough, as `head` has
+        return DONE
+    except UsageError as error:
+        _say(program, f"{error}\nSee python -m mvae_tf {name} --help.")
+        return USAGE
+    except KeyboardInterrupt as stop:
+        terminated = isinstance(stop, Terminated)
+        notes = getattr(stop, "__notes__", [])
+        _say(program, "\n".join(["Terminated." if terminated else "Stopped.", *notes]))
+        return TERMINATED if terminated else INTERRUPTED
+    except Exception as error:
+        if not _is_foreseen(error):
+            raise
+        if isinstance(error, OSError):
+            _drop_stdout()  # perhaps it is stdout that can't be written
+        _say(program, str(error) or type(error).__name__)
+        return FAILED
+
+
+def _is_foreseen(error):
+    # Our own refusals begin like this; any other ValueError is a mistake, and shows its traceback.
+    ours = isinstance(error, ValueError) and str(error).startswith("Expected ")
+    return ours or isinstance(error, _FORESEEN)
+
+
+def _say(program, text):
+    with contextlib.suppress(OSError):  # where stderr is closed, the exit status has to do
+        print(f"{program}: {text}", file=sys.stderr, flush=True)
+
+
+def _drop_stdout():
+    """Let nothing more be written, neither here nor as Python ends."""
+    with contextlib.suppress(OSError, ValueError):
+        sys.stdout.flush()
+        return
+    with contextlib.suppress(OSError, ValueError), open(os.devnull, "w") as nothing:
+        os.dup2(nothing.fileno(), sys.stdout.fileno())
+
+
+def _help():
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name.ljust(width)}   {text}" for name, text in COMMANDS.items()]
+    return _HELP.format(commands="\n".join(lines))

@@ -1,0 +1,44 @@
+"""Write draws from a trained model's prior.
+
+  python -m mvae_tf sample --model=runs/photos --output=samples.png
+  python -m mvae_tf sample --model=runs/photos --count=1000 --seed=1 --output=samples.npz
+  python -m mvae_tf sample --model=runs/photos --output=samples/
+
+An .npz holds images [n, h, w, c], floats in [0, 1]. The same seed gives the same images.
+"""
+
+from collections.abc import Sequence
+
+from absl import flags
+
+from mvae_tf.commands import arguments, outputs, sources
+
+
+def main(argv: Sequence[str]) -> None:
+    """Draw images."""
+    given = arguments.parse(__doc__, _define, argv)
+    path = sources.find_model(given)
+    output = outputs.checked(given)
+    images = sources.load_model(path).sample(given.count, seed=given.seed).numpy()
+
+    def figure():
+        from mvae_tf import plots
+
+        return plots.image_grids([images], [f"Draws from the prior, seed {given.seed}"])
+
+    outputs.write(output, figure, {"images": images}, {"": images})
+    print(f"{output}: {given.count} draws from the prior")
+
+
+def _define(values):
+    arguments.define_model(values)
+    flags.DEFINE_integer(
+        "count",
+        16,
+        "How many images, at most 10,000 at a time; another seed gives others.",
+        lower_bound=1,
+        upper_bound=10_000,
+        flag_values=values,
+    )
+    arguments.define_seed(values, "Of the draws.")
+    outputs.define(values)

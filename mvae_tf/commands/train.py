@@ -1,0 +1,229 @@
+"""Train a model, or go on with a run.
+
+  python -m mvae_tf train --data=photos --image_size=64x64
+  python -m mvae_tf train --data=mnist --preset=paper_mnist --epochs=10 --output_dir=runs/ten
+  python -m mvae_tf train --output_dir=runs/ten --resume               # after a stop
+  python -m mvae_tf train --output_dir=runs/ten --resume --epochs=20   # ten epochs more
+
+The run folder holds settings.json, a checkpoint of each of the last two epochs, and, once the run
+is done, model.keras and record.json. A run that was stopped, at any moment, ends with the same
+weights as one that was not. Flags that are left out are the preset's.
+"""
+
+import dataclasses
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from tqdm import tqdm
+
+from mvae_tf import run_folder
+from mvae_tf.commands import arguments, settings, sources, train_flags
+from mvae_tf.commands.arguments import CommandError, UsageError
+from mvae_tf.startup import import_tensorflow
+
+_WITHOUT_DATA = "Expected --data; or --output_dir and --resume, to go on with a run."
+
+
+def main(argv: Sequence[str]) -> None:
+    """Train as the flags say.
+
+    Raises:
+        UsageError: they contradict each other, the data or the run.
+        CommandError: training failed.
+    """
+    given = arguments.parse(__doc__, train_flags.define, argv)
+    if given.data is None and given.output_dir is None:
+        raise UsageError(_WITHOUT_DATA)
+    folder = Path(given.output_dir or _usual_folder(given.data)).expanduser()
+    if given.resume:
+        _resume(given, folder)
+    else:
+        _begin(given, folder)
+
+
+def _begin(given, folder):
+    _require_no_run(folder)
+    if given.data is None:
+        raise UsageError(_WITHOUT_DATA)
+    described = sources.data_flags(given)
+    data = sources.load_data(described)
+    images = data.train.images
+    preset = given.preset or settings.usual_preset(images.shape[1:])
+    if given.preset is None:
+        _say(f"No --preset: that for images most like these, {preset}.")
+    stored = settings.RunSettings(
+        preset=preset,
+        **settings.from_flags(given, preset, images),
+        data={**described, "name": data.name, "digest": data.digest},
+        tensorboard_every=_tensorboard_every(given, None),
+        versions=settings.versions(),
+    )
+    model = _build(stored, data)
+    with run_folder.locked(folder, wait=False):
+        _require_no_run(folder)  # by now
+        _train(model, stored, data, folder)
+
+
+def _resume(given, folder):
+    if not (folder / settings.FILE).exists():
+        raise UsageError(
+            f"Expected --output_dir to hold a run to go on with. Received: {folder}, which has no "
+            f"{settings.FILE}."
+        )
+    with run_folder.locked(folder, wait=False):
+        stored = settings.read(folder)
+        described = sources.data_flags(given)
+        settings.require_agreement(given, stored)
+        epochs = given.epochs or stored.training["epochs"]
+        if run_folder.is_finished(folder) and _is_done(folder, epochs):
+            return
+        # Where they are may have changed; what they are may not.
+        place = {name: value for name, value in described.items() if value is not None}
+        data = sources.load_data({**stored.data, **place})
+        sources.require_digest(data, stored.data["digest"], "begun with")
+        if stored.versions != settings.versions():
+            _say(f"The run was begun under other versions, {stored.versions}.")
+        stored = dataclasses.replace(
+            stored,
+            training={**stored.training, "epochs": epochs},
+            data={**stored.data, **place},
+            tensorboard_every=_tensorboard_every(given, stored.tensorboard_every),
+            versions=settings.versions(),
+        )
+        _train(_build(stored, data), stored, data, folder)
+
+
+def _is_done(folder, epochs):
+    """Return whether nothing remains to be done of a run that was finished before, and say so."""
+    done = len(run_folder.read_record(folder)["history"])
+    if done >= epochs:
+        print(f"{folder / run_folder.MODEL}: done before, {done} epochs")
+        _say("To go on all the same, give more --epochs.")
+        return True
+    if run_folder.last_checkpoint(folder) is None:
+        raise CommandError(
+            f"Expected a checkpoint in {folder / run_folder.CHECKPOINTS} to go on from. "
+            "Received: none."
+        )
+    return False
+
+
+def _build(stored, data):
+    """Return the compiled model; say what will be trained, and on what."""
+    import_tensorflow()
+    shape = data.train.images.shape[1:]
+    try:
+        model = run_folder.build(stored.resolved(), len(data.train))
+    except ValueError as error:
+        raise UsageError(
+            f"The settings (--preset={stored.preset} and other flags) don't go with images of "
+            f"shape {shape}. {error}"
+        ) from error
+    _say(
+        f"{data.name}: {len(data.train):,} training and {len(data.test):,} test images of shape "
+        f"{shape}"
+    )
+    _say(
+        f"{model.num_components} {model.network} components {model.hidden_units}, codes of size "
+        f"{model.latent_dim}, {model.count_params():,} parameters; batches of "
+        f"{stored.training['batch_size']}"
+    )
+    # All that was left to MixtureVAE's own choice.
+    chosen = model.get_config()
+    stored.model.update({name: chosen[name] for name in stored.model})
+    return model
+
+
+def _train(model, stored, data, folder):
+    import tensorflow as tf
+
+    from mvae_tf.commands.stopping import between_steps
+    from mvae_tf.training import CheckpointError
+
+    epochs = stored.training["epochs"]
+    try:
+        stored.write(folder)
+        with between_steps() as stopper:
+            record = run_folder.train(
+                model,
+                stored.resolved(),
+                data,
+                folder,
+                notes={"versions": stored.versions},
+                callbacks=[stopper, *_tensorboard(stored, data, folder)],
+                validate=stored.tensorboard_every is not None,
+                keep_checkpoints=True,
+            )
+    except KeyboardInterrupt as stop:
+        stop.add_note(_left(folder, epochs))
+        raise
+    except FloatingPointError as error:
+        raise CommandError(
+            f"{error} In another --output_dir, try a lower --learning_rate."
+        ) from error
+    except tf.errors.ResourceExhaustedError as error:
+        raise CommandError(
+            "Expected enough memory for a step. Received: too little. Choose a smaller "
+            "--batch_size, or smaller networks, and another --output_dir."
+        ) from error
+    except CheckpointError as error:
+        raise CommandError(str(error)) from error
+    except OSError as error:
+        raise CommandError(f"{error}\n{_left(folder, epochs)}") from error
+    last = record["history"][-1]
+    path = folder / run_folder.MODEL
+    print(
+        f"{path}: {epochs} epoch{'s' * (epochs > 1)} in {tqdm.format_interval(record['seconds'])}, "
+        f"loss {last['loss']:.4g}, squared error {last['mse']:.4g}"
+    )
+    _say("Now try")
+    for command, *flags_of_it in (
+        ("evaluate",),
+        ("reconstruct", "--output=reconstructions.png"),
+        ("sample", "--output=samples.png"),
+    ):
+        _say("  " + settings.command_line(command, f"--model={folder}", *flags_of_it))
+
+
+def _tensorboard(stored, data, folder):
+    if stored.tensorboard_every is None:
+        return []
+    from mvae_tf.tensorboard import TensorBoard
+
+    return [TensorBoard(folder / "tensorboard", data.test, every=stored.tensorboard_every)]
+
+
+def _tensorboard_every(given, before):
+    if given.tensorboard or given.tensorboard_every:
+        return given.tensorboard_every or before or 1
+    return None if given["tensorboard"].present else before
+
+
+def _left(folder, epochs):
+    """Return what a run that was stopped leaves, and how to go on with it."""
+    checkpoint = run_folder.last_checkpoint(folder)
+    if checkpoint is None:
+        left = "No checkpoint yet: one is written at the end of each epoch."
+    else:
+        left = f"The last checkpoint, of {epochs}: {checkpoint}"
+    return f"{left}\nTo go on: {settings.resume_command(folder)}"
+
+
+def _require_no_run(folder):
+    names = (settings.FILE, run_folder.RECORD, run_folder.MODEL, run_folder.CHECKPOINTS)
+    if any((folder / name).exists() for name in names):
+        raise UsageError(
+            f"Expected --output_dir without a run. Received: {folder}, which holds one. To go on "
+            f"with it: {settings.resume_command(folder)}"
+        )
+
+
+def _usual_folder(source):
+    name = source.removeprefix("tfds:") if source.startswith("tfds:") else Path(source).stem
+    return Path("runs", re.sub(r"[^\w.-]+", "-", name) or "images")
+
+
+def _say(text):
+    print(text, file=sys.stderr, flush=True)

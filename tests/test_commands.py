@@ -1,0 +1,386 @@
+"""`python -m mvae_tf`: flags, errors, and the commands that use a trained model."""
+
+import json
+import shutil
+import subprocess
+import sys
+import types
+import zipfile
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.neighbors import KNeighborsClassifier
+
+import mvae_tf
+from mvae_tf import evaluation, run_folder
+from mvae_tf.commands import program
+
+SMALL = ["--num_components=2", "--latent_dim=3", "--hidden_units=16", "--batch_size=100"]
+
+
+@pytest.fixture
+def call(capsys):
+    def call(*argv):
+        """Run a command in this process; return its exit status, stdout and stderr."""
+        status = program.main([str(argument) for argument in argv])
+        shown = capsys.readouterr()
+        assert "Traceback" not in shown.err
+        return status, shown.out, shown.err
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A finished run on digits; its path has blanks."""
+    folder = tmp_path_factory.mktemp("runs") / "a small run"
+    flags = ["--data=digits", "--epochs=2", f"--output_dir={folder}", *SMALL]
+    assert program.main(["train", *flags]) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model(run):
+    return run_folder.load(run).model
+
+
+# The program --------------------------------------------------------------------------------------
+
+
+def test_help_version_and_info_start_no_tensorflow(run):
+    code = f"""
+import sys
+sys.modules["tensorflow"] = sys.modules["keras"] = None
+from mvae_tf.commands import program
+for argv in ([], ["--help"], ["--version"], *([name, "--help"] for name in program.COMMANDS)):
+    assert program.main(argv) == 0, argv
+assert program.main(["info", {f"--model={run}"!r}]) == 0
+assert program.main(["train", "--batch_size=0"]) == 2
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    for expected in (*program.COMMANDS, mvae_tf.__version__, "--num_samples", "2 of 2 epochs"):
+        assert expected in done.stdout
+    assert len(done.stderr.splitlines()) == 2 and "--batch_size=0" in done.stderr
+
+
+def test_an_unknown_command_is_guessed(call):
+    status, out, err = call("trian")
+    assert status == 2 and out == "" and "Did you mean train?" in err
+    assert "Did you mean" not in call("zzzzz")[2]
+
+
+@pytest.mark.parametrize(
+    ("argv", "named"),
+    [
+        (["train"], "--data"),
+        (["train", "--data=digits", "--num_components=0"], "--num_components=0"),
+        (["train", "--data=digits", "--epochs=ten"], "--epochs=ten"),
+        (["train", "--data=digits", "--epoch=3"], "epochs"),
+        (["train", "--data=digits", "--hidden_units=32,,4"], "--hidden_units=32,,4"),
+        (["train", "--data=digits", "--hidden_units=-1"], "--hidden_units=-1"),
+        (["train", "--data=digits", "--image_size=8"], "--image_size=8"),
+        (["train", "--data=digits", "--preset=paper"], "--preset=paper"),
+        (["train", "--data=digits", "--seed=4294967296"], "--seed=4294967296"),
+        (["train", "--data=digits", "3"], "Received: 3"),
+        (["train", "--data"], "--data"),
+        (["train", "--resume", "--output_dir=nowhere"], "nowhere"),
+        (["evaluate"], "--model"),
+        (["evaluate", "--model=x", "--part=all"], "--part=all"),
+        (["sample", "--model=x", "--output=y", "--count=0"], "--count=0"),
+        (["sample", "--model=x"], "--output"),
+        (["export", "--model=x"], "--output"),
+        (["info"], "--model"),
+    ],
+)
+def test_wrong_flags_are_named(call, argv, named):
+    status, out, err = call(*argv)
+    assert status == 2 and out == ""
+    assert err.startswith(f"mvae_tf {argv[0]}: ") and named in err
+    assert f"python -m mvae_tf {argv[0]} --help" in err
+
+
+def test_flags_of_one_call_are_gone_in_the_next(call, run):
+    assert json.loads(call("info", f"--model={run}", "--json")[1])["run"] == str(run)
+    assert not call("info", f"--model={run}")[1].startswith("{")
+
+
+@pytest.mark.parametrize("command", ["info", "evaluate", "reconstruct", "sample", "export"])
+def test_a_model_that_is_not_there_is_named(call, tmp_path, command):
+    output = [f"--output={tmp_path / 'out'}"] if command not in ("info", "evaluate") else []
+    for path in (tmp_path / "no such", tmp_path):
+        status, out, err = call(command, f"--model={path}", *output)
+        assert status == 1 and out == "" and str(path) in err and len(err.splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def flip(content, at):
+    return content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :]
+
+
+def other_zip(path):
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("config.json", "[]")
+
+
+DAMAGES = {
+    "empty": lambda path, whole: path.write_bytes(b""),
+    "text": lambda path, whole: path.write_text("no model"),
+    "truncated": lambda path, whole: path.write_bytes(whole[:-300]),
+    "flipped": lambda path, whole: path.write_bytes(flip(whole, len(whole) // 2)),
+    "another zip": lambda path, whole: other_zip(path),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_file_is_named(call, run, tmp_path, damage):
+    path = tmp_path / "m.keras"
+    DAMAGES[damage](path, (run / "model.keras").read_bytes())
+    for command in ("info", "evaluate"):
+        status, out, err = call(command, f"--model={path}")
+        assert status == 1 and out == ""
+        assert (
+            err.startswith(f"mvae_tf {command}: Expected a whole .keras file") and str(path) in err
+        )
+
+
+def test_classes_that_are_not_known_need_python(call, tmp_path):
+    @keras.saving.register_keras_serializable(package="own")
+    class Own(mvae_tf.MixtureVAE):
+        pass
+
+    path = tmp_path / "own.keras"
+    Own((8, 8, 1), 1, 2, (4,)).save(path)
+    keras.saving.get_custom_objects().pop("own>Own")
+    status, _, err = call("evaluate", f"--model={path}", "--data=digits")
+    assert status == 1 and "Only Python can load it: import that class" in err
+    assert ": Own, " in call("info", f"--model={path}")[1]
+
+
+def test_a_model_of_another_kind_is_refused(call, tmp_path):
+    path = tmp_path / "other.keras"
+    keras.Sequential([keras.layers.Input((8, 8, 1)), keras.layers.Flatten()]).save(path)
+    status, _, err = call("evaluate", f"--model={path}", "--data=digits")
+    assert status == 1 and "Expected a MixtureVAE" in err
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (ValueError("Expected x. Received: y."), 1),
+        (OSError(28, "No space left on device"), 1),
+        (FloatingPointError("not finite"), 1),
+        (MemoryError(), 1),
+        (BrokenPipeError(), 0),
+        (KeyboardInterrupt(), 130),
+        (program.Terminated(), 143),
+        (ValueError("a mistake of ours"), None),
+        (TypeError("another"), None),
+    ],
+)
+def test_every_end_has_its_status(call, monkeypatch, error, status):
+    def fail(argv):
+        raise error
+
+    command = types.SimpleNamespace(main=fail)
+    monkeypatch.setattr(program.importlib, "import_module", lambda name: command)
+    if status is None:
+        with pytest.raises(type(error)):
+            call("info")
+    else:
+        shown = call("info")
+        assert shown[0] == status and len(shown[2].splitlines()) == (status != 0)
+
+
+def test_stdout_closed_early_or_full_does_no_harm():
+    command = [sys.executable, "-m", "mvae_tf", "--help"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as closed:
+        closed.stdout.close()
+        assert closed.stderr.read() == b"" and closed.wait() == 0
+    if sys.platform == "linux":
+        with open("/dev/full", "w") as full:
+            done = subprocess.run(
+                command, stdout=full, stderr=subprocess.PIPE, text=True, check=False
+            )
+        assert done.returncode == 1
+        assert "No space left" in done.stderr and len(done.stderr.splitlines()) == 1
+
+
+# What a trained model is used for -----------------------------------------------------------------
+
+
+def test_evaluate_measures_what_it_says(call, run, model, digits):
+    status, out, _ = call("evaluate", f"--model={run}", "--json", "--num_samples=5", "--seed=1")
+    result = json.loads(out)
+    images = digits.test.float_images()
+    mse = ((model.reconstruct(images).numpy() - images) ** 2).sum(axis=(1, 2, 3)).mean()
+    components = model.component_reconstructions(images).numpy() - images[:, None]
+    knn = KNeighborsClassifier(5)
+    knn.fit(model.features(digits.train.float_images()).numpy(), digits.train.labels)
+    likelihood = evaluation.mean_log_likelihood(model, digits.test, num_samples=5, seed=1)
+    assert status == 0
+    assert result["data"]["digest"] == digits.digest and result["data"]["images"] == 297
+    assert result["mse"] == pytest.approx(mse, rel=1e-5)
+    assert result["mse_per_pixel"] == pytest.approx(mse / 64, rel=1e-5)
+    assert result["mse_sampled"] > 0
+    np.testing.assert_allclose(
+        result["component_mse"], (components**2).sum(axis=(2, 3, 4)).mean(axis=0), rtol=1e-5
+    )
+    weights = model.encode(images).w.mean().numpy().mean(axis=0)
+    np.testing.assert_allclose(result["mean_weights"], weights, rtol=1e-5)
+    assert result["log_likelihood"] == {
+        "mean": likelihood.mean, "standard_error": likelihood.standard_error, "num_samples": 5
+    }  # fmt: skip
+    score = 100 * knn.score(model.features(images).numpy(), digits.test.labels)
+    assert result["knn_accuracy"] == pytest.approx(score, abs=0.35)  # ties may fall either way
+
+
+def test_evaluate_prints_a_table_of_the_same(call, run):
+    data = ["--num_samples=0", "--part=train"]
+    table = call("evaluate", f"--model={run}", *data)[1]
+    result = json.loads(call("evaluate", f"--model={run}", *data, "--json")[1])
+    assert result["log_likelihood"] is None and result["knn_accuracy"] is None
+    assert "1,500 training images of digits" in table
+    for value in (result["mse"], result["mse_sampled"], *result["component_mse"]):
+        assert f"{value:.4g}" in table
+
+
+def test_a_run_of_the_reproducing_scripts_is_a_run(call, run, tmp_path):
+    """It has no settings.json; the images are those that its record names."""
+    folder = shutil.copytree(run, tmp_path / "run")
+    (folder / "settings.json").unlink()
+    status, out, _ = call("evaluate", f"--model={folder}", "--num_samples=0", "--json")
+    assert status == 0 and json.loads(out)["data"]["name"] == "digits"
+    assert "2 of 2 epochs" in call("info", f"--model={folder}")[1]
+    record = (folder / "record.json").read_text()
+    (folder / "record.json").write_text(record.replace('"name": "digits"', '"name": "mine"'))
+    status, _, err = call("evaluate", f"--model={folder}")
+    assert status == 2 and "Expected --data" in err
+    (folder / "record.json").write_text(record[:-50])
+    for command in ("evaluate", "info"):
+        status, _, err = call(command, f"--model={folder}")
+        assert status == 1 and "is damaged" in err
+
+
+def test_evaluate_takes_other_images(call, run, tmp_path):
+    path = tmp_path / "few images.npz"
+    rng = np.random.default_rng(0)
+    np.savez(path, images=rng.random((4, 8, 8), np.float32), labels=np.arange(4))
+    status, out, err = call(
+        "evaluate", f"--model={run / 'model.keras'}", f"--data={path}", "--json",
+        "--test_fraction=0.25",
+    )  # fmt: skip
+    result = json.loads(out)
+    assert status == 0 and result["data"]["images"] == 1
+    # One image has no standard error, four labels no neighbours.
+    assert result["log_likelihood"]["standard_error"] is None
+    assert result["knn_accuracy"] is None and "No KNN accuracy" in err
+
+
+def test_evaluate_needs_images_that_fit(call, run, tmp_path):
+    status, _, err = call("evaluate", f"--model={run / 'model.keras'}")
+    assert status == 2 and "Expected --data" in err
+    np.save(tmp_path / "x.npy", np.zeros((10, 9, 8), np.uint8))
+    status, _, err = call("evaluate", f"--model={run}", f"--data={tmp_path / 'x.npy'}")
+    assert status == 1 and "(8, 8, 1)" in err and "(9, 8, 1)" in err and "--image_size=8x8" in err
+
+
+def test_reconstruct_writes_arrays_a_picture_or_a_folder(call, run, model, digits, tmp_path):
+    def reconstruct(name, *flags):
+        return call("reconstruct", f"--model={run}", f"--output={tmp_path / name}", *flags)
+
+    assert reconstruct("new folder/r.npz", "--count=3")[0] == 0
+    images = digits.test.float_images(0, 3)
+    with np.load(tmp_path / "new folder" / "r.npz") as arrays:
+        np.testing.assert_array_equal(arrays["images"], images)
+        np.testing.assert_array_equal(arrays["labels"], digits.test.labels[:3])
+        np.testing.assert_allclose(arrays["mixture"], model.reconstruct(images), atol=1e-6)
+        components = model.component_reconstructions(images).numpy()
+        np.testing.assert_allclose(arrays["components"], components, atol=1e-6)
+        assert arrays["weights"].shape == (3, 2) and arrays["codes"].shape == (3, 2, 3)
+    assert reconstruct("r.png")[0] == 0
+    assert Image.open(tmp_path / "r.png").size[0] > 8 * 10
+    status, out, _ = reconstruct("pictures", "--count=2", "--part=train")
+    assert status == 0 and out.startswith(str(tmp_path / "pictures"))
+    names = {path.name for path in (tmp_path / "pictures").iterdir()}
+    kinds = ("image", "mixture", "component_1", "component_2")
+    assert names == {f"0000{number}_{kind}.png" for number in (0, 1) for kind in kinds}
+    pixels = np.asarray(Image.open(tmp_path / "pictures" / "00001_image.png"))
+    np.testing.assert_array_equal(pixels, digits.train.images[1, ..., 0])
+
+
+def test_outputs_replace_files_but_no_folders(call, run, tmp_path):
+    def sample(name, *flags):
+        return call("sample", f"--model={run}", f"--output={tmp_path / name}", "--count=2", *flags)
+
+    (tmp_path / "s.npz").write_text("old")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine.txt").write_text("mine")
+    assert sample("s.npz")[0] == 0
+    status, _, err = sample("full")
+    assert status == 2 and "--overwrite" in err
+    assert sample("full", "--overwrite")[0] == 0
+    names = ["00000.png", "00001.png", "mine.txt"]
+    assert sorted(path.name for path in (tmp_path / "full").iterdir()) == names
+    status, _, err = sample("s.jpg")
+    assert status == 2 and "s.jpg" in err
+    status, _, err = sample("s.npz/inside.png")
+    assert status == 1 and "s.npz" in err
+    assert {path.name for path in tmp_path.iterdir()} == {"s.npz", "full"}
+
+
+def test_sample_draws_from_the_prior(call, run, model, tmp_path):
+    for name, seed in (("a", 3), ("b", 3), ("c", 4)):
+        flags = [f"--seed={seed}", "--count=5", f"--output={tmp_path / name}.npz"]
+        assert call("sample", f"--model={run / 'model.keras'}", *flags)[0] == 0
+    a, b, c = (np.load(tmp_path / f"{name}.npz")["images"] for name in "abc")
+    np.testing.assert_array_equal(a, b)
+    assert np.abs(a - c).max() > 1e-3
+    np.testing.assert_allclose(a, model.sample(5, seed=3), atol=1e-6)
+
+
+def test_images_of_many_channels_have_no_picture(call, tmp_path):
+    path = tmp_path / "m.keras"
+    mvae_tf.MixtureVAE((8, 8, 2), 1, 2, (4,)).save(path)
+    for name in ("s.png", "folder"):
+        status, _, err = call("sample", f"--model={path}", f"--output={tmp_path / name}")
+        assert status == 1 and "2 channels; an .npz takes them" in err
+    assert call("sample", f"--model={path}", f"--output={tmp_path / 's.npz'}")[0] == 0
+
+
+def test_export_prints_the_version_and_its_signatures(call, run, model, digits, tmp_path):
+    import tensorflow as tf
+
+    serving = tmp_path / "serving"
+    status, out, _ = call("export", f"--model={run}", f"--output={serving}", "--score_samples=2")
+    version, *signatures = out.splitlines()
+    assert status == 0 and version == str(serving / "1")
+    assert "  reconstruct: images [-1, 8, 8, 1] -> images [-1, 8, 8, 1]" in signatures
+    images = digits.test.float_images(0, 2)
+    served = tf.saved_model.load(version).signatures["reconstruct"](images=tf.constant(images))
+    np.testing.assert_allclose(served["images"], model.reconstruct(images), atol=1e-6)
+    status, _, err = call("export", f"--model={run}", f"--output={version}")
+    assert status == 1 and "exists" in err
+
+
+def test_info_says_what_a_file_holds(call, run, model):
+    described = json.loads(call("info", f"--model={run}", "--json")[1])
+    assert described["state"] == "finished" and described["to_go_on"] is None
+    assert described["epochs_done"] == described["epochs"] == 2
+    assert described["file"]["parameters"] == model.count_params()
+    assert described["file"]["precision"] == "float32"
+    assert described["data"]["name"] == "digits" and described["versions"]["keras"]
+    text = call("info", f"--model={run / 'model.keras'}")[1]
+    assert f"{model.count_params():,} parameters" in text and "latent_dim 3" in text
+
+
+def test_parameters_are_counted_without_the_optimizers(call, tmp_path):
+    """Of a convolutional network, with moving averages, that has been compiled and trained."""
+    own = mvae_tf.MixtureVAE((8, 8, 1), 2, 2, (4, 4), network="convolutional", seed=0)
+    own.compile(optimizer="adam")
+    own.fit(np.zeros((4, 8, 8, 1), np.float32), batch_size=4, verbose=0)
+    own.save(tmp_path / "m.keras")
+    described = json.loads(call("info", f"--model={tmp_path / 'm.keras'}", "--json")[1])
+    assert described["parameters"] == own.count_params()

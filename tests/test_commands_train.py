@@ -1,0 +1,378 @@
+"""`python -m mvae_tf train`: from a first start to the end of a run, whatever comes between."""
+
+import json
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mvae_tf import presets, run_folder
+from mvae_tf.commands import arguments, program, settings, train_flags
+
+SMALL = ["--num_components=2", "--latent_dim=3", "--hidden_units=16", "--batch_size=100"]
+
+
+@pytest.fixture
+def call(capsys):
+    def call(*argv):
+        """Train in this process; return the exit status, stdout and stderr."""
+        status = program.main(["train", *(str(argument) for argument in argv)])
+        shown = capsys.readouterr()
+        assert "Traceback" not in shown.err
+        return status, shown.out, shown.err
+
+    return call
+
+
+def weights(folder):
+    return np.concatenate([np.ravel(each) for each in run_folder.load(folder).model.get_weights()])
+
+
+@pytest.fixture(scope="module")
+def two_epochs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "two"
+    flags = ["--data=digits", "--epochs=2", f"--output_dir={folder}", *SMALL]
+    assert program.main(["train", *flags]) == 0
+    return folder
+
+
+@pytest.fixture
+def run(two_epochs, tmp_path):
+    """A run of two epochs of one's own, which a test may go on with or damage."""
+    return shutil.copytree(two_epochs, tmp_path / "my run")
+
+
+# A new run ----------------------------------------------------------------------------------------
+
+
+def test_a_run_keeps_what_it_takes_to_go_on(call, tmp_path, digits):
+    folder = tmp_path / "new" / "run"
+    status, out, err = call("--data=digits", "--epochs=1", f"--output_dir={folder}", *SMALL)
+    assert status == 0
+    assert len(out.splitlines()) == 1 and out.startswith(f"{folder / 'model.keras'}: 1 epoch in ")
+    assert "epoch 1/1: " in err and f"evaluate --model={folder}" in err
+    assert "paper_mnist" in err  # which it chose
+    record = run_folder.read_record(folder)
+    stored = settings.read(folder)
+    assert record["settings"] == json.loads(json.dumps(stored.resolved()))
+    assert stored.preset == "paper_mnist" and stored.data["digest"] == digits.digest
+    assert stored.model["image_shape"] == [8, 8, 1] and stored.model["hidden_units"] == [16]
+    assert stored.training["epochs"] == 1 and stored.training["learning_rate"] == 1e-3
+
+
+def test_own_images_in_folders_of_different_sizes(call, tmp_path, digits):
+    photos = tmp_path / "my photos"
+    for number in range(30):
+        folder = photos / f"class {digits.train.labels[number]}"
+        folder.mkdir(parents=True, exist_ok=True)
+        image = Image.fromarray(digits.train.images[number, ..., 0])
+        image.resize((8 + number % 3, 9)).save(folder / f"image {number}.png")
+    common = [f"--data={photos}", f"--output_dir={tmp_path / 'run'}", "--epochs=1", *SMALL]
+    status, _, err = call(*common)
+    assert status == 1 and "image_size" in err
+    assert not (tmp_path / "run").exists()
+    status, _, err = call(*common, "--image_size=9x8", "--test_fraction=0.2")
+    assert status == 0 and "24 training and 6 test images" in err
+    stored = settings.read(tmp_path / "run")
+    assert stored.model["image_shape"] == [9, 8, 1] and stored.data["image_size"] == [9, 8]
+    # The run's own images, resized again.
+    model = f"--model={tmp_path / 'run'}"
+    assert program.main(["reconstruct", model, f"--output={tmp_path / 'r.npz'}"]) == 0
+    assert np.load(tmp_path / "r.npz")["images"].shape == (6, 9, 8, 1)
+
+
+def test_tensorboard_and_mixed_precision(call, tmp_path):
+    folder = tmp_path / "run"
+    flags = ["--epochs=1", "--tensorboard", "--mixed_precision", "--learning_rate=0.01"]
+    assert call("--data=digits", f"--output_dir={folder}", *flags, *SMALL)[0] == 0
+    assert list((folder / "tensorboard").rglob("events.out.tfevents.*"))
+    stored = settings.read(folder)
+    assert stored.tensorboard_every == 1 and stored.training["precision"] == "mixed_bfloat16"
+    assert stored.training["learning_rate"] == 0.01
+    assert run_folder.load(folder).model.dtype_policy.name == "mixed_bfloat16"
+
+
+def chosen(*argv, preset, shape, count=10_000):
+    given = arguments.parse("", train_flags.define, argv)
+    return settings.from_flags(given, preset, np.broadcast_to(np.uint8(0), (count, *shape)))
+
+
+@pytest.mark.parametrize("name", presets.PRESETS)
+def test_presets_are_taken_for_images_of_any_shape(name):
+    preset = presets.get(name)
+    plain = chosen(preset=name, shape=(40, 30, 3))
+    assert plain["model"]["image_shape"] == (40, 30, 3)
+    for argument, value in preset.model.items():
+        assert argument == "image_shape" or plain["model"][argument] == value
+    assert plain["training"]["epochs"] == preset.epochs
+    assert plain["training"]["decay"] == preset.decay
+    changed = chosen(
+        "--mixing=image", "--kl_weight=0.5", "--seed=7", "--epochs=3", preset=name, shape=(8, 8, 1)
+    )
+    different = {"mixing": "image", "kl_weight": 0.5, "seed": 7, "image_shape": (8, 8, 1)}
+    assert changed["model"] == {**plain["model"], **different}
+    assert changed["training"] == {**plain["training"], "epochs": 3, "seed": 7}
+
+
+def test_another_network_has_its_own_hidden_units():
+    name, shape = "paper_mnist", (28, 28, 1)
+    model = chosen("--network=convolutional", preset=name, shape=shape)["model"]
+    assert model["hidden_units"] is None
+    flags = ["--network=convolutional", "--hidden_units=8,4"]
+    assert chosen(*flags, preset=name, shape=shape)["model"]["hidden_units"] == [8, 4]
+
+
+@pytest.mark.parametrize(
+    ("shape", "network"),
+    [
+        ((8, 8, 1), "dense"),
+        ((28, 28, 1), "dense"),
+        ((7, 300, 3), "dense"),
+        ((32, 32, 3), "convolutional"),
+        ((64, 48, 1), "convolutional"),
+    ],
+)
+def test_without_a_preset_the_images_decide(shape, network):
+    preset = settings.usual_preset(shape)
+    assert chosen(preset=preset, shape=shape)["model"]["network"] == network
+
+
+def test_few_images_come_in_small_batches():
+    def batch_size(count, *flags):
+        shape, preset = (28, 28, 1), "paper_mnist"
+        return chosen(*flags, preset=preset, shape=shape, count=count)["training"]["batch_size"]
+
+    assert [batch_size(count) for count in (1, 100, 270, 1500, 2048, 60_000)] == [
+        8, 8, 16, 64, 128, 128
+    ]  # fmt: skip
+    assert batch_size(270, "--preset=paper_mnist") == 128
+    assert batch_size(270, "--batch_size=50") == 50
+
+
+@pytest.mark.parametrize(
+    ("flags", "named"),
+    [
+        (["--preset=paper_cifar10"], "--preset=paper_cifar10"),
+        (["--network=convolutional"], "at least 8"),
+        (["--kl_weight=nan"], "kl_weight"),
+        (["--learning_rate=nan"], "learning_rate"),
+        (["--learning_rate=0"], "learning_rate"),
+    ],
+)
+def test_settings_that_do_not_go_with_the_images(call, tmp_path, flags, named):
+    np.save(tmp_path / "x.npy", np.zeros((10, 6, 6), np.uint8))
+    status, out, err = call(
+        f"--data={tmp_path / 'x.npy'}", f"--output_dir={tmp_path / 'r'}", *flags
+    )
+    assert status == 2 and out == "" and named in err
+    assert not (tmp_path / "r").exists()
+
+
+# What goes wrong ----------------------------------------------------------------------------------
+
+
+def test_data_that_is_not_there(call, tmp_path):
+    for source in ("minst", tmp_path / "no folder"):
+        status, out, err = call(f"--data={source}", f"--output_dir={tmp_path / 'run'}")
+        assert status == 1 and out == "" and str(source) in err
+        assert err.startswith("mvae_tf train: Expected ")
+    (tmp_path / "bad.npz").write_text("no arrays")
+    status, _, err = call(f"--data={tmp_path / 'bad.npz'}", f"--output_dir={tmp_path / 'run'}")
+    assert status == 1 and "bad.npz" in err
+    assert not (tmp_path / "run").exists()
+
+
+def test_gradients_that_are_not_finite(call, tmp_path):
+    flags = ["--data=digits", "--learning_rate=1e38", "--epochs=5", *SMALL]
+    status, out, err = call(*flags, f"--output_dir={tmp_path / 'run'}")
+    assert status == 1 and out == ""
+    assert "Expected finite gradients" in err and "lower --learning_rate" in err
+
+
+def test_a_folder_that_cannot_be_written(call, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    flags = ["--data=digits", "--epochs=1", *SMALL]
+    status, out, err = call(*flags, f"--output_dir={tmp_path / 'file' / 'run'}")
+    assert status == 1 and out == "" and "file" in err
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits the size of files as Linux does")
+def test_a_full_disk_and_on_when_there_is_room(call, run, two_epochs):
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    go_on = [f"--output_dir={run}", "--resume", "--epochs=3"]
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (3000, limits[1]))
+        status, out, err = call(*go_on)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert status == 1 and out == "" and "could not be written" in err and "epoch-00002" in err
+    np.testing.assert_array_equal(weights(run), weights(two_epochs))  # still there
+    assert call(*go_on)[0] == 0
+
+
+def test_a_run_is_not_overwritten(call, run, monkeypatch):
+    before = (run / "model.keras").read_bytes()
+    status, _, err = call("--data=digits", f"--output_dir={run}")
+    assert status == 2 and f"'--output_dir={run}' --resume" in err  # quoted: it has a blank
+    assert call(f"--output_dir={run}")[0] == 2
+    monkeypatch.chdir(run.parent)
+    (run.parent / "runs").mkdir()
+    run.rename(run.parent / "runs" / "digits")  # where --output_dir points by default
+    status, _, err = call("--data=digits")
+    assert status == 2 and "runs/digits" in err
+    assert (run.parent / "runs" / "digits" / "model.keras").read_bytes() == before
+
+
+def test_a_folder_in_use_is_refused(call, run):
+    with run_folder.locked(run, wait=False):
+        status, _, err = call(f"--output_dir={run}", "--resume", "--epochs=3")
+        assert status == 1 and "one that trains there now" in err
+        assert program.main(["info", f"--model={run}"]) == 0
+
+
+@pytest.mark.parametrize(
+    "content", ["", "[]", '{"preset": 1}', '{"model": {}, "training": {}, "data": {}}']
+)
+def test_damaged_settings_are_named(call, run, content):
+    (run / settings.FILE).write_text(content)
+    status, _, err = call(f"--output_dir={run}", "--resume")
+    assert status == 1 and settings.FILE in err and len(err.splitlines()) == 1
+
+
+# Going on -----------------------------------------------------------------------------------------
+
+
+def test_a_finished_run_says_so(call, run):
+    status, out, err = call(f"--output_dir={run}", "--resume")
+    assert status == 0 and out == f"{run / 'model.keras'}: done before, 2 epochs\n"
+    assert "--epochs" in err
+    (run / "model.keras").write_bytes(b"")
+    status, out, err = call(f"--output_dir={run}", "--resume")
+    assert status == 1 and out == "" and "damaged" in err
+
+
+def test_a_longer_run_is_the_same_as_one_made_so_from_the_start(call, run, tmp_path):
+    assert call(f"--output_dir={run}", "--resume", "--epochs=4", "--num_components=2")[0] == 0
+    whole = tmp_path / "whole"
+    assert call("--data=digits", "--epochs=4", f"--output_dir={whole}", *SMALL)[0] == 0
+    np.testing.assert_array_equal(weights(run), weights(whole))
+    assert settings.read(run).training["epochs"] == 4
+
+
+def test_a_run_that_was_only_begun_can_go_on(call, run, two_epochs, capsys):
+    shutil.rmtree(run / "checkpoints")
+    (run / "model.keras").unlink()
+    (run / "record.json").unlink()
+    assert program.main(["info", f"--model={run}"]) == 0
+    assert "unfinished, 0 of 2 epochs" in capsys.readouterr().out
+    assert call(f"--output_dir={run}", "--resume")[0] == 0
+    np.testing.assert_array_equal(weights(run), weights(two_epochs))
+
+
+def test_a_finished_run_without_checkpoints_cannot_grow(call, run):
+    shutil.rmtree(run / "checkpoints")
+    status, _, err = call(f"--output_dir={run}", "--resume", "--epochs=3")
+    assert status == 1 and "Expected a checkpoint" in err
+
+
+def test_flags_that_contradict_the_run_are_named(call, run):
+    same = ["--num_components=2", "--hidden_units=16", "--seed=0", "--preset=paper_mnist"]
+    different = ["--latent_dim=4", "--epochs=1", "--mixing=image", "--mixed_precision"]
+    status, _, err = call(f"--output_dir={run}", "--resume", *same, *different)
+    assert status == 2
+    received = err.partition("Received")[2]
+    for flag in same:
+        assert flag.partition("=")[0] not in received
+    for flag in different:
+        assert flag.partition("=")[0] in received
+
+
+def test_the_images_may_move_but_not_change(call, tmp_path, digits):
+    before, after = tmp_path / "before.npy", tmp_path / "after.npy"
+    images = digits.train.images[:50]
+    np.save(before, images)
+    folder = f"--output_dir={tmp_path / 'run'}"
+    assert call(f"--data={before}", folder, "--epochs=1", *SMALL)[0] == 0
+    more = [folder, "--resume", "--epochs=2"]
+    np.save(before, 255 - images)
+    status, _, err = call(*more)
+    assert status == 1 and "begun with" in err and "before.npy" in err
+    assert program.main(["evaluate", f"--model={tmp_path / 'run'}"]) == 1
+    before.unlink()
+    status, _, err = call(*more)
+    assert status == 1 and "before.npy" in err
+    np.save(after, images)
+    status, _, _ = call(*more, f"--data={after}")
+    assert status == 0 and settings.read(tmp_path / "run").data["source"] == str(after)
+
+
+SLOWER = ["--data=digits", "--epochs=4", *SMALL[:-1], "--batch_size=8"]
+
+
+def start(folder):
+    command = [sys.executable, "-m", "mvae_tf", "train", f"--output_dir={folder}", *SLOWER]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(command, **pipes, env=os.environ | {"PYTHONUNBUFFERED": "1"})
+
+
+def wait_for(child, path):
+    while child.poll() is None and not path.exists():
+        time.sleep(0.005)
+
+
+def test_ctrl_c_and_on_is_bit_identical(call, tmp_path):
+    folder = tmp_path / "my run"
+    with start(folder) as child:
+        wait_for(child, folder / "checkpoints" / "epoch-00001")
+        time.sleep(0.05)  # amid the second epoch
+        child.send_signal(signal.SIGINT)
+        out, err = child.communicate(timeout=60)
+    assert child.returncode == 130 and out == ""
+    assert "Traceback" not in err and str(folder / "checkpoints" / "epoch-0000") in err
+    last = err.splitlines()[-1]
+    assert last == f"To go on: python -m mvae_tf train '--output_dir={folder}' --resume"
+    others = [line for line in err.splitlines() if line and not line.startswith("epoch ")]
+    # What it trains on and with, the answer to the signal, and where it stopped; not TensorFlow.
+    assert len(others) == 3 + 1 + 3, err
+    assert not (folder / "model.keras").exists()
+    assert program.main(["info", f"--model={folder}"]) == 0
+    assert program.main(["evaluate", f"--model={folder}"]) == 1
+    assert call(f"--output_dir={folder}", "--resume")[0] == 0
+    assert call(f"--output_dir={tmp_path / 'whole'}", *SLOWER)[0] == 0
+    np.testing.assert_array_equal(weights(folder), weights(tmp_path / "whole"))
+
+
+def test_sigterm_before_the_first_checkpoint(tmp_path):
+    folder = tmp_path / "run"
+    with start(folder) as child:
+        wait_for(child, folder / settings.FILE)
+        child.terminate()
+        out, err = child.communicate(timeout=60)
+    assert child.returncode == 143 and out == "" and "Traceback" not in err
+    assert "No checkpoint yet" in err and f"--output_dir={folder} --resume" in err
+    assert not (folder / "checkpoints").exists()
+
+
+@pytest.mark.parametrize(
+    ("number", "raised"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, program.Terminated)]
+)
+def test_a_signal_waits_for_the_step_and_the_second_does_not(number, raised, capsys):
+    from mvae_tf.commands.stopping import between_steps
+
+    before = signal.getsignal(number)
+    with between_steps() as stop:
+        stop.on_train_batch_begin(0)
+        signal.raise_signal(number)
+        assert "another signal stops at once" in capsys.readouterr().err
+        with pytest.raises(raised):
+            stop.on_train_batch_begin(1)
+        with pytest.raises(raised):
+            signal.raise_signal(number)
+    assert signal.getsignal(number) is before
