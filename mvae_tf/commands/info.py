@@ -87,15 +87,17 @@ def _text(described):
     data = described["data"]
     source = data.get("source", data["name"])
     taken = tqdm.format_interval(described["seconds"])
-    lines = [
+    state = (
         f"{described['run']}: {described['state']}, {described['epochs_done']} of "
-        f"{described['epochs']} epochs, {taken}",
+        f"{described['epochs']} epochs, {taken}"
+    )
+    lines = [
         f"model      {_listed(described['model'])}",
         f"training   {_listed(described['training'])}",
         f"data       {data['name']}, from {source}, SHA-256 {data['digest']}",
     ]
     if described["preset"]:
-        lines.insert(1, f"preset     {described['preset']}")
+        lines.insert(0, f"preset     {described['preset']}")
     if described["last_terms"]:
         terms = ", ".join(f"{name} {value:.4g}" for name, value in described["last_terms"].items())
         lines.append(f"last epoch {terms}")
@@ -103,11 +105,15 @@ def _text(described):
         lines.append(f"versions   {_listed(described['versions'])}")
     if described["file"]:
         lines.append(f"file       {_file_line(described['file'])}")
-    if described["to_go_on"]:
-        lines.append(f"To go on: {described['to_go_on']}")
-    return "\n".join(
-        textwrap.fill(line, 100, subsequent_indent=11 * " ", break_long_words=False)
-        for line in lines
+    go_on = [f"To go on: {described['to_go_on']}"] if described["to_go_on"] else []
+    # What is to be copied, or looked for by a shell, stays on one line.
+    return "\n".join([state, *map(_wrapped, lines), *go_on])
+
+
+def _wrapped(line):
+    indent = 11 * " "
+    return textwrap.fill(
+        line, 100, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
     )
 
 
