@@ -76,10 +76,16 @@ def _is_done(name):
         result is not None
         and result["preset"] == FLAGS.preset
         and result["settings"]["seeds"] == results.seeds()
-        and all(FLAGS[name].value == value for name, value in result.get("choices", {}).items())
+        and all(FLAGS[name].value in (value, "auto") for name, value in _choices(result).items())
         and result.get("complete", True)
         and result["code"] == runs.code_digest()
     )
+
+
+def _choices(result):
+    """Return the flags that a result depends on; "auto" leaves one open: any result will do."""
+    precision = result["settings"]["training"]["precision"]
+    return {"precision": precision, **result.get("choices", {})}
 
 
 def _scorecard(stored):

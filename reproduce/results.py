@@ -11,6 +11,7 @@ from pathlib import Path
 from absl import app, flags, logging
 from tqdm import tqdm
 
+from mvae_tf import precision
 from mvae_tf.datasets.splits import TEST_IMAGES
 from mvae_tf.run_folder import DamagedRunError, write_text
 from mvae_tf.startup import import_tensorflow
@@ -25,6 +26,13 @@ flags.DEFINE_string("data_dir", None, "Where data is kept (TensorFlow Datasets' 
 flags.DEFINE_string("runs_dir", str(ROOT / "runs"), "Where trained models are kept.")
 flags.DEFINE_string("output_dir", None, "Where results go (figures/, or figures/quick/).")
 flags.DEFINE_bool("only_print", False, "Print the stored results and train nothing.")
+flags.DEFINE_enum(
+    "precision",
+    "auto",
+    precision.PRECISIONS,
+    "What the networks compute in; auto: bfloat16 where this machine is faster at it, float32 "
+    "elsewhere.",
+)
 # All scripts know the flags of CIFAR-10's, so that all.py can hand its own to each of them.
 flags.DEFINE_enum(
     "split",
@@ -75,6 +83,8 @@ def run_script(
         from mvae_tf.image_classifiers import ClassifierError
         from mvae_tf.training import CheckpointError
 
+        chosen = precision.resolve(FLAGS.precision)
+        print(f"precision: {chosen}", flush=True)
         try:
             study = Study(
                 FLAGS.preset,
@@ -85,9 +95,10 @@ def run_script(
                 split=FLAGS.split,
                 classifier=FLAGS.classifier,
                 inception_weights=FLAGS.inception_weights,
+                precision=chosen.policy,
             )
             content, pictures = rebuild(study)
-            result = content | study.account() | {"command": command()}
+            result = content | study.account() | {"command": command(chosen.policy)}
             print(text(result))
             for suffix, figure in pictures.items():
                 plots.save(figure, stored.with_name(f"{name}{suffix}.png"))
@@ -122,11 +133,15 @@ def seeds() -> list[int]:
         raise app.UsageError(f"Expected --seeds as integers. Received: {FLAGS.seeds}.") from None
 
 
-def command() -> str:
-    """Return the command that rebuilds this result; where things are kept does not belong to it."""
+def command(policy: str) -> str:
+    """Return the command that rebuilds this result; where things are kept does not belong to it.
+
+    It names the precision in any case: left out, it would be another one on other hardware.
+    """
     script = Path(sys.argv[0]).resolve()
     given = [f"--preset={FLAGS.preset}"]
     given += [FLAGS[name].serialize() for name in _CHOICES if name in FLAGS and FLAGS[name].present]
+    given.append(f"--precision={policy}")
     return shlex.join(["python", f"{script.parent.name}/{script.name}", *given])
 
 

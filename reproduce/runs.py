@@ -39,12 +39,14 @@ class Settings:
         overrides: Arguments of `MixtureVAE` that differ from the preset's, (name, value) pairs.
         epochs: Passes over the training images. None: the preset's.
         seed: Of the initial weights, the draws and the images' order.
+        precision: Keras's dtype policy, never "auto": it is a part of the run's key.
     """
 
     preset: str
     overrides: tuple[tuple[str, object], ...] = ()
     epochs: int | None = None
     seed: int = 0
+    precision: str = "float32"
 
     def resolved(self) -> dict:
         """Return everything spelt out, as JSON takes it."""
@@ -57,7 +59,7 @@ class Settings:
             "learning_rate": preset.learning_rate,
             "decay": preset.decay,
             "seed": self.seed,
-            "precision": "float32",
+            "precision": self.precision,
         }
         return {"model": model, "training": training}
 

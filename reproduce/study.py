@@ -33,10 +33,11 @@ class Study:
         classifier: Of images, for Inception scores: "cifar10" (trained on the dataset's training
             images) or "inception".
         inception_weights: Path of Inception's weights file; None: Keras's, downloaded.
+        precision: Keras's dtype policy of the models.
 
     Attributes:
         data: The dataset; of CIFAR-10, the paper's number of training images.
-        preset, seeds, dataset: As given.
+        preset, seeds, dataset, precision: As given.
     """
 
     def __init__(
@@ -50,8 +51,10 @@ class Study:
         split: str = "standard",
         classifier: str = "cifar10",
         inception_weights: str | None = None,
+        precision: str = "float32",
     ):
         self.preset, self.seeds, self.dataset = preset, seeds, dataset
+        self.precision = precision
         self._choices = {}
         if dataset == "mnist":
             self.data = mvae_tf.datasets.load("mnist", data_dir=data_dir)
@@ -86,9 +89,10 @@ class Study:
         epochs = EPOCHS[self.dataset][self.preset]
         if self.preset == "quick" and quick_epochs is not None:
             epochs = quick_epochs
-        settings = runs.Settings(preset, tuple(sorted(overrides.items())), epochs, seed)
+        differing = tuple(sorted(overrides.items()))
+        settings = runs.Settings(preset, differing, epochs, seed, self.precision)
         if settings not in self._runs:
-            told = ", ".join(f"{name}={value}" for name, value in sorted(overrides.items()))
+            told = ", ".join(f"{name}={value}" for name, value in differing)
             print(f"{preset}, {told}, seed {seed}", flush=True)
             began = time.monotonic()
             self._runs[settings] = runs.trained(settings, self.data, self._runs_dir)

@@ -36,8 +36,8 @@ def call(capsys):
 def run(tmp_path_factory):
     """A finished run on digits; its path has blanks."""
     folder = tmp_path_factory.mktemp("runs") / "a small run"
-    flags = ["--data=digits", "--epochs=2", f"--output_dir={folder}", *SMALL]
-    assert program.main(["train", *flags]) == 0
+    flags = ["--data=digits", "--epochs=2", "--precision=float32", f"--output_dir={folder}"]
+    assert program.main(["train", *flags, *SMALL]) == 0
     return folder
 
 
@@ -84,6 +84,8 @@ def test_an_unknown_command_is_guessed(call):
         (["train", "--data=digits", "--image_size=8"], "--image_size=8"),
         (["train", "--data=digits", "--preset=paper"], "--preset=paper"),
         (["train", "--data=digits", "--seed=4294967296"], "--seed=4294967296"),
+        (["train", "--data=digits", "--precision=bfloat16"], "--precision=bfloat16"),
+        (["train", "--data=digits", "--mixed_precision"], "mixed_precision"),
         (["train", "--data=digits", "3"], "Received: 3"),
         (["train", "--data"], "--data"),
         (["train", "--resume", "--output_dir=nowhere"], "nowhere"),
@@ -374,6 +376,7 @@ def test_info_says_what_a_file_holds(call, run, model):
     assert described["data"]["name"] == "digits" and described["versions"]["keras"]
     text = call("info", f"--model={run / 'model.keras'}")[1]
     assert f"{model.count_params():,} parameters" in text and "latent_dim 3" in text
+    assert "precision float32" in call("info", f"--model={run}")[1]
 
 
 def test_parameters_are_counted_without_the_optimizers(call, tmp_path):

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mvae_tf import presets, run_folder
+from mvae_tf import precision, presets, run_folder
 from mvae_tf.commands import arguments, program, settings, train_flags
 
 SMALL = ["--num_components=2", "--latent_dim=3", "--hidden_units=16", "--batch_size=100"]
@@ -65,6 +65,9 @@ def test_a_run_keeps_what_it_takes_to_go_on(call, tmp_path, digits):
     assert stored.preset == "paper_mnist" and stored.data["digest"] == digits.digest
     assert stored.model["image_shape"] == [8, 8, 1] and stored.model["hidden_units"] == [16]
     assert stored.training["epochs"] == 1 and stored.training["learning_rate"] == 1e-3
+    choice = precision.resolve()  # what it is on this machine, never "auto"
+    assert stored.training["precision"] == choice.policy
+    assert err.splitlines().count(f"precision: {choice}") == 1
 
 
 def test_own_images_in_folders_of_different_sizes(call, tmp_path, digits):
@@ -88,20 +91,27 @@ def test_own_images_in_folders_of_different_sizes(call, tmp_path, digits):
     assert np.load(tmp_path / "r.npz")["images"].shape == (6, 9, 8, 1)
 
 
-def test_tensorboard_and_mixed_precision(call, tmp_path):
+def test_tensorboard_and_a_precision_of_ones_own(call, tmp_path):
     folder = tmp_path / "run"
-    flags = ["--epochs=1", "--tensorboard", "--mixed_precision", "--learning_rate=0.01"]
+    flags = ["--epochs=1", "--tensorboard", "--precision=mixed_bfloat16", "--learning_rate=0.01"]
     assert call("--data=digits", f"--output_dir={folder}", *flags, *SMALL)[0] == 0
     assert list((folder / "tensorboard").rglob("events.out.tfevents.*"))
     stored = settings.read(folder)
     assert stored.tensorboard_every == 1 and stored.training["precision"] == "mixed_bfloat16"
     assert stored.training["learning_rate"] == 0.01
     assert run_folder.load(folder).model.dtype_policy.name == "mixed_bfloat16"
+    go_on = [f"--output_dir={folder}", "--resume", "--epochs=2"]
+    status, _, err = call(*go_on, "--precision=float32")
+    assert status == 2 and "--precision=float32, which is mixed_bfloat16 in the run" in err
+    status, _, err = call(*go_on, "--precision=auto")  # leaves it to the run
+    assert status == 0 and "precision: mixed_bfloat16 (the run's own)" in err
+    assert settings.read(folder).training["precision"] == "mixed_bfloat16"
 
 
 def chosen(*argv, preset, shape, count=10_000):
     given = arguments.parse("", train_flags.define, argv)
-    return settings.from_flags(given, preset, np.broadcast_to(np.uint8(0), (count, *shape)))
+    images = np.broadcast_to(np.uint8(0), (count, *shape))
+    return settings.from_flags(given, preset, images, "float32")
 
 
 @pytest.mark.parametrize("name", presets.PRESETS)
@@ -284,7 +294,7 @@ def test_a_finished_run_without_checkpoints_cannot_grow(call, run):
 
 def test_flags_that_contradict_the_run_are_named(call, run):
     same = ["--num_components=2", "--hidden_units=16", "--seed=0", "--preset=paper_mnist"]
-    different = ["--latent_dim=4", "--epochs=1", "--mixing=image", "--mixed_precision"]
+    different = ["--latent_dim=4", "--epochs=1", "--mixing=image"]
     status, _, err = call(f"--output_dir={run}", "--resume", *same, *different)
     assert status == 2
     received = err.partition("Received")[2]
@@ -340,7 +350,7 @@ def test_ctrl_c_and_on_is_bit_identical(call, tmp_path):
     assert last == f"To go on: python -m mvae_tf train '--output_dir={folder}' --resume"
     others = [line for line in err.splitlines() if line and not line.startswith("epoch ")]
     # What it trains on and with, the answer to the signal, and where it stopped; not TensorFlow.
-    assert len(others) == 3 + 1 + 3, err
+    assert len(others) == 4 + 1 + 3, err
     assert not (folder / "model.keras").exists()
     assert program.main(["info", f"--model={folder}"]) == 0
     assert program.main(["evaluate", f"--model={folder}"]) == 1

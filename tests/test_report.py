@@ -127,7 +127,8 @@ sys.argv[0] = {str(ALL)!r}
 sys.path.insert(0, {str(ALL.parent)!r})
 import all, json, runs
 from absl import app
-done = {{"preset": "quick", "settings": {{"seeds": [0]}}, "code": runs.code_digest()}}
+settings = {{"seeds": [0], "training": {{"precision": "float32"}}}}
+done = {{"preset": "quick", "settings": settings, "code": runs.code_digest()}}
 all._stored = lambda name: None if name == "table2" else done
 all._report = lambda stored: "the report"
 all._scorecard = lambda stored: "the scorecard"
@@ -159,10 +160,14 @@ app.run(all.main)
         ([], {"complete": False}, False),
         ([], {"complete": True}, True),
         (["--seeds=1"], {}, False),
+        (["--precision=auto"], {}, True),
+        (["--precision=float32"], {}, True),
+        (["--precision=mixed_bfloat16"], {}, False),
     ],
 )
 def test_a_result_is_done_if_it_is_whole_and_of_these_flags(tmp_path, arguments, differs, done):
-    result = {"preset": "quick", "settings": {"seeds": [0]}, "code": "now", **differs}
+    settings = {"seeds": [0], "training": {"precision": "float32"}}
+    result = {"preset": "quick", "settings": settings, "code": "now", **differs}
     (tmp_path / "table3.json").write_text(json.dumps(result))
     script = f"""
 import sys

@@ -1,5 +1,6 @@
 """The run store and the scripts, on few images of MNIST's size."""
 
+import ast
 import json
 import shutil
 import subprocess
@@ -14,7 +15,7 @@ import mvae_tf
 import paper
 import results
 import runs
-from mvae_tf import run_folder, training
+from mvae_tf import precision, run_folder, training
 
 ROOT = Path(__file__).parent.parent
 TABLE1 = ROOT / "reproduce" / "table1.py"
@@ -78,6 +79,7 @@ print(float(run.model.features(data.test.float_images(0, 1)).numpy().sum()))
         runs.Settings("paper_mnist", (("hidden_units", (17,)), ("num_components", 2)), 2),
         runs.Settings("paper_mnist", SMALL, 3),
         runs.Settings("authors_mnist", SMALL, 2),
+        runs.Settings("paper_mnist", SMALL, 2, precision="mixed_bfloat16"),
     ],
 )
 def test_other_settings_are_other_runs(other, data):
@@ -102,6 +104,27 @@ def test_code_digest_sees_code_and_not_its_comments(tmp_path, monkeypatch):
     assert runs.code_digest() == digest
     melbo.write_text(text.replace("-0.5 *", "-0.6 *"))
     assert runs.code_digest() != digest
+
+
+def imported(module):
+    """The package's modules that one of its modules imports, wherever in it."""
+    tree = ast.parse((ROOT / "mvae_tf" / f"{module}.py").read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module == "mvae_tf":
+            yield from (name.name for name in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module.startswith("mvae_tf."):
+            yield node.module.removeprefix("mvae_tf.")
+
+
+def test_a_run_is_keyed_by_all_the_code_that_trains():
+    found, waiting = set(), ["run_folder"]
+    while waiting:
+        module = waiting.pop()
+        if module not in found:
+            found.add(module)
+            waiting += imported(module)
+    # What only refuses, only measures, or stands in the key itself.
+    assert found - {"checks", "importance", "presets"} == set(runs._CODE)
 
 
 def test_a_stopped_run_goes_on_from_its_checkpoint(data, tmp_path, monkeypatch):
@@ -213,7 +236,12 @@ def test_table1_has_the_papers_rows_and_says_how_it_was_made(stored):
     assert result["dataset"]["test_images"] == 100
     assert result["environment"]["packages"]["tensorflow"].startswith("2.21")
     assert result["elapsed_seconds"] > 0
-    assert result["command"] == "python reproduce/table1.py --preset=quick --seeds=0,1"
+    chosen = precision.resolve()  # what it is on this machine, never "auto"
+    assert result["settings"]["training"]["precision"] == chosen.policy
+    assert finished.stdout.splitlines().count(f"precision: {chosen}") == 1
+    assert result["command"] == (
+        f"python reproduce/table1.py --preset=quick --seeds=0,1 --precision={chosen.policy}"
+    )
     text = (folder / "out" / "table1.md").read_text()
     assert text in finished.stdout
     for row in rows:

@@ -3,6 +3,7 @@
 import importlib
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import sklearn.neighbors
 
 import mvae_tf
 import paper
+import results
 import study as study_module
 from mvae_tf import evaluation, plots
 
@@ -42,6 +44,28 @@ def rebuilt(name, study, tmp_path):
         assert f"({path.name})" in text
     assert set(re.findall(r"\((\w+\.png)\)", text)) == {path.name for path in tmp_path.iterdir()}
     return result, text
+
+
+def test_another_precision_is_another_run_and_told(study, store):
+    other = study_module.Study("quick", [0], None, store, precision="mixed_bfloat16")
+    runs = {each: each.run(0, num_components=1, hidden_units=(8,)) for each in (study, other)}
+    for each, policy in ((study, "float32"), (other, "mixed_bfloat16")):
+        assert runs[each].model.dtype_policy.name == policy
+        account = each.account()
+        assert account["settings"]["training"]["precision"] == policy
+        assert f" {policy}," in results.origin(account | {"command": ""})
+
+
+FIGURES = Path(__file__).parent.parent / "figures"
+
+
+@pytest.mark.parametrize(
+    "path", sorted(FIGURES.rglob("*.json")), ids=lambda path: str(path.relative_to(FIGURES))
+)
+def test_what_is_in_figures_can_be_printed(path):
+    result = json.loads(path.read_text())
+    text = importlib.import_module(path.stem).text(result)
+    assert result["command"] in text and result["settings"]["training"]["precision"] in text
 
 
 def test_fig1(study, tmp_path):

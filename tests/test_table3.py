@@ -361,9 +361,9 @@ def test_the_command_tells_choices_and_no_paths(monkeypatch):
     monkeypatch.setattr(sys, "argv", [str(TABLE3)])
     flags.FLAGS(given)
     try:
-        assert results.command() == (
+        assert results.command("float32") == (
             "python reproduce/table3.py --preset=paper --seeds=0,1 --split=heldout "
-            "--classifier=inception --rows=4:0.05,1:1"
+            "--classifier=inception --rows=4:0.05,1:1 --precision=float32"
         )
     finally:
         flags.FLAGS.unparse_flags()

@@ -115,13 +115,14 @@ def usual_batch_size(batch_size: int, num_images: int) -> int:
     return min(batch_size, max(few, _SMALLEST_BATCH))
 
 
-def from_flags(given: flags.FlagValues, name: str, images) -> dict:
+def from_flags(given: flags.FlagValues, name: str, images, policy: str) -> dict:
     """Return the settings of a new run: the preset's, but for the flags given.
 
     Args:
         given: The flags, None where they say nothing.
         name: Of the preset; where none is given, few images make its batches smaller.
         images: To train on, [n, h, w, c], whatever the preset was made for.
+        policy: Keras's dtype policy, what --precision stands for on this machine.
 
     Returns:
         "model" and "training".
@@ -142,7 +143,7 @@ def from_flags(given: flags.FlagValues, name: str, images) -> dict:
         "learning_rate": preset.learning_rate,
         "decay": preset.decay,
         "seed": 0,
-        "precision": "mixed_bfloat16" if given.mixed_precision else "float32",
+        "precision": policy,
     }
     training |= {
         flag: given[flag].value for flag in TRAINING_FLAGS if given[flag].value is not None
@@ -165,7 +166,7 @@ def require_agreement(given: flags.FlagValues, stored: RunSettings) -> None:
     """
     before = {
         "preset": stored.preset,
-        "mixed_precision": stored.training["precision"] != "float32",
+        "precision": stored.training["precision"],
         **{flag: stored.model[flag] for flag in MODEL_FLAGS},
         **{flag: stored.training[flag] for flag in TRAINING_FLAGS},
         **{flag: stored.data[flag] for flag in ("image_size", "test_fraction")},
@@ -173,8 +174,7 @@ def require_agreement(given: flags.FlagValues, stored: RunSettings) -> None:
     refused = [
         f"--{flag}={given[flag].value}, which is {value} in the run"
         for flag, value in before.items()
-        if given[flag].value is not None
-        and given[flag].value != value
+        if given[flag].value not in (None, "auto", value)  # auto: left to the run
         and not (flag == "epochs" and given.epochs > value)
     ]
     if refused:

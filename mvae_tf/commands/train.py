@@ -18,7 +18,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from mvae_tf import run_folder
+from mvae_tf import precision, run_folder
 from mvae_tf.commands import arguments, settings, sources, train_flags
 from mvae_tf.commands.arguments import CommandError, UsageError
 from mvae_tf.startup import import_tensorflow
@@ -53,14 +53,16 @@ def _begin(given, folder):
     preset = given.preset or settings.usual_preset(images.shape[1:])
     if given.preset is None:
         _say(f"No --preset: that for images most like these, {preset}.")
+    import_tensorflow()
+    chosen = precision.resolve(given.precision)
     stored = settings.RunSettings(
         preset=preset,
-        **settings.from_flags(given, preset, images),
+        **settings.from_flags(given, preset, images, chosen.policy),
         data={**described, "name": data.name, "digest": data.digest},
         tensorboard_every=_tensorboard_every(given, None),
         versions=settings.versions(),
     )
-    model = _build(stored, data)
+    model = _build(stored, data, chosen)
     with run_folder.locked(folder, wait=False):
         _require_no_run(folder)  # by now
         _train(model, stored, data, folder)
@@ -92,7 +94,9 @@ def _resume(given, folder):
             tensorboard_every=_tensorboard_every(given, stored.tensorboard_every),
             versions=settings.versions(),
         )
-        _train(_build(stored, data), stored, data, folder)
+        import_tensorflow()
+        kept = precision.Choice(stored.training["precision"], "the run's own")
+        _train(_build(stored, data, kept), stored, data, folder)
 
 
 def _is_done(folder, epochs):
@@ -110,9 +114,8 @@ def _is_done(folder, epochs):
     return False
 
 
-def _build(stored, data):
-    """Return the compiled model; say what will be trained, and on what."""
-    import_tensorflow()
+def _build(stored, data, chosen):
+    """Return the compiled model; say what will be trained, on what and in which precision."""
     shape = data.train.images.shape[1:]
     try:
         model = run_folder.build(stored.resolved(), len(data.train))
@@ -130,9 +133,10 @@ def _build(stored, data):
         f"{model.latent_dim}, {model.count_params():,} parameters; batches of "
         f"{stored.training['batch_size']}"
     )
+    _say(f"precision: {chosen}")
     # All that was left to MixtureVAE's own choice.
-    chosen = model.get_config()
-    stored.model.update({name: chosen[name] for name in stored.model})
+    config = model.get_config()
+    stored.model.update({name: config[name] for name in stored.model})
     return model
 
 

@@ -2,7 +2,7 @@
 
 from absl import flags
 
-from mvae_tf import presets
+from mvae_tf import precision, presets
 from mvae_tf.commands import arguments
 
 
@@ -95,9 +95,11 @@ def _define_training(values):
         upper_bound=2**31 - 1,
         flag_values=values,
     )
-    flags.DEFINE_bool(
-        "mixed_precision",
-        None,
-        "Compute the networks in bfloat16, on a GPU that is fast at it.",
+    flags.DEFINE_enum(
+        "precision",
+        "auto",
+        precision.PRECISIONS,
+        "What the networks compute in; auto: bfloat16 where GPU or processor is faster at it, "
+        "float32 elsewhere. A resumed run keeps its own.",
         flag_values=values,
     )
