@@ -31,6 +31,7 @@ _MODULES = (
     "networks",
     "optimizers",
     "plots",
+    "precision",
     "presets",
     "resnet",
     "run_folder",
