@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import mvae_tf
-from mvae_tf import evaluation
+from mvae_tf import evaluation, importance
 
 
 @pytest.fixture(scope="module")
@@ -118,6 +118,21 @@ def test_mean_log_likelihood_takes_the_first_images_and_a_seed(digits, small_mod
     assert everything == estimate(0, 10**6)
     assert everything.standard_error < estimate(0, 20).standard_error
     assert np.isnan(estimate(0, 1).standard_error)
+
+
+@pytest.mark.parametrize("mixing", ["likelihood", "image"])
+def test_log_likelihood_is_the_same_however_many_draws_are_taken_at_once(
+    digits, monkeypatch, mixing
+):
+    images = digits.test.float_images(0, 3)
+    results = []
+    for draws in (1, 3, 7, 100):  # 7 draws in steps of 1, in 3 + 3 + 1, exactly at once, and more
+        monkeypatch.setattr(importance, "_NUMBERS_AT_ONCE", draws * 3 * 2 * 64)
+        model = mvae_tf.MixtureVAE((8, 8, 1), 2, 2, (16,), mixing=mixing, seed=0)
+        results.append(model.log_likelihood(images, 7, seed=5).numpy())
+        assert not np.allclose(results[-1], model.log_likelihood(images, 7, seed=6), rtol=1e-4)
+    for result in results[1:]:
+        np.testing.assert_allclose(result, results[0], rtol=1e-5)
 
 
 def test_standard_error_of_two_images_is_half_their_difference(digits, small_model):
