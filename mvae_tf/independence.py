@@ -73,9 +73,8 @@ def dhsic_test(
             f"Expected at least {least} samples of {len(variables)} variables for the {method} "
             f"test. Received: {len(variables[0])}."
         )
-    kernels = hsic.kernels(variables, bandwidths)
-    statistic = float(hsic.statistic(kernels))
-    kernels = [kernel.numpy() for kernel in kernels]
+    statistic = float(hsic.dhsic(variables, bandwidths))
+    kernels = [kernel.numpy() for kernel in hsic.kernels(variables, bandwidths)]
     if method == "permutation":
         return IndependenceTest(statistic, _permutation_p_value(kernels, num_permutations, rng))
     return IndependenceTest(statistic, _gamma_p_value(statistic, *_null_moments(kernels)))

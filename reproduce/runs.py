@@ -19,6 +19,8 @@ _CODE = (
     "dense",
     "dirichlet",
     "hsic",
+    "hsic_blocks",
+    "hsic_median",
     "melbo",
     "model",
     "networks",

@@ -1,0 +1,168 @@
+"""Sums over all pairs of n samples in memory that grows with n, not with n^2.
+
+The pairs are cut into square blocks, of which those below the diagonal repeat those above it.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+
+# Samples to a block's side. Smaller blocks cost more in calls, larger ones leave the cache.
+BLOCK = 512
+# Blocks at work at once: the operations of one are too small to keep several cores busy.
+_PARALLEL = 4
+
+
+class Blocks(NamedTuple):
+    """K variables' samples in blocks of b; without the first axis, one of the blocks.
+
+    Attributes:
+        points: One tensor [blocks, K, b, d], or [blocks, 1, b, d_k] for each variable.
+        halves: |x|^2 / 2, [blocks, K, b]; infinite where the last block is filled up.
+        diagonal: That of `exponents`, [blocks, K, b]: 0, or minus infinity where filled up.
+    """
+
+    points: tuple[tf.Tensor, ...]
+    halves: tf.Tensor
+    diagonal: tf.Tensor
+
+
+def split(points: Sequence[tf.Tensor]) -> Blocks:
+    """Cut variables, one tensor [K, n, d] or several [1, n, d_k], into blocks of about a size."""
+    points, halves, diagonal = single(points)
+    infinity = halves.dtype.as_numpy_dtype("inf")
+    points = tuple(_cut(each, 0) for each in points)
+    return Blocks(points, _cut(halves, infinity), _cut(diagonal, -infinity))
+
+
+def single(points: Sequence[tf.Tensor]) -> Blocks:
+    """Return variables, as for `split`, as the one block of all n^2 pairs."""
+    halves = _join([tf.reduce_sum(each**2, axis=2) / 2 for each in points])
+    return Blocks(tuple(points), halves, tf.zeros_like(halves))
+
+
+def _cut(array: tf.Tensor, fill: float) -> tf.Tensor:
+    """Return [K, n, ...] as [blocks, K, b, ...], the last block filled up."""
+    if array.shape[1] is not None and array.shape[1] <= BLOCK:
+        return array[None]
+    shape = tf.shape(array)
+    blocks = -(-shape[1] // BLOCK)
+    size = -(-shape[1] // blocks)
+    rest = array.shape.rank - 2
+    added = [[0, 0], [0, blocks * size - shape[1]], *[[0, 0]] * rest]
+    array = tf.pad(array, added, constant_values=array.dtype.as_numpy_dtype(fill))
+    array = tf.reshape(array, tf.concat([shape[:1], [blocks, size], shape[2:]], axis=0))
+    return tf.transpose(array, [1, 0, 2, *range(3, 3 + rest)])
+
+
+def paste(array: tf.Tensor, count: int | tf.Tensor) -> tf.Tensor:
+    """Return [blocks, K, b, ...] as [K, n, ...]: the inverse of `split`."""
+    if array.shape[0] == 1:
+        return array[0]
+    shape = tf.shape(array)
+    array = tf.transpose(array, [1, 0, 2, *range(3, array.shape.rank)])
+    array = tf.reshape(array, tf.concat([shape[1:2], [-1], shape[3:]], axis=0))
+    return array[:, :count]
+
+
+def exponents(left: Blocks, right: Blocks, same: bool) -> tf.Tensor:
+    """Return -|x - y|^2 / 2, [K, b, b], of two blocks' samples, or of one block's (`same`)."""
+    pairs = zip(left.points, right.points, strict=True)
+    products = _join([tf.matmul(x, y, transpose_b=True) for x, y in pairs])
+    values = products - left.halves[:, :, None] - right.halves[:, None, :]
+    values = tf.minimum(values, 0)
+    return tf.linalg.set_diag(values, left.diagonal) if same else values
+
+
+def sum_pairs(term: Callable[..., Any], blocks: Any) -> Any:
+    """Return, for every sample, the sum over all samples of what `term` gives for their pairs.
+
+    Args:
+        term: A function (left, right, same) of two of the blocks. It returns the sums for the
+            left samples over the right ones, in tensors [K, b, ...], and those for the right
+            samples over the left ones in the same structure; if left and right are the same block,
+            what it returns second is not used.
+        blocks: Tensors [blocks, ...] in any structure, one being of rank 3 or more.
+
+    Returns:
+        The sums, float64 of shape [blocks, K, b, ...], in the structure of term's.
+    """
+    if tf.nest.flatten(blocks)[0].shape[0] == 1:
+        block = _take(blocks, 0)
+        sums = term(block, block, True)[0]
+        return tf.nest.map_structure(lambda each: tf.cast(each, tf.float64)[None], sums)
+    return (_sum_pairs if tf.inside_function() else _sum_pairs_eagerly)(term, blocks)
+
+
+def fold_pairs(step: Callable[..., Any], state: Any, blocks: Blocks) -> Any:
+    """Return the last state of state = step(state, exponents, weight), run over all blocks.
+
+    The weight is how often the block's values occur among all n^2: 1 on the diagonal, 2 off it.
+    """
+    if blocks.halves.shape[0] == 1:
+        block = _take(blocks, 0)
+        return step(state, exponents(block, block, same=True), 1)
+    count = tf.shape(blocks.halves)[0]
+
+    def run(i, j, state):
+        left, right = _take(blocks, i), _take(blocks, j)
+        values = tf.cond(
+            tf.equal(i, j),
+            lambda: exponents(left, left, same=True),
+            lambda: exponents(left, right, same=False),
+        )
+        state = step(state, values, tf.where(tf.equal(i, j), 1, 2))
+        ended = tf.equal(j + 1, count)
+        return tf.where(ended, i + 1, i), tf.where(ended, i + 1, j + 1), state
+
+    return tf.while_loop(lambda i, *_: i < count, run, (0, 0, state), parallel_iterations=1)[2]
+
+
+def _sum_pairs(term, blocks):
+    flat = tf.nest.flatten(blocks)
+    count, dtype = tf.shape(flat[0])[0], flat[0].dtype
+
+    def diagonal(i):
+        block = _take(blocks, i)
+        return term(block, block, True)[0]
+
+    def add_row(i, totals):
+        """Add the blocks right of the diagonal's i-th to the samples on both their sides."""
+        block = _take(blocks, i)
+        left, right = _map(
+            lambda j: term(block, _take(blocks, j), False), i + 1, count, (signature, signature)
+        )
+
+        def add(total, left, right):
+            left = tf.reduce_sum(tf.cast(left, tf.float64), axis=0, keepdims=True)
+            before = tf.zeros_like(total[:i])
+            return total + tf.concat([before, left, tf.cast(right, tf.float64)], axis=0)
+
+        return i + 1, tf.nest.map_structure(add, totals, left, right)
+
+    signature = tf.nest.map_structure(lambda _: dtype, diagonal(0))
+    totals = _map(diagonal, 0, count, signature)
+    totals = tf.nest.map_structure(lambda each: tf.cast(each, tf.float64), totals)
+    return tf.while_loop(lambda i, _: i < count - 1, add_row, (0, totals), parallel_iterations=1)[1]
+
+
+# Run eagerly, loops would be Python's.
+_sum_pairs_eagerly = tf.function(_sum_pairs, autograph=False, reduce_retracing=True)
+
+
+def _map(function, start, stop, signature):
+    return tf.map_fn(
+        function,
+        tf.range(start, stop),
+        fn_output_signature=signature,
+        parallel_iterations=_PARALLEL,
+    )
+
+
+def _take(blocks, index):
+    return tf.nest.map_structure(lambda each: each[index], blocks)
+
+
+def _join(tensors):
+    return tensors[0] if len(tensors) == 1 else tf.concat(tensors, axis=0)
