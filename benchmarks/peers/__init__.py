@@ -1,0 +1,1 @@
+"""The same model as users of other libraries write it, for comparison."""
