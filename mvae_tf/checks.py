@@ -127,6 +127,29 @@ def fit_source(source, part: str, shape: tuple[int, ...], kwargs: dict):
     return images(source, shape), kwargs
 
 
+def image_dataset(dataset: tf.data.Dataset, shape: tuple[int, ...], *, endless: bool):
+    """Return a dataset's images, still in batches of its own, for one pass through them.
+
+    Args:
+        dataset: of batches of images, or of tuples (images, ...).
+        shape: of one image.
+        endless: whether it may repeat without end.
+    """
+    spec = _first(dataset.element_spec)
+    if not isinstance(spec, tf.TensorSpec):
+        raise ValueError(
+            "Expected a dataset of images or of tuples (images, ...). "
+            f"Received: one of {dataset.element_spec}."
+        )
+    _check_spec("images", spec, shape)
+    if not endless and dataset.cardinality() == tf.data.INFINITE_CARDINALITY:
+        raise ValueError(
+            "Expected a dataset that comes to an end, such as dataset.take(100). "
+            "Received: one that repeats without end."
+        )
+    return dataset.map(lambda *data: _first(data))
+
+
 def batch(data, shape: tuple[int, ...]) -> tf.Tensor:
     """Return a training batch's images; inside a graph, values outside [0, 1] stop it."""
     values = images(_first(data), shape)

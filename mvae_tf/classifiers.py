@@ -2,6 +2,11 @@
 
 The paper gives no settings; ours are in `DESCRIPTIONS`. Whatever is chosen while fitting, when to
 stop and how much to regularise, is chosen on a part of the training codes held out for it.
+
+Float32 codes in rows, one after another, are used where they are. So KNN takes files larger than
+memory (`evaluation.encode_split` with `out`, reshaped to [n, K * d]); of other codes a copy is
+made. MLP and Linear SVM, as scikit-learn has them, need all training codes in memory: while they
+are fitted, about 10 and 30 bytes for each number of the codes, besides the codes themselves.
 """
 
 import warnings
@@ -16,6 +21,9 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
 from mvae_tf import checks
+
+# Codes looked at together, beyond fitting.
+_AT_A_TIME = 10_000
 
 # What is held out, a tenth, has then all classes, and K nearest neighbours exist.
 _MIN_CODES_PER_CLASS = 10
@@ -114,7 +122,7 @@ def accuracy(
         name: One of `CLASSIFIERS`.
         train_codes: As for `fit`, [n, d].
         train_labels: As for `fit`, [n].
-        test_codes: Finite codes, [m, d]; used once, after all fitting.
+        test_codes: Finite codes, [m, d]; used once, after all fitting, 10,000 at a time.
         test_labels: Integers [m], classes of the training labels.
         seed: As for `fit`.
 
@@ -138,7 +146,8 @@ def accuracy(
             f"Received: {unknown.tolist()} in the test labels alone."
         )
     classifier = fit(name, train_codes, train_labels, seed=seed)
-    return 100.0 * float(np.mean(classifier.predict(test_codes) == test_labels))
+    predicted = np.concatenate([classifier.predict(part) for part in _parts(test_codes)])
+    return 100.0 * float(np.mean(predicted == test_labels))
 
 
 def _checked(part, codes, labels):
@@ -150,7 +159,7 @@ def _checked(part, codes, labels):
             f"Received: {codes.dtype} of shape {codes.shape}."
         )
     codes = codes.astype(np.float32, copy=False)
-    if not np.all(np.isfinite(codes)):
+    if not all(np.all(np.isfinite(part)) for part in _parts(codes)):
         raise ValueError(
             f"Expected {part} codes to be finite. Received: NaN or infinity among them."
         )
@@ -160,3 +169,7 @@ def _checked(part, codes, labels):
             f"Received: {labels.dtype} of shape {labels.shape}."
         )
     return codes, labels
+
+
+def _parts(codes):
+    return (codes[start : start + _AT_A_TIME] for start in range(0, len(codes), _AT_A_TIME))

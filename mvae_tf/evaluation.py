@@ -1,5 +1,19 @@
-"""What a trained model is worth on images it has not seen."""
+"""What a trained model is worth on images it has not seen.
 
+The images come from a source: what `datasets.load` gives as `.train` or `.test`, or a
+`tf.data.Dataset` of batches of float images in [0, 1], [b, *image], or of tuples (images, ...) of
+which only the images are used. A dataset's batches may be of any sizes: they are cut anew into
+`batch_size` images. It is gone through once, and has to come to an end.
+
+Images are taken in a batch at a time and let go: memory grows with `batch_size` (and a dataset's
+own batches), not with the number of images.
+"""
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -23,7 +37,7 @@ class ReconstructionErrors(NamedTuple):
 
 
 class Codes(NamedTuple):
-    """What the encoders say of a split's images.
+    """What the encoders say of images.
 
     Attributes:
         means: Posterior means of the latent codes, float32 [n, K, d].
@@ -46,19 +60,22 @@ class LogLikelihood(NamedTuple):
     standard_error: float
 
 
-def reconstruction_errors(model, split, *, batch_size: int = 1000, seed: int = 0):
-    """Measure how well a model reconstructs a split's images.
+def reconstruction_errors(model, source, *, batch_size: int = 1000, seed: int = 0):
+    """Measure how well a model reconstructs images.
 
     Args:
         model: A `MixtureVAE`.
-        split: What `datasets.load` gives as `.train` or `.test`.
-        batch_size: Images at a time; memory grows with it alone.
+        source: Of the images, see the module's docstring.
+        batch_size: Images at a time.
         seed: Of the draws.
 
     Returns:
         `ReconstructionErrors`, summed in float64.
+
+    Raises:
+        ValueError: The source has no end or no images, its images don't fit the model, or it is
+            something else.
     """
-    checks.size("batch_size", batch_size)
 
     @tf.function(reduce_retracing=True)
     def squared_errors(images, draw_seed):
@@ -73,26 +90,29 @@ def reconstruction_errors(model, split, *, batch_size: int = 1000, seed: int = 0
             for codes, weights in [(posterior.z.mean(), posterior.w.mean()), sampled]
         ]
 
-    total = np.zeros(2)
-    for start in range(0, len(split), batch_size):
-        images = tf.constant(split.float_images(start, start + batch_size))
-        errors = squared_errors(images, tf.constant([checks.seed(seed), start]))
+    count, total = 0, np.zeros(2)
+    for images in _batches(model, source, batch_size):
+        errors = squared_errors(images, tf.constant([checks.seed(seed), count]))
         total += [np.sum(error, dtype=np.float64) for error in errors]
-    mse, mse_sampled = (total / len(split)).tolist()
-    return ReconstructionErrors(mse, mse_sampled, mse / np.prod(split.images.shape[1:]).item())
+        count += len(images)
+    mse, mse_sampled = (total / count).tolist()
+    return ReconstructionErrors(mse, mse_sampled, mse / np.prod(model.image_shape).item())
 
 
-def component_errors(model, split, *, batch_size: int = 1000) -> np.ndarray:
-    """Measure how well each component alone reconstructs a split's images (Fig. 2).
+def component_errors(model, source, *, batch_size: int = 1000) -> np.ndarray:
+    """Measure how well each component alone reconstructs images (Fig. 2).
 
     Args:
         model: A `MixtureVAE`.
-        split: What `datasets.load` gives as `.train` or `.test`.
-        batch_size: Images at a time; memory grows with it alone.
+        source: Of the images, see the module's docstring.
+        batch_size: Images at a time.
 
     Returns:
         float64 [K]: squared errors of the posterior means' images, pixels in [0, 1], summed over
         pixels and averaged over images.
+
+    Raises:
+        ValueError: As for `reconstruction_errors`.
     """
 
     @tf.function(reduce_retracing=True)
@@ -102,22 +122,37 @@ def component_errors(model, split, *, batch_size: int = 1000) -> np.ndarray:
         )
         return tf.reduce_sum(squared, axis=range(2, squared.shape.rank))
 
-    total = np.zeros(model.num_components)
-    for images in _batches(split, batch_size):
+    count, total = 0, np.zeros(model.num_components)
+    for images in _batches(model, source, batch_size):
         total += np.sum(squared_errors(images), axis=0, dtype=np.float64)
-    return total / len(split)
+        count += len(images)
+    return total / count
 
 
-def encode_split(model, split, *, batch_size: int = 1000) -> Codes:
-    """Encode all images of a split.
+def encode_split(
+    model, source, *, batch_size: int = 1000, out: str | os.PathLike | None = None
+) -> Codes:
+    """Encode all images of a source.
 
     Args:
         model: A `MixtureVAE`.
-        split: What `datasets.load` gives as `.train` or `.test`.
+        source: Of the images, see the module's docstring.
         batch_size: Images at a time.
+        out: A folder, made if need be. The codes then go into its files `means.npy` and
+            `weights.npy`, batch by batch, and never are in memory all together. The files appear,
+            in place of older ones, once they are complete. A killed process may leave a folder
+            `writing-*` there, which can be deleted.
 
     Returns:
-        `Codes`, in the order of the images.
+        `Codes`, in the order of the images; with `out` the files, mapped into memory read-only.
+
+    Raises:
+        ValueError: As for `reconstruction_errors`.
+        OSError: `out` can't be written to.
+
+    Example:
+        >>> codes = encode_split(model, dataset, out="codes")
+        >>> np.load("codes/means.npy", mmap_mode="r")             # the same later, [n, K, d]
     """
 
     @tf.function(reduce_retracing=True)
@@ -125,43 +160,51 @@ def encode_split(model, split, *, batch_size: int = 1000) -> Codes:
         posterior = model.encode(images)
         return posterior.z.mean(), posterior.w.mean()
 
-    encoded = [encode(images) for images in _batches(split, batch_size)]
-    return Codes(*(np.concatenate(parts) for parts in zip(*encoded, strict=True)))
+    encoded = map(encode, _batches(model, source, batch_size))
+    if out is None:
+        return Codes(*(np.concatenate(parts) for parts in zip(*encoded, strict=True)))
+    means, weights = (model.num_components, model.latent_dim), (model.num_components,)
+    return _written(encoded, Codes(means, weights), Path(out))
 
 
 def mean_log_likelihood(
     model,
-    split,
+    source,
     *,
     num_samples: int = 64,
     batch_size: int = 500,
     max_images: int | None = None,
     seed: int = 0,
 ) -> LogLikelihood:
-    """Estimate the mean log-likelihood of a split's images (`MixtureVAE.log_likelihood`).
+    """Estimate the mean log-likelihood of images (`MixtureVAE.log_likelihood`).
 
     Args:
         model: A `MixtureVAE`.
-        split: What `datasets.load` gives as `.train` or `.test`.
+        source: Of the images, see the module's docstring.
         num_samples: Posterior draws for each image; the bound tightens as it grows.
-        batch_size: Images at a time; memory grows with it alone.
-        max_images: Use the first so many images. Default: all.
+        batch_size: Images at a time.
+        max_images: Use the first so many images; a dataset then needs no end. Default: all.
         seed: Of the draws.
 
     Returns:
         `LogLikelihood`, in nats.
+
+    Raises:
+        ValueError: As for `reconstruction_errors`.
     """
-    count = len(split)
-    if max_images is not None:
-        count = min(count, checks.size("max_images", max_images))
     rng = np.random.default_rng(checks.seed(seed) % 2**32)
-    values = [
-        model.log_likelihood(images, num_samples, seed=rng.integers(2**31))
-        for images in _batches(split, batch_size, count)
-    ]
-    values = np.concatenate(values).astype(np.float64)
-    error = values.std(ddof=1) / np.sqrt(count) if count > 1 else np.nan
-    return LogLikelihood(float(values.mean()), float(error))
+    count, mean, squares = 0, 0.0, 0.0
+    for images in _batches(model, source, batch_size, max_images):
+        values = model.log_likelihood(images, num_samples, seed=rng.integers(2**31))
+        values = np.asarray(values, np.float64)
+        # Chan, Golub & LeVeque: moments of two parts from those of each.
+        share = len(values) / (count + len(values))
+        squares += np.square(values - values.mean()).sum()
+        squares += count * share * (values.mean() - mean) ** 2
+        mean = (1 - share) * mean + share * values.mean()
+        count += len(values)
+    error = np.sqrt(squares / (count - 1) / count) if count > 1 else np.nan
+    return LogLikelihood(float(mean), float(error))
 
 
 def linear_cka(first: np.ndarray, second: np.ndarray) -> float:
@@ -190,11 +233,79 @@ def linear_cka(first: np.ndarray, second: np.ndarray) -> float:
     return float(np.linalg.norm(first.T @ second) ** 2 / norms) if norms > 0 else 0.0
 
 
-def _batches(split, batch_size, count=None):
+def _batches(model, source, batch_size, max_images=None) -> Iterator[tf.Tensor]:
+    """Return a source's images as float32 [b, *image], at most `max_images` altogether."""
     checks.size("batch_size", batch_size)
-    count = len(split) if count is None else count
-    for start in range(0, count, batch_size):
-        yield tf.constant(split.float_images(start, min(start + batch_size, count)))
+    if max_images is not None:
+        checks.size("max_images", max_images)
+    if isinstance(source, tf.data.Dataset):
+        source = checks.image_dataset(source, model.image_shape, endless=max_images is not None)
+        batches = source.rebatch(batch_size)
+    elif hasattr(source, "float_images"):
+        starts = range(0, len(source), batch_size)
+        batches = (source.float_images(start, start + batch_size) for start in starts)
+    else:
+        raise ValueError(
+            "Expected source to be a split of a loaded dataset or a tf.data.Dataset. "
+            f"Received: {type(source).__name__}."
+        )
+    return _checked(batches, model.image_shape, max_images)
+
+
+def _checked(batches: Iterable, image_shape, max_images):
+    count = 0
+    for images in batches:
+        if max_images is not None:
+            images = images[: max_images - count]
+        yield checks.images(images, image_shape)
+        count += len(images)
+        if count == max_images:
+            return
+    if not count:
+        raise ValueError("Expected source to have at least one image. Received: none.")
+
+
+def _written(encoded: Iterable, shapes: Codes, folder: Path) -> Codes:
+    """Write batches of codes, of given shapes for one image, to a folder's files; return those."""
+    paths = [folder / f"{name}.npy" for name in Codes._fields]
+    with _aside(folder) as aside:
+        with contextlib.ExitStack() as stack:
+            files = [stack.enter_context((aside / path.name).open("wb")) for path in paths]
+            _write_headers(files, 0, shapes)
+            count = 0
+            for batch in encoded:
+                for file, rows in zip(files, batch, strict=True):
+                    file.write(np.ascontiguousarray(rows, "<f4"))
+                count += len(batch[0])
+            _write_headers(files, count, shapes)
+        # Of two encodings, no moment has one's means beside the other's weights.
+        paths[-1].unlink(missing_ok=True)
+        for path in paths:
+            os.replace(aside / path.name, path)
+    return Codes(*(np.load(path, mmap_mode="r") for path in paths))
+
+
+@contextlib.contextmanager
+def _aside(folder):
+    """Give a folder for files that are to be moved to `folder`, made if need be, when complete."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        aside = tempfile.TemporaryDirectory(prefix="writing-", dir=folder)
+    except OSError as error:
+        raise OSError(
+            f"Expected out to be a folder that can be written to. Received: {str(folder)!r} "
+            f"({error.strerror})."
+        ) from error
+    with aside as path:
+        yield Path(path)
+
+
+def _write_headers(files, count, shapes):
+    """Write the headers of .npy files, which NumPy makes as long for any number of rows."""
+    for file, shape in zip(files, shapes, strict=True):
+        header = {"descr": "<f4", "fortran_order": False, "shape": (count, *shape)}
+        file.seek(0)
+        np.lib.format.write_array_header_1_0(file, header)
 
 
 def _centred(name, features):

@@ -1,3 +1,4 @@
+import tracemalloc
 import warnings
 
 import numpy as np
@@ -45,6 +46,33 @@ def test_knn_agrees_with_brute_force():
     accuracy = classifiers.accuracy("KNN", train_codes, train_labels, test_codes, test_labels)
     assert accuracy == pytest.approx(100 * np.mean(expected == test_labels))
     assert 40 < accuracy < 100
+
+
+def test_knn_makes_no_copy_of_mapped_codes(tmp_path):
+    count = 40_000
+    codes = np.lib.format.open_memmap(tmp_path / "codes.npy", "w+", np.float32, (count, 256))
+    codes[:, 0] = np.arange(count) // 10_000
+    labels = np.arange(count) // 20_000
+    codes = np.load(tmp_path / "codes.npy", mmap_mode="r")
+    tracemalloc.start()
+    try:
+        accuracy = classifiers.accuracy("KNN", codes, labels, codes[::2000], labels[::2000])
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert accuracy == 100
+    assert peak < codes.nbytes / 8
+
+
+def test_test_codes_are_classified_in_parts(digits, monkeypatch):
+    train_codes, train_labels, test_codes, test_labels = digits
+    whole = classifiers.accuracy("KNN", *digits)
+    monkeypatch.setattr(classifiers, "_AT_A_TIME", 100)
+    assert classifiers.accuracy("KNN", *digits) == whole
+    test_codes = test_codes.copy()
+    test_codes[-1, -1] = np.nan
+    with pytest.raises(ValueError, match="test codes to be finite"):
+        classifiers.accuracy("KNN", train_codes, train_labels, test_codes, test_labels)
 
 
 @pytest.mark.parametrize("name", classifiers.CLASSIFIERS)
