@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
 SECTION = re.compile(r"^## ([^\n]+)\n((?:(?!^## ).)*)", re.DOTALL | re.MULTILINE)
@@ -33,6 +34,13 @@ def test_own_images(empty_folder):
     errors = np.sum((names["model"].reconstruct(x) - x) ** 2, axis=(1, 2, 3))
     assert errors.mean() < np.sum((mean - x) ** 2, axis=(1, 2, 3)).mean()
     assert (empty_folder / "photos.keras").exists()
+    run("Use it on your own images", 2, tf=tf, **names)
+    np.testing.assert_allclose(
+        np.load(empty_folder / "codes" / "means.npy"),
+        names["model"].encode(names["data"].train.float_images()).z.mean(),
+        rtol=1e-4,
+        atol=1e-5,
+    )
 
 
 def test_own_encoders_and_decoders():
@@ -46,8 +54,6 @@ def test_own_encoders_and_decoders():
 
 
 def test_serving_and_tensorboard(empty_folder, digits):
-    import tensorflow as tf
-
     import mvae_tf
 
     model = mvae_tf.MixtureVAE((8, 8, 1), 2, 2, (8,), seed=0)
