@@ -36,6 +36,7 @@ _MODULES = (
     "resnet",
     "run_folder",
     "serving",
+    "strategies",
     "tensorboard",
     "training",
 )

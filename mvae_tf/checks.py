@@ -9,8 +9,12 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
+from mvae_tf import distribution
+
 # Marks our own messages inside TensorFlow's long report of a failed assertion in a graph.
 _MARKED = re.compile(r"<<(ValueError|FloatingPointError): (.*?)>>", re.DOTALL)
+# What is named as the cause where each term's own gradient is finite.
+_NO_TERM = "their sum"
 
 
 def size(name: str, value) -> int:
@@ -153,7 +157,8 @@ def image_dataset(dataset: tf.data.Dataset, shape: tuple[int, ...], *, endless: 
 def batch(data, shape: tuple[int, ...]) -> tf.Tensor:
     """Return a training batch's images; inside a graph, values outside [0, 1] stop it."""
     values = images(_first(data), shape)
-    low, high = tf.reduce_min(values), tf.reduce_max(values)
+    # Of all replicas, so that they stop together: one that went on would wait for the others.
+    low, high = distribution.extremes(values)
     message = tf.strings.format(
         "<<ValueError: Expected images in [0, 1]. Received: values from {} to {}.>>", [low, high]
     )
@@ -161,22 +166,27 @@ def batch(data, shape: tuple[int, ...]) -> tf.Tensor:
     return _only_if((low >= 0) & (high <= 1), message, values)
 
 
-def finite_gradients(gradients: list, broken_terms, inputs: list, step) -> list:
+def finite_gradients(
+    gradients: list, terms: Sequence[str], broken_terms, inputs: list, step
+) -> list:
     """Return the gradients; inside a graph, stops it before they are used if one is not finite.
 
     Args:
-        gradients: tensors.
+        gradients: tensors; one that is not finite stops all replicas.
+        terms: names of the terms.
         broken_terms: called with `inputs` only then, and outside the graph, which would take long
-            to build with it: returns the names of the terms that are the cause.
+            to build with it: returns the names of those terms that are the cause.
         inputs: tensors.
         step: number of steps done so far.
     """
     finite = is_finite(gradients)
 
     def joined(*inputs):
-        return ", ".join(broken_terms(*inputs)) or "their sum"
+        return ", ".join(broken_terms(*inputs)) or _NO_TERM
 
     names = tf.cond(finite, lambda: "", lambda: tf.py_function(joined, inputs, tf.string))
+    if distribution.num_replicas() > 1:
+        finite, names = _of_all_replicas(finite, names, terms)
     message = tf.strings.join(
         [
             "<<FloatingPointError: Expected finite gradients. Received: a gradient that is not "
@@ -225,6 +235,16 @@ def _first(structure):
     while isinstance(structure, tuple | list):
         structure = structure[0]
     return structure
+
+
+def _of_all_replicas(finite, names, terms):
+    """Return whether all gradients are finite, and the names of the terms broken anywhere."""
+    found = tf.stack([tf.strings.regex_full_match(names, f".*{term}.*") for term in terms])
+    failures = tf.concat([[tf.logical_not(finite)], found], axis=0)
+    (failures,) = distribution.total([tf.cast(failures, tf.float32)])
+    broken = tf.boolean_mask(terms, failures[1:] > 0)
+    joined = tf.strings.reduce_join(broken, separator=", ")
+    return failures[0] == 0, tf.where(tf.size(broken) > 0, joined, _NO_TERM)
 
 
 def _only_if(condition, message, tensors):

@@ -12,7 +12,16 @@ import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from mvae_tf import checks, convolutional, dense, importance, melbo, networks, presets
+from mvae_tf import (
+    checks,
+    convolutional,
+    dense,
+    distribution,
+    importance,
+    melbo,
+    networks,
+    presets,
+)
 from mvae_tf.dirichlet import MIN_CONCENTRATION, Dirichlet, sample_log_weights
 from mvae_tf.hsic import dhsic
 
@@ -27,6 +36,8 @@ _BANKS = {
         (32, 32, 32, 32, 16),
     ),
 }
+
+_TERMS = (*melbo.Terms._fields, "dhsic")
 
 # The root's slope is infinite at 0, and rounding can make dHSIC negative: below, the root is flat.
 _MIN_ROOTED_DHSIC = 1e-8
@@ -48,7 +59,8 @@ class Posterior(NamedTuple):
 class MixtureVAE(keras.Model):
     """A mixture of K variational autoencoders (Ye & Bors, 2020). One component is a plain VAE.
 
-    Compile it with an optimizer alone; `fit` and `evaluate` take images without targets. Metrics:
+    Compile it with an optimizer alone; made in the scope of a `tf.distribute.Strategy` it trains on
+    several devices, see `distribution`; `fit` and `evaluate` take images without targets. Metrics:
     loss, melbo, reconstruction, kl_z, kl_w (nats an image), dhsic, and mse: the squared error of
     the mixture image, summed over pixels, of a posterior draw in training and of posterior means in
     evaluation.
@@ -150,7 +162,7 @@ class MixtureVAE(keras.Model):
             self.decoder = networks.checked_decoder(decoder, *shapes)
         else:
             self.decoder = decoder_bank(**bank, name="decoder")
-        names = ("loss", "melbo", *melbo.Terms._fields, "dhsic", "mse")
+        names = ("loss", "melbo", *_TERMS, "mse")
         self._trackers = {name: keras.metrics.Mean(name=name) for name in names}
         self.built = True
 
@@ -310,35 +322,46 @@ class MixtureVAE(keras.Model):
         with checks.clear_errors():
             return super().evaluate(x, **kwargs)
 
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        # Of the model nothing is left to build, and Keras would take the mean of the replicas'
+        # batches for it, whose sizes may differ.
+        if self._distribute_strategy is not None and not self.optimizer.built:
+            with self._distribute_strategy.scope():
+                self.optimizer.build(self.trainable_variables)
+
     def train_step(self, data):
         """One step on eq. 14, every term at one posterior draw."""
-        images = checks.batch(data, self.image_shape)
-        seed = tf.cast(self._seeds.next(), tf.int32)
+        images, count = distribution.padded(checks.batch(data, self.image_shape))
+        seed = distribution.fold_in(tf.cast(self._seeds.next(), tf.int32))
         averages = [tf.identity(variable) for variable in self._moving_averages()]
         with tf.GradientTape() as tape:
-            loss, terms, _, mean = self._objective(images, seed, training=True)
+            loss, terms = self._objective(images, count, seed, training=True)
             scaled = self.optimizer.scale_loss(loss)
         variables = [variable.value for variable in self.trainable_variables]
         gradients = tape.gradient(scaled, variables)
+        shared = self._shared_averages(averages, count)
         # A loss-scaling optimizer skips such steps by design.
         if not isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer):
             gradients = checks.finite_gradients(
                 gradients,
+                _TERMS,
                 self._broken_terms,
                 [images, seed, *averages],
                 self.optimizer.iterations,
             )
+        with tf.control_dependencies(gradients[:1]):
+            for variable, average in shared:
+                variable.assign(average)
         self.optimizer.apply(gradients, self.trainable_variables)
-        return self._track(images, loss, terms, mean)
+        return self._track(loss, terms)
 
     def test_step(self, data):
         """The terms at one posterior draw; mse at the posterior means."""
-        images = checks.batch(data, self.image_shape)
+        images, count = distribution.padded(checks.batch(data, self.image_shape))
         # The count of images so far: new draws for each batch, the same in each evaluation.
-        counted = tf.cast(self._trackers["loss"].count, tf.int32)
-        loss, terms, posterior, _ = self._objective(images, tf.stack([0, counted]))
-        means = tf.sigmoid(self.decoder(posterior.z.mean()))
-        return self._track(images, loss, terms, melbo.mix(posterior.w.mean(), means))
+        counted = tf.cast(distribution.counted(self._trackers["loss"].count), tf.int32)
+        seed = distribution.fold_in(tf.stack([0, counted]))
+        return self._track(*self._objective(images, count, seed))
 
     # Parts ---------------------------------------------------------------------------------------
 
@@ -352,8 +375,8 @@ class MixtureVAE(keras.Model):
     def _prior_w(self):
         return Dirichlet(tf.fill([self.num_components], self.prior_concentration))
 
-    def _objective(self, images, seed, training=False):
-        """Return eq. 14, its terms by name (dhsic of the batch, others [n]), the posterior, x'."""
+    def _objective(self, images, count, seed, training=False):
+        """Return eq. 14 of the whole batch, and by name its terms and mse (all [n] but dhsic)."""
         seed_z, seed_w = tf.unstack(tf.random.split(seed, 2))
         posterior = self._posterior(images, training)
         codes = posterior.z.sample(seed=seed_z)  # eq. 3
@@ -366,40 +389,59 @@ class MixtureVAE(keras.Model):
             kl_z=melbo.kl_z(posterior.z),
             kl_w=melbo.kl_w(posterior.w, self._prior_w()),
         )._asdict()
+        if not training:
+            weights, logits = posterior.w.mean(), self.decoder(posterior.z.mean())
+        squared = tf.math.squared_difference(images, melbo.mix(weights, tf.sigmoid(logits)))
+        terms["mse"] = tf.reduce_sum(squared, axis=list(range(1, squared.shape.rank)))
+        codes, *values = distribution.gather(count, codes, *terms.values())
+        terms = dict(zip(terms, values, strict=True))
         terms["dhsic"] = dhsic(tf.unstack(codes, axis=1), self.bandwidths)  # eq. 13
-        bound = terms["reconstruction"] - self.kl_weight * (terms["kl_z"] + terms["kl_w"])
+        terms["melbo"] = terms["reconstruction"] - self.kl_weight * (terms["kl_z"] + terms["kl_w"])
         penalty = terms["dhsic"]
         if self.dhsic_root:
             penalty = tf.sqrt(tf.maximum(penalty, _MIN_ROOTED_DHSIC))
-        loss = self.dhsic_weight * penalty - tf.reduce_mean(bound)  # eq. 14
-        return loss, {"melbo": bound, **terms}, posterior, melbo.mix(weights, tf.sigmoid(logits))
+        loss = self.dhsic_weight * penalty - tf.reduce_mean(terms["melbo"])  # eq. 14
+        return loss, terms
 
-    def _track(self, images, loss, terms, mean):
-        squared = tf.math.squared_difference(images, mean)
-        values = {
-            **terms,
-            "loss": loss,
-            "mse": tf.reduce_sum(squared, axis=list(range(1, squared.shape.rank))),
-        }
-        # Weighted by images, so that a short last batch counts for what it is.
-        ones = tf.ones(tf.shape(images)[:1])
+    def _track(self, loss, terms):
+        # Weighted by images, so that a short last batch counts for what it is. Each replica has
+        # the terms of all images; its trackers are added up to those of the others.
+        shares = tf.fill(tf.shape(terms["melbo"]), 1.0 / distribution.num_replicas())
         for name, tracker in self._trackers.items():
-            tracker.update_state(tf.broadcast_to(values[name], tf.shape(ones)), sample_weight=ones)
-        return {name: tracker.result() for name, tracker in self._trackers.items()}
+            values = tf.broadcast_to({"loss": loss, **terms}[name], tf.shape(shares))
+            tracker.update_state(values, sample_weight=shares)
+        return distribution.logs(
+            {name: tracker.result() for name, tracker in self._trackers.items()}
+        )
 
     def _moving_averages(self):
         """Return the banks' variables that a forward pass in training updates."""
         variables = self.encoder.non_trainable_variables + self.decoder.non_trainable_variables
         return [variable.value for variable in variables if variable is not self._seeds.state]
 
+    def _shared_averages(self, averages, count):
+        """Of several replicas, reset the moving averages; return each with its new, shared value.
+
+        They get it only after the gradients have been found finite, of all replicas.
+        """
+        moving = self._moving_averages()
+        if distribution.num_replicas() == 1 or not moving:
+            return []
+        new = distribution.mean_by_images([tf.identity(variable) for variable in moving], count)
+        for variable, average in zip(moving, averages, strict=True):
+            variable.assign(average)
+        return list(zip(moving, new, strict=True))
+
     def _broken_terms(self, images, seed, *averages):
         """Return the terms whose gradient is not finite; reset the moving averages."""
         with tf.GradientTape(persistent=True) as tape:
-            _, terms, *_ = self._objective(images, seed, training=True)
-            means = {name: tf.reduce_mean(terms[name]) for name in terms if name != "melbo"}
+            _, terms = self._objective(images, None, seed, training=True)
+            means = {name: tf.reduce_mean(terms[name]) for name in _TERMS}
         for variable, average in zip(self._moving_averages(), averages, strict=True):
             variable.assign(average)
-        variables = [variable.value for variable in self.trainable_variables]
+        # Outside the graph is outside the replica, too: any of its copies of the weights will do.
+        copies = self.distribute_strategy.experimental_local_results
+        variables = [copies(variable.value)[0] for variable in self.trainable_variables]
         zero = tf.UnconnectedGradients.ZERO
         return [
             name

@@ -1,10 +1,10 @@
 """A run's folder, as the command line and the scripts in reproduce/ share it.
 
 While a run trains its folder holds `checkpoints/`; once it is done, `model.keras` and
-`record.json`: settings, data, the model's SHA-256, time and history. The record is written last, so
-that where it is, the run is finished. The settings of a run are a dict of two parts: "model", the
-arguments of `MixtureVAE`, and "training", its protocol. TensorFlow starts only where a model is
-built, trained or loaded.
+`record.json`: settings, data, strategy, the model's SHA-256, time and history. The record is
+written last, so that where it is, the run is finished. The settings of a run are a dict of two
+parts: "model", the arguments of `MixtureVAE`, and "training", its protocol. TensorFlow starts only
+where a model is built, trained or loaded.
 """
 
 import contextlib
@@ -15,8 +15,11 @@ import os
 import resource
 import shutil
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from mvae_tf import strategies
 
 CHECKPOINTS, MODEL, RECORD = "checkpoints", "model.keras", "record.json"
 
@@ -46,22 +49,29 @@ class Run:
     peak_memory: float
 
 
-def build(settings: Mapping, num_images: int):
+def build(settings: Mapping, num_images: int, strategy: str = "none"):
     """Return the compiled, untrained model of a run.
 
     Args:
         settings: Of the run.
         num_images: To train on; a learning rate that decays depends on it.
+        strategy: By which it is trained, see `mvae_tf.strategies.get`.
 
     Raises:
-        ValueError: the settings don't go with each other.
+        LostWorkerError: another worker is gone.
+        ValueError: the settings don't go with each other, or the strategy with this machine; or
+            other workers have others.
     """
+    from mvae_tf import distribution
     from mvae_tf.model import MixtureVAE
     from mvae_tf.optimizers import FusedAdam
 
     protocol = settings["training"]
-    model = MixtureVAE(**settings["model"], dtype=protocol["precision"])
-    model.compile(optimizer=FusedAdam(_learning_rate(protocol, num_images)))
+    chosen = strategies.get(strategy)
+    distribution.require_agreement(chosen, "settings", json.dumps([settings, num_images]))
+    with chosen.scope():
+        model = MixtureVAE(**settings["model"], dtype=protocol["precision"])
+        model.compile(optimizer=FusedAdam(_learning_rate(protocol, num_images)))
     return model
 
 
@@ -78,6 +88,8 @@ def train(
 ) -> dict:
     """Train a model into its folder, from the last checkpoint if there is one.
 
+    Of several workers the chief writes the folder; the others return when it has done so.
+
     Args:
         model: What `build` gives.
         settings: Of the run.
@@ -92,12 +104,14 @@ def train(
         The record.
 
     Raises:
-        CheckpointError, FloatingPointError: as `mvae_tf.training.train`.
+        CheckpointError, FloatingPointError, LostWorkerError: as `mvae_tf.training.train`.
         OSError: the folder can't be written.
     """
-    from mvae_tf import training
+    from mvae_tf import distribution, training
 
     protocol = settings["training"]
+    strategy = model.distribute_strategy
+    distribution.require_agreement(strategy, "images", data.digest)
     history = training.train(
         model,
         data.train,
@@ -108,6 +122,20 @@ def train(
         directory=folder / CHECKPOINTS,
         callbacks=callbacks,
     )
+    with distribution.clear_errors(strategy):
+        if strategies.is_chief_of(strategy):
+            _write(model, settings, data, folder, notes, history)
+            if not keep_checkpoints:
+                shutil.rmtree(folder / CHECKPOINTS)
+        else:
+            with tempfile.TemporaryDirectory() as unused:  # as with checkpoints, all take part
+                model.save(Path(unused, MODEL))
+    distribution.wait_for_all(strategy)
+    return json.loads((folder / RECORD).read_text())
+
+
+def _write(model, settings, data, folder, notes, history):
+    """Write the model, then its record."""
     aside = folder / f"writing-{MODEL}"
     try:
         model.save(aside)
@@ -119,6 +147,7 @@ def train(
     record = {
         "settings": settings,
         "dataset": {"name": data.name, "digest": data.digest},
+        "strategy": strategies.described(model.distribute_strategy),
         **(notes or {}),
         "model_sha256": sha256(folder / MODEL),
         "seconds": round(sum(epoch["seconds"] for epoch in history), 3),
@@ -126,9 +155,6 @@ def train(
         "history": history,
     }
     write_text(folder / RECORD, json.dumps(record, indent=1))
-    if not keep_checkpoints:
-        shutil.rmtree(folder / CHECKPOINTS)
-    return record
 
 
 def load(folder: Path) -> Run:
@@ -147,9 +173,20 @@ def load(folder: Path) -> Run:
     return Run(model, record["history"], record["seconds"], record["peak_memory_mib"])
 
 
-def is_finished(folder: Path) -> bool:
-    """Return whether a folder holds a finished run."""
-    return (folder / RECORD).exists()
+def is_finished(folder: Path, strategy: str = "none") -> bool:
+    """Return whether a folder holds a finished run.
+
+    Args:
+        folder: Of the run.
+        strategy: By which the run is to be trained: of its workers all ask together and get the
+            answer of the chief, who has the lock.
+    """
+    finished = (folder / RECORD).exists()
+    if strategy != "multi_worker":
+        return finished
+    from mvae_tf import distribution
+
+    return bool(distribution.numbers(strategies.get(strategy), finished)[0])
 
 
 def read_record(folder: Path) -> dict:
@@ -186,18 +223,22 @@ def read_history(folder: Path) -> list[dict]:
 
 
 @contextlib.contextmanager
-def locked(folder: Path, *, wait: bool):
+def locked(folder: Path, *, wait: bool, strategy: str = "none"):
     """Keep a folder, made if need be, to this process: two may want to train the same run.
 
     Args:
         folder: Of the run.
         wait: Whether to wait until no other process works there.
+        strategy: By which the run is trained: of its workers the chief has the lock for all.
 
     Raises:
         BusyRunError: one does, and it isn't waited for.
     """
     import fcntl
 
+    if not strategies.is_chief(strategy):
+        yield
+        return
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("w") as file:
         try:

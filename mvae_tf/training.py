@@ -5,6 +5,9 @@ optimizer and the random draws, and the run's history so far. A checkpoint is wr
 renamed, so what bears that name is whole, whenever the process is killed. The order of the images
 depends on seed and epoch alone: a run that goes on from a checkpoint takes the same steps as one
 that was never stopped, bit for bit on the same machine.
+
+A model made in the scope of a strategy of `strategies` trains on all its devices, by the same
+batches. Of several workers, each reads the checkpoints and the chief writes them.
 """
 
 import contextlib
@@ -12,7 +15,9 @@ import json
 import logging
 import shutil
 import sys
+import tempfile
 import time
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,7 +25,7 @@ import keras
 import tensorflow as tf
 from tqdm import tqdm
 
-from mvae_tf import checks
+from mvae_tf import checks, distribution, strategies
 
 _KEPT = 2  # checkpoints: should the last one be damaged, there is one before it
 
@@ -49,7 +54,8 @@ def train(
         validation: Other images, such as `.test`, on which the terms are measured after each epoch;
             training is the same with them.
         epochs: Passes over the images, those before a resume counted.
-        batch_size: Images a step; the last batch of an epoch may be smaller.
+        batch_size: Images a step, on all devices together; the last batch of an epoch may be
+            smaller.
         seed: Of the images' order in each epoch.
         directory: Where checkpoints are kept, one written at the end of each epoch. None: nowhere.
         progress: Whether to show a bar with the terms and the time left on stderr, or a line an
@@ -63,27 +69,36 @@ def train(
     Raises:
         CheckpointError: if a checkpoint can't be written, or none of those there can be read.
         FloatingPointError: if a gradient is not finite; see `MixtureVAE.fit`.
+        LostWorkerError: if another worker has stopped; see `mvae_tf.strategies`.
     """
     checks.size("epochs", epochs)
     checks.size("batch_size", batch_size)
-    model.optimizer.build(model.trainable_variables)
+    strategy = model.distribute_strategy
+    with strategy.scope():
+        model.optimizer.build(model.trainable_variables)
     checkpoints = None if directory is None else _Checkpoints(model, Path(directory))
     history = [] if checkpoints is None else checkpoints.restore()
     done = len(history)
+    if strategies.is_multi_worker(strategy):
+        _require_agreement(distribution.numbers(strategy, done), directory)
     if done >= epochs:
         return history[:epochs]
     steps = -(-len(split) // batch_size)
     with contextlib.ExitStack() as shown:
         callbacks = [*callbacks, _History(history, checkpoints)]
-        if progress:
+        if progress and strategies.is_chief_of(strategy):
             bar = _Bar if sys.stderr.isatty() else _Lines
             callbacks.append(shown.enter_context(bar(history, epochs, steps)))
+        shown.enter_context(distribution.clear_errors(strategy))
+        # Keras doesn't know beforehand how many batches of several devices there are to validate.
+        shown.enter_context(warnings.catch_warnings())
+        warnings.filterwarnings("ignore", "Your input ran out of data", UserWarning)
         model.fit(
-            _batches(split, batch_size, seed, done, epochs),
+            _batches(split, batch_size, seed, done, epochs, strategy),
             initial_epoch=done,
             epochs=epochs,
             steps_per_epoch=steps,
-            validation_data=validation and validation.dataset(batch_size, shuffle=False),
+            validation_data=validation and _validation(validation, batch_size, strategy),
             shuffle=False,  # they come in order; Keras warns that it can't shuffle them
             verbose=0,
             callbacks=callbacks,
@@ -91,7 +106,7 @@ def train(
     return history
 
 
-def _batches(split, batch_size, seed, first_epoch, last_epoch):
+def _batches(split, batch_size, seed, first_epoch, last_epoch, strategy):
     """Return the batches of all epochs from first to last, in an order that each epoch fixes."""
 
     def order(epoch):
@@ -100,7 +115,21 @@ def _batches(split, batch_size, seed, first_epoch, last_epoch):
         )
         return tf.data.Dataset.from_tensor_slices(indices).batch(batch_size)
 
-    return split.gather(tf.data.Dataset.range(first_epoch, last_epoch).flat_map(order))
+    epochs = tf.data.Dataset.range(first_epoch, last_epoch)
+    return distribution.batches(strategy, epochs.flat_map(order), split.gather)
+
+
+def _validation(split, batch_size, strategy):
+    indices = tf.data.Dataset.range(len(split)).batch(batch_size)
+    return distribution.batches(strategy, indices, split.gather)
+
+
+def _require_agreement(done, directory):
+    if len(set(done)) > 1:
+        raise CheckpointError(
+            f"Expected all workers to read the same checkpoint in {directory}, a folder that they "
+            f"share. Received: epochs {done}."
+        )
 
 
 class _Checkpoints:
@@ -111,6 +140,7 @@ class _Checkpoints:
         variables = [*model.variables, *model.optimizer.variables]
         self._state = tf.train.Checkpoint(variables=[variable.value for variable in variables])
         self._directory = directory
+        self._is_chief = strategies.is_chief_of(model.distribute_strategy)
 
     def restore(self):
         """Restore the newest readable checkpoint and return its history; [] if there is none."""
@@ -133,6 +163,11 @@ class _Checkpoints:
 
     def save(self, history):
         """Write a checkpoint and drop all but the newest; a failure loses none of those there."""
+        if not self._is_chief:
+            # TensorFlow adds up over the workers what each has its own of, so that all take part.
+            with tempfile.TemporaryDirectory() as unused:
+                self._state.write(f"{unused}/state")
+            return
         path = self._directory / f"epoch-{len(history):05d}"
         aside = self._directory / "writing"
         try:

@@ -15,7 +15,7 @@ from tqdm import tqdm
 import claims
 import results
 import runs
-from mvae_tf import presets, run_folder
+from mvae_tf import presets, run_folder, strategies
 from results import FLAGS, markdown_table, output_dir
 
 # In the order of the paper, with the time each takes beside the others when nothing is cached.
@@ -35,6 +35,12 @@ SCRIPTS = {
 
 def main(_):
     """Run what remains, then write and print the report."""
+    results.check_strategy()
+    with strategies.only_chief_prints(FLAGS.strategy):
+        _run()
+
+
+def _run():
     began, worked = time.monotonic(), 0.0
     remaining = [] if FLAGS.only_print else [name for name in SCRIPTS if not _is_done(name)]
     for name in SCRIPTS:
@@ -53,7 +59,7 @@ def main(_):
     report = _report(stored)
     if FLAGS.only_print:
         print(report)
-    else:
+    elif strategies.is_chief(FLAGS.strategy):
         run_folder.write_text(output_dir() / "REPORT.md", report + "\n")
         print(f"\n{_scorecard(stored)}\n\nWritten: {output_dir() / 'REPORT.md'}")
     if failed:

@@ -11,7 +11,7 @@ from pathlib import Path
 from absl import app, flags, logging
 from tqdm import tqdm
 
-from mvae_tf import precision
+from mvae_tf import precision, strategies
 from mvae_tf.datasets.splits import TEST_IMAGES
 from mvae_tf.run_folder import DamagedRunError, write_text
 from mvae_tf.startup import import_tensorflow
@@ -33,6 +33,13 @@ flags.DEFINE_enum(
     "What the networks compute in; auto: bfloat16 where this machine is faster at it, float32 "
     "elsewhere.",
 )
+flags.DEFINE_enum(
+    "strategy",
+    "none",
+    strategies.STRATEGIES,
+    "Which devices share each batch: one; mirrored: all GPUs of this machine; multi_worker: those "
+    "of all workers that TF_CONFIG names, each of which is given the same command.",
+)
 # All scripts know the flags of CIFAR-10's, so that all.py can hand its own to each of them.
 flags.DEFINE_enum(
     "split",
@@ -52,7 +59,7 @@ flags.DEFINE_string(
 )
 
 # The flags that a result depends on, beside --preset.
-_CHOICES = ("seeds", "split", "classifier", "rows")
+_CHOICES = ("seeds", "split", "classifier", "rows", "strategy")
 
 
 def run_script(
@@ -76,38 +83,52 @@ def run_script(
         if FLAGS.only_print:
             print(text(read_result(stored)))
             return
-        _require_writable(output_dir())
-        logging.set_verbosity(logging.WARNING)
-        import_tensorflow()
-        from mvae_tf import plots
-        from mvae_tf.image_classifiers import ClassifierError
-        from mvae_tf.training import CheckpointError
-
-        chosen = precision.resolve(FLAGS.precision)
-        print(f"precision: {chosen}", flush=True)
-        try:
-            study = Study(
-                FLAGS.preset,
-                seeds(),
-                FLAGS.data_dir,
-                Path(FLAGS.runs_dir),
-                dataset=dataset,
-                split=FLAGS.split,
-                classifier=FLAGS.classifier,
-                inception_weights=FLAGS.inception_weights,
-                precision=chosen.policy,
-            )
-            content, pictures = rebuild(study)
-            result = content | study.account() | {"command": command(chosen.policy)}
-            print(text(result))
-            for suffix, figure in pictures.items():
-                plots.save(figure, stored.with_name(f"{name}{suffix}.png"))
-            write_text(stored.with_suffix(".md"), text(result) + "\n")
-            write_text(stored, json.dumps(result, indent=1) + "\n")
-        except (CheckpointError, ClassifierError, DamagedRunError, OSError) as error:
-            sys.exit(f"{name}: {error}")
+        check_strategy()
+        with strategies.only_chief_prints(FLAGS.strategy):
+            _rebuild(stored, rebuild, text, dataset)
 
     run_app(main)
+
+
+def _rebuild(stored, rebuild, text, dataset):
+    """Rebuild a result, print and write it; of several workers the chief does, all take part."""
+    is_chief = strategies.is_chief(FLAGS.strategy)
+    if is_chief:
+        _require_writable(stored.parent)
+    logging.set_verbosity(logging.WARNING)
+    import_tensorflow()
+    from mvae_tf import plots
+    from mvae_tf.image_classifiers import ClassifierError
+    from mvae_tf.training import CheckpointError
+
+    try:
+        devices = strategies.get(FLAGS.strategy)  # of several workers, once all have come
+        chosen = precision.resolve(FLAGS.precision)
+        print(f"precision: {chosen}", flush=True)
+        print(f"strategy: {strategies.described(devices)}", flush=True)
+        study = Study(
+            FLAGS.preset,
+            seeds(),
+            FLAGS.data_dir,
+            Path(FLAGS.runs_dir),
+            dataset=dataset,
+            split=FLAGS.split,
+            classifier=FLAGS.classifier,
+            inception_weights=FLAGS.inception_weights,
+            precision=chosen.policy,
+            strategy=FLAGS.strategy,
+        )
+        content, pictures = rebuild(study)
+        if not is_chief:
+            return
+        result = content | study.account() | {"command": command(chosen.policy)}
+        print(text(result))
+        for suffix, figure in pictures.items():
+            plots.save(figure, stored.with_name(f"{stored.stem}{suffix}.png"))
+        write_text(stored.with_suffix(".md"), text(result) + "\n")
+        write_text(stored, json.dumps(result, indent=1) + "\n")
+    except (CheckpointError, ClassifierError, DamagedRunError, OSError) as error:
+        sys.exit(f"{stored.stem}: {error}")
 
 
 def run_app(main: Callable[[list[str]], None]) -> None:
@@ -123,6 +144,15 @@ def output_dir() -> Path:
     if FLAGS.output_dir is not None:
         return Path(FLAGS.output_dir)
     return ROOT / "figures" / ("" if FLAGS.preset == "paper" else FLAGS.preset)
+
+
+def check_strategy() -> None:
+    """Refuse a --strategy that can't be, before anything else is done."""
+    try:
+        strategies.check(FLAGS.strategy)
+    except ValueError as error:
+        message = f"--strategy={FLAGS.strategy}: {error}"
+        raise app.UsageError(message, exitcode=2) from error
 
 
 def seeds() -> list[int]:

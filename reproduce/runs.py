@@ -18,6 +18,7 @@ _CODE = (
     "convolutional",
     "dense",
     "dirichlet",
+    "distribution",
     "hsic",
     "hsic_blocks",
     "hsic_median",
@@ -26,6 +27,7 @@ _CODE = (
     "networks",
     "optimizers",
     "run_folder",
+    "strategies",
     "training",
 )
 # What those of a classifier depend on.
@@ -66,47 +68,53 @@ class Settings:
         return {"model": model, "training": training}
 
 
-def trained(settings: Settings, data, runs_dir: Path) -> run_folder.Run:
+def trained(settings: Settings, data, runs_dir: Path, strategy: str = "none") -> run_folder.Run:
     """Return a trained model: from the store, or trained now, going on from a checkpoint.
 
     Args:
         settings: Of the run.
         data: What `mvae_tf.datasets.load` gives.
         runs_dir: The store.
+        strategy: Of `mvae_tf.strategies`, by which it is trained if it has to be; no part of the
+            key, but of the record.
 
     Raises:
         DamagedRunError: the stored model is damaged.
+        LostWorkerError: another worker is gone.
         OSError: the store can't be written.
     """
     resolved = settings.resolved()
     folder = runs_dir / _name(resolved, data)
-    with run_folder.locked(folder, wait=True):
-        if not run_folder.is_finished(folder):
-            model = run_folder.build(resolved, len(data.train))
+    with run_folder.locked(folder, wait=True, strategy=strategy):
+        if not run_folder.is_finished(folder, strategy):
+            model = run_folder.build(resolved, len(data.train), strategy)
             run_folder.train(model, resolved, data, folder, notes={"code": code_digest()})
         return run_folder.load(folder)
 
 
-def image_classifier(data, runs_dir: Path, epochs: int):
+def image_classifier(data, runs_dir: Path, epochs: int, strategy: str = "none"):
     """Return the classifier of a dataset's images: from the store, or trained now.
 
     Args:
         data: What `mvae_tf.datasets.load` gives, with labels.
         runs_dir: The store.
         epochs: Passes over the training images. While they last nothing is written.
+        strategy: Of the script: it is trained on one device, of several workers by the chief.
 
     Returns:
         A `mvae_tf.image_classifiers.DatasetClassifier`.
 
     Raises:
         ClassifierError: the stored classifier is damaged.
+        LostWorkerError: another worker is gone.
         OSError: the store can't be written.
     """
-    from mvae_tf import image_classifiers
+    from mvae_tf import distribution, image_classifiers
 
     digest = _digest([data.digest, epochs, code_digest(_CLASSIFIER_CODE)])
     folder = runs_dir / f"{data.name}-classifier-epochs{epochs}-{digest}"
-    with run_folder.locked(folder, wait=True):
+    locked = run_folder.locked(folder, wait=True, strategy=strategy)
+    with locked, distribution.chief_first(strategy):
         return image_classifiers.trained_classifier(data, folder, epochs=epochs)
 
 

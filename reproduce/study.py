@@ -34,10 +34,11 @@ class Study:
             images) or "inception".
         inception_weights: Path of Inception's weights file; None: Keras's, downloaded.
         precision: Keras's dtype policy of the models.
+        strategy: Of `mvae_tf.strategies`, by which models are trained.
 
     Attributes:
         data: The dataset; of CIFAR-10, the paper's number of training images.
-        preset, seeds, dataset, precision: As given.
+        preset, seeds, dataset, precision, strategy: As given.
     """
 
     def __init__(
@@ -52,9 +53,10 @@ class Study:
         classifier: str = "cifar10",
         inception_weights: str | None = None,
         precision: str = "float32",
+        strategy: str = "none",
     ):
         self.preset, self.seeds, self.dataset = preset, seeds, dataset
-        self.precision = precision
+        self.precision, self.strategy = precision, strategy
         self._choices = {}
         if dataset == "mnist":
             self.data = mvae_tf.datasets.load("mnist", data_dir=data_dir)
@@ -95,7 +97,7 @@ class Study:
             told = ", ".join(f"{name}={value}" for name, value in differing)
             print(f"{preset}, {told}, seed {seed}", flush=True)
             began = time.monotonic()
-            self._runs[settings] = runs.trained(settings, self.data, self._runs_dir)
+            self._runs[settings] = runs.trained(settings, self.data, self._runs_dir, self.strategy)
             # Counted as if each model had been trained for this result alone.
             self._spent += self._runs[settings].seconds - (time.monotonic() - began)
         return self._runs[settings]
@@ -114,7 +116,7 @@ class Study:
         print("The classifier of images", flush=True)
         epochs = CLASSIFIER_EPOCHS[self.preset]
         began = time.monotonic()
-        classifier = runs.image_classifier(self.data, self._runs_dir, epochs)
+        classifier = runs.image_classifier(self.data, self._runs_dir, epochs, self.strategy)
         self._spent += classifier.record["seconds"] - (time.monotonic() - began)
         return classifier
 
@@ -148,7 +150,7 @@ class Study:
             },
             "choices": dict(self._choices),
             "code": runs.code_digest(),
-            "environment": environment(),
+            "environment": environment() | {"strategy": self.strategy},
             "elapsed_seconds": round(elapsed, 1),
         }
 

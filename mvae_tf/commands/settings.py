@@ -184,9 +184,10 @@ def require_agreement(given: flags.FlagValues, stored: RunSettings) -> None:
         )
 
 
-def resume_command(folder: Path) -> str:
-    """Return the command that goes on with a run."""
-    return command_line("train", f"--output_dir={folder}", "--resume")
+def resume_command(folder: Path, strategy: str = "none") -> str:
+    """Return the command that goes on with a run, by the same strategy."""
+    shared = [] if strategy == "none" else [f"--strategy={strategy}"]
+    return command_line("train", f"--output_dir={folder}", "--resume", *shared)
 
 
 def command_line(*words: str) -> str:

@@ -4,6 +4,7 @@
   python -m mvae_tf train --data=mnist --preset=paper_mnist --epochs=10 --output_dir=runs/ten
   python -m mvae_tf train --output_dir=runs/ten --resume               # after a stop
   python -m mvae_tf train --output_dir=runs/ten --resume --epochs=20   # ten epochs more
+  python -m mvae_tf train --data=photos --strategy=mirrored            # all GPUs of this machine
 
 The run folder holds settings.json, a checkpoint of each of the last two epochs, and, once the run
 is done, model.keras and record.json. A run that was stopped, at any moment, ends with the same
@@ -18,7 +19,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from mvae_tf import precision, run_folder
+from mvae_tf import precision, run_folder, strategies
 from mvae_tf.commands import arguments, settings, sources, train_flags
 from mvae_tf.commands.arguments import CommandError, UsageError
 from mvae_tf.startup import import_tensorflow
@@ -37,16 +38,22 @@ def main(argv: Sequence[str]) -> None:
     if given.data is None and given.output_dir is None:
         raise UsageError(_WITHOUT_DATA)
     folder = Path(given.output_dir or _usual_folder(given.data)).expanduser()
-    if given.resume:
-        _resume(given, folder)
-    else:
-        _begin(given, folder)
+    try:
+        strategies.check(given.strategy)
+    except ValueError as error:
+        raise UsageError(f"--strategy={given.strategy}: {error}") from error
+    with strategies.only_chief_prints(given.strategy):
+        if given.resume:
+            _resume(given, folder)
+        else:
+            _begin(given, folder)
 
 
 def _begin(given, folder):
     _require_no_run(folder)
     if given.data is None:
         raise UsageError(_WITHOUT_DATA)
+    _join(given.strategy)
     described = sources.data_flags(given)
     data = sources.load_data(described)
     images = data.train.images
@@ -62,10 +69,11 @@ def _begin(given, folder):
         tensorboard_every=_tensorboard_every(given, None),
         versions=settings.versions(),
     )
-    model = _build(stored, data, chosen)
-    with run_folder.locked(folder, wait=False):
-        _require_no_run(folder)  # by now
-        _train(model, stored, data, folder)
+    model = _build(stored, data, chosen, given.strategy)
+    with run_folder.locked(folder, wait=False, strategy=given.strategy):
+        if strategies.is_chief(given.strategy):
+            _require_no_run(folder)  # by now
+        _train(model, stored, data, folder, given.strategy)
 
 
 def _resume(given, folder):
@@ -74,7 +82,8 @@ def _resume(given, folder):
             f"Expected --output_dir to hold a run to go on with. Received: {folder}, which has no "
             f"{settings.FILE}."
         )
-    with run_folder.locked(folder, wait=False):
+    _join(given.strategy)
+    with run_folder.locked(folder, wait=False, strategy=given.strategy):
         stored = settings.read(folder)
         described = sources.data_flags(given)
         settings.require_agreement(given, stored)
@@ -96,7 +105,8 @@ def _resume(given, folder):
         )
         import_tensorflow()
         kept = precision.Choice(stored.training["precision"], "the run's own")
-        _train(_build(stored, data, kept), stored, data, folder)
+        model = _build(stored, data, kept, given.strategy)
+        _train(model, stored, data, folder, given.strategy)
 
 
 def _is_done(folder, epochs):
@@ -114,11 +124,19 @@ def _is_done(folder, epochs):
     return False
 
 
-def _build(stored, data, chosen):
-    """Return the compiled model; say what will be trained, on what and in which precision."""
+def _join(strategy):
+    """Of several workers, wait until all have come, before TensorFlow begins to work on data."""
+    if strategy == "multi_worker":
+        _say("Waiting for the other workers.")
+        import_tensorflow()
+        strategies.get(strategy)
+
+
+def _build(stored, data, chosen, strategy):
+    """Return the compiled model; say what will be trained, on what, how precisely and by whom."""
     shape = data.train.images.shape[1:]
     try:
-        model = run_folder.build(stored.resolved(), len(data.train))
+        model = run_folder.build(stored.resolved(), len(data.train), strategy)
     except ValueError as error:
         raise UsageError(
             f"The settings (--preset={stored.preset} and other flags) don't go with images of "
@@ -134,21 +152,24 @@ def _build(stored, data, chosen):
         f"{stored.training['batch_size']}"
     )
     _say(f"precision: {chosen}")
+    _say(f"strategy: {strategies.described(model.distribute_strategy)}")
     # All that was left to MixtureVAE's own choice.
     config = model.get_config()
     stored.model.update({name: config[name] for name in stored.model})
     return model
 
 
-def _train(model, stored, data, folder):
+def _train(model, stored, data, folder, strategy):
     import tensorflow as tf
 
     from mvae_tf.commands.stopping import between_steps
     from mvae_tf.training import CheckpointError
 
     epochs = stored.training["epochs"]
+    is_chief = strategies.is_chief(strategy)
     try:
-        stored.write(folder)
+        if is_chief:
+            stored.write(folder)
         with between_steps() as stopper:
             record = run_folder.train(
                 model,
@@ -156,12 +177,12 @@ def _train(model, stored, data, folder):
                 data,
                 folder,
                 notes={"versions": stored.versions},
-                callbacks=[stopper, *_tensorboard(stored, data, folder)],
+                callbacks=[stopper, *(_tensorboard(stored, data, folder) if is_chief else [])],
                 validate=stored.tensorboard_every is not None,
                 keep_checkpoints=True,
             )
     except KeyboardInterrupt as stop:
-        stop.add_note(_left(folder, epochs))
+        stop.add_note(_left(folder, epochs, strategy))
         raise
     except FloatingPointError as error:
         raise CommandError(
@@ -175,7 +196,7 @@ def _train(model, stored, data, folder):
     except CheckpointError as error:
         raise CommandError(str(error)) from error
     except OSError as error:
-        raise CommandError(f"{error}\n{_left(folder, epochs)}") from error
+        raise CommandError(f"{error}\n{_left(folder, epochs, strategy)}") from error
     last = record["history"][-1]
     path = folder / run_folder.MODEL
     print(
@@ -205,14 +226,14 @@ def _tensorboard_every(given, before):
     return None if given["tensorboard"].present else before
 
 
-def _left(folder, epochs):
+def _left(folder, epochs, strategy):
     """Return what a run that was stopped leaves, and how to go on with it."""
     checkpoint = run_folder.last_checkpoint(folder)
     if checkpoint is None:
         left = "No checkpoint yet: one is written at the end of each epoch."
     else:
         left = f"The last checkpoint, of {epochs}: {checkpoint}"
-    return f"{left}\nTo go on: {settings.resume_command(folder)}"
+    return f"{left}\nTo go on: {settings.resume_command(folder, strategy)}"
 
 
 def _require_no_run(folder):

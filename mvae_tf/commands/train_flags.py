@@ -2,7 +2,7 @@
 
 from absl import flags
 
-from mvae_tf import precision, presets
+from mvae_tf import precision, presets, strategies
 from mvae_tf.commands import arguments
 
 
@@ -101,5 +101,13 @@ def _define_training(values):
         precision.PRECISIONS,
         "What the networks compute in; auto: bfloat16 where GPU or processor is faster at it, "
         "float32 elsewhere. A resumed run keeps its own.",
+        flag_values=values,
+    )
+    flags.DEFINE_enum(
+        "strategy",
+        "none",
+        strategies.STRATEGIES,
+        "Which devices share each batch: one; mirrored: all GPUs of this machine; multi_worker: "
+        "those of all workers that TF_CONFIG names, each of which is given the same command.",
         flag_values=values,
     )
