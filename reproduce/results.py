@@ -105,7 +105,8 @@ def _rebuild(stored, rebuild, text, dataset):
         devices = strategies.get(FLAGS.strategy)  # of several workers, once all have come
         chosen = precision.resolve(FLAGS.precision)
         print(f"precision: {chosen}", flush=True)
-        print(f"strategy: {strategies.described(devices)}", flush=True)
+        if FLAGS.strategy != "none":
+            print(f"strategy: {strategies.described(devices)}", flush=True)
         study = Study(
             FLAGS.preset,
             seeds(),

@@ -152,7 +152,8 @@ def _build(stored, data, chosen, strategy):
         f"{stored.training['batch_size']}"
     )
     _say(f"precision: {chosen}")
-    _say(f"strategy: {strategies.described(model.distribute_strategy)}")
+    if strategy != "none":
+        _say(f"strategy: {strategies.described(model.distribute_strategy)}")
     # All that was left to MixtureVAE's own choice.
     config = model.get_config()
     stored.model.update({name: config[name] for name in stored.model})
