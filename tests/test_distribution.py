@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import distributed_digits
@@ -22,25 +23,44 @@ ROOT = Path(__file__).parent.parent
 ROUNDING, ADAMS_ROUNDING = 1e-5, 1e-4
 
 
+class Child(subprocess.Popen):
+    """A process of distributed_digits.py; its output goes to files, so that it never waits."""
+
+    def __init__(self, arguments, tf_config):
+        self.files = [tempfile.TemporaryFile("w+") for _ in range(2)]  # noqa: SIM115
+        environment = os.environ | {
+            "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'reproduce'}",
+            "TF_CONFIG": json.dumps(tf_config),
+            "TF_CPP_MIN_LOG_LEVEL": "3",
+            "TF_NUM_INTRAOP_THREADS": "1",  # several processes share the cores
+        }
+        command = [sys.executable, distributed_digits.__file__, *map(str, arguments)]
+        super().__init__(command, env=environment, stdout=self.files[0], stderr=self.files[1])
+
+    def finished(self):
+        """Return what it printed to stdout and stderr, once it has ended."""
+        self.wait(timeout=280)
+        printed = []
+        for file in self.files:
+            file.seek(0)
+            printed.append(file.read())
+        return printed
+
+
 @contextlib.contextmanager
 def started(*commands):
-    """Start distributed_digits.py by each (arguments, TF_CONFIG); in the end none is left."""
-    processes = []
+    """Start a child by each (arguments, TF_CONFIG); in the end none is left."""
+    children = []
     try:
         for arguments, tf_config in commands:
-            environment = os.environ | {
-                "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'reproduce'}",
-                "TF_CONFIG": json.dumps(tf_config),
-                "TF_CPP_MIN_LOG_LEVEL": "3",
-            }
-            command = [sys.executable, distributed_digits.__file__, *map(str, arguments)]
-            pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-            processes.append(subprocess.Popen(command, env=environment, **pipes))
-        yield processes
+            children.append(Child(arguments, tf_config))
+        yield children
     finally:
-        for process in processes:
-            process.kill()
-            process.communicate()
+        for child in children:
+            child.kill()
+            child.wait()
+            for file in child.files:
+                file.close()
 
 
 def free_addresses(count):
@@ -58,78 +78,13 @@ def run_workers(folder, kills=(-1, -1)):
         (["worker", folder, kill], {"cluster": cluster, "task": {"type": "worker", "index": index}})
         for index, kill in enumerate(kills)
     ]
-    with started(*commands) as processes:
-        printed = [process.communicate(timeout=280) for process in processes]
-        return [process.returncode for process in processes], printed
+    with started(*commands) as children:
+        printed = [child.finished() for child in children]
+        return [child.returncode for child in children], printed
 
 
 def weights(folder):
     return np.concatenate([np.ravel(each) for each in run_folder.load(folder).model.get_weights()])
-
-
-# Two devices --------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def mirrored(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("mirrored")
-    with started((["mirrored", folder], {})) as (process,):
-        _, err = process.communicate(timeout=280)
-        assert process.returncode == 0, err
-    return folder, json.loads((folder / "results.json").read_text()), err
-
-
-@pytest.fixture(scope="module")
-def arrays(mirrored):
-    return np.load(mirrored[0] / "arrays.npz")
-
-
-def assert_close(one, other, rounding):
-    assert np.max(np.abs(one - other)) <= rounding * np.max(np.abs(other))
-
-
-@pytest.mark.parametrize("count", distributed_digits.COUNTS)
-def test_the_replicas_gradients_add_up_to_that_of_one_device(arrays, count):
-    one, two = arrays[f"none-gradient-{count}"], arrays[f"mirrored-gradient-{count}"]
-    assert np.linalg.norm(one) > 1e-3
-    assert_close(two, one, ROUNDING)
-
-
-def test_a_training_by_two_devices_is_that_by_one(mirrored, arrays):
-    _, results, _ = mirrored
-    assert results["replicas"] == 2
-    assert_close(arrays["mirrored-weights"], arrays["none-weights"], ADAMS_ROUNDING)
-    for one, two in zip(*results["histories"].values(), strict=True):
-        assert {"dhsic", "mse", "val_dhsic", "val_mse"} < set(one)
-        for name in set(one) - {"seconds"}:
-            assert two[name] == pytest.approx(one[name], rel=1e-4), name
-
-
-def test_each_device_draws_its_own(mirrored):
-    # Of two equal codes all kernels are 1 everywhere, and dHSIC is 0.
-    assert mirrored[1]["dhsic_of_twins"] > 1e-4
-
-
-def test_moving_averages_are_the_same_on_all_devices(arrays):
-    first, second = arrays["averages"]
-    np.testing.assert_array_equal(first, second)
-    assert np.all(np.isfinite(first)) and np.ptp(first) > 0.01
-
-
-def test_all_devices_stop_before_the_step_that_one_refuses(mirrored):
-    bright, bright_unchanged = mirrored[1]["too_bright"]
-    assert bright == "ValueError: Expected images in [0, 1]. Received: values from 0 to 3."
-    broken, broken_unchanged = mirrored[1]["not_finite"]
-    assert "FloatingPointError: Expected finite gradients" in broken
-    assert "of reconstruction, dhsic, at step 17." in broken
-    assert bright_unchanged and broken_unchanged
-
-
-def test_train_by_two_devices(mirrored):
-    folder, results, err = mirrored
-    assert results["status"] == 0 and "\nstrategy: mirrored (2 devices)\n" in err
-    record = run_folder.read_record(folder / "run")
-    assert record["strategy"] == "mirrored (2 devices)" and "strategy" not in record["settings"]
 
 
 # Two workers --------------------------------------------------------------------------------------
@@ -184,6 +139,71 @@ def test_a_killed_worker_stops_the_others_and_all_go_on_bit_identical(workers, t
     statuses, printed = run_workers(tmp_path)
     assert statuses == [0, 0], printed
     np.testing.assert_array_equal(weights(tmp_path / "run"), weights(workers[0] / "run"))
+
+
+# Two devices --------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def mirrored(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("mirrored")
+    with started((["mirrored", folder], {})) as (child,):
+        _, err = child.finished()
+        assert child.returncode == 0, err
+    return folder, json.loads((folder / "results.json").read_text()), err
+
+
+@pytest.fixture(scope="module")
+def arrays(mirrored):
+    return np.load(mirrored[0] / "arrays.npz")
+
+
+def assert_close(one, other, rounding):
+    assert np.max(np.abs(one - other)) <= rounding * np.max(np.abs(other))
+
+
+@pytest.mark.parametrize("count", distributed_digits.COUNTS)
+def test_the_replicas_gradients_add_up_to_that_of_one_device(arrays, count):
+    one, two = arrays[f"none-gradient-{count}"], arrays[f"mirrored-gradient-{count}"]
+    assert np.linalg.norm(one) > 1e-3
+    assert_close(two, one, ROUNDING)
+
+
+def test_a_training_by_two_devices_is_that_by_one(mirrored, arrays):
+    _, results, _ = mirrored
+    assert results["replicas"] == 2
+    assert_close(arrays["mirrored-weights"], arrays["none-weights"], ADAMS_ROUNDING)
+    for one, two in zip(*results["histories"].values(), strict=True):
+        assert {"dhsic", "mse", "val_dhsic", "val_mse"} < set(one)
+        for name in set(one) - {"seconds"}:
+            assert two[name] == pytest.approx(one[name], rel=1e-4), name
+
+
+def test_each_device_draws_its_own(mirrored):
+    # Of two equal codes all kernels are 1 everywhere, and dHSIC is 0.
+    assert mirrored[1]["dhsic_of_twins"] > 1e-4
+
+
+def test_moving_averages_are_the_same_on_all_devices(arrays):
+    first, second = arrays["averages"]
+    np.testing.assert_array_equal(first, second)
+    assert np.all(np.isfinite(first)) and np.ptp(first) > 0.01
+
+
+def test_all_devices_stop_before_the_step_that_one_refuses(mirrored):
+    bright, bright_unchanged = mirrored[1]["too_bright"]
+    assert bright == "ValueError: Expected images in [0, 1]. Received: values from 0 to 3."
+    broken, broken_unchanged = mirrored[1]["not_finite"]
+    assert "FloatingPointError: Expected finite gradients" in broken
+    assert "of reconstruction, dhsic, at step 17." in broken
+    assert bright_unchanged and broken_unchanged
+
+
+def test_train_by_two_devices(mirrored):
+    folder, results, err = mirrored
+    assert results["status"] == 0 and "\nstrategy: mirrored (2 devices)\n" in err
+    record = run_folder.read_record(folder / "run")
+    assert record["strategy"] == "mirrored (2 devices)" and "strategy" not in record["settings"]
 
 
 # What is refused ----------------------------------------------------------------------------------
