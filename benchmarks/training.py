@@ -148,7 +148,7 @@ def _fitting(model, batch_size):
     from mvae_tf.datasets.splits import Split
 
     split = Split(_images().reshape(-1, 28, 28, 1), None, is_train=True)
-    batches = training._batches(split, batch_size, 0, 0, 10**6)
+    batches = training._batches(split, batch_size, 0, 0, 10**6, model.distribute_strategy)
 
     def run(steps):
         model.fit(batches, steps_per_epoch=steps, verbose=0)
