@@ -90,9 +90,10 @@ def train(
             bar = _Bar if sys.stderr.isatty() else _Lines
             callbacks.append(shown.enter_context(bar(history, epochs, steps)))
         shown.enter_context(distribution.clear_errors(strategy))
-        # Keras doesn't know beforehand how many batches of several devices there are to validate.
-        shown.enter_context(warnings.catch_warnings())
-        warnings.filterwarnings("ignore", "Your input ran out of data", UserWarning)
+        if strategy.num_replicas_in_sync > 1:
+            # Keras doesn't know beforehand how many of their batches there are to validate.
+            shown.enter_context(warnings.catch_warnings())
+            warnings.filterwarnings("ignore", "Your input ran out of data", UserWarning)
         model.fit(
             _batches(split, batch_size, seed, done, epochs, strategy),
             initial_epoch=done,

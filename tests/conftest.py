@@ -22,3 +22,12 @@ def small_mnist(digits, tmp_path_factory):
     (x_train, y_train), (x_test, y_test) = enlarged(digits.train, 300), enlarged(digits.test, 100)
     np.savez(path, x_train=x_train, y_train=y_train, x_test=x_test, y_test=y_test)
     return path
+
+
+@pytest.fixture(scope="module")
+def small_model():
+    """A model whose posterior differs from image to image."""
+    model = mvae_tf.MixtureVAE((8, 8, 1), 3, 2, (16,), seed=0)
+    head = model.encoder.stack[-1]
+    head.kernel.assign(20 * head.kernel)
+    return model

@@ -8,13 +8,12 @@ never).
 import dataclasses
 import json
 import os
-import signal
 import sys
 from pathlib import Path
 
-import keras
 import numpy as np
 import tensorflow as tf
+from train_digits import Kill
 
 import mvae_tf
 from mvae_tf import run_folder, strategies, training
@@ -49,17 +48,6 @@ class Undrawn(mvae_tf.MixtureVAE):
         z.sample = lambda seed: z.mean() + z.stddev() * noise
         w.sample = lambda seed: w.mean()
         return Posterior(z, w)
-
-
-class Kill(keras.callbacks.Callback):
-    def __init__(self, after):
-        super().__init__()
-        self.left = after
-
-    def on_train_batch_end(self, batch, logs=None):
-        if self.left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-        self.left -= 1
 
 
 def make(strategy, kind=Undrawn, **settings):

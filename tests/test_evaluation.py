@@ -44,15 +44,6 @@ def test_sampled_error_draws_from_the_posterior(digits):
     assert again.mse_sampled == pytest.approx(wide.mse_sampled, rel=0.2)
 
 
-@pytest.fixture(scope="module")
-def small_model():
-    """A model whose posterior differs from image to image."""
-    model = mvae_tf.MixtureVAE((8, 8, 1), 3, 2, (16,), seed=0)
-    head = model.encoder.stack[-1]
-    head.kernel.assign(20 * head.kernel)
-    return model
-
-
 @pytest.mark.parametrize("batch_size", [50, 297, 1000])
 def test_component_errors_are_means_over_images_of_summed_squared_errors(
     digits, small_model, batch_size

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import mvae_tf
 from mvae_tf import evaluation
 from mvae_tf.datasets import Split
 
@@ -25,15 +24,6 @@ MEASURES = {
     "encode_split": evaluation.encode_split,
     "mean_log_likelihood": evaluation.mean_log_likelihood,
 }
-
-
-@pytest.fixture(scope="module")
-def model():
-    """A model whose posterior differs from image to image."""
-    model = mvae_tf.MixtureVAE((8, 8, 1), 3, 2, (16,), seed=0)
-    head = model.encoder.stack[-1]
-    head.kernel.assign(20 * head.kernel)
-    return model
 
 
 @pytest.fixture(scope="module")
@@ -72,26 +62,26 @@ SOURCES = {
 
 
 @pytest.mark.parametrize("measure", MEASURES)
-def test_a_dataset_gives_what_a_split_of_its_images_gives(model, images, measure):
+def test_a_dataset_gives_what_a_split_of_its_images_gives(small_model, images, measure):
     measure = MEASURES[measure]
-    expected = measure(model, Split(images, None, is_train=False), batch_size=4)
-    received = measure(model, SOURCES["batches of any sizes"](images), batch_size=4)
+    expected = measure(small_model, Split(images, None, is_train=False), batch_size=4)
+    received = measure(small_model, SOURCES["batches of any sizes"](images), batch_size=4)
     np.testing.assert_equal(received, expected)
 
 
 @pytest.mark.parametrize("source", SOURCES)
-def test_a_datasets_images_come_in_their_order_however_it_is_made(model, images, source):
-    codes = evaluation.encode_split(model, SOURCES[source](images), batch_size=4)
-    posterior = model.encode(images)
+def test_a_datasets_images_come_in_their_order_however_it_is_made(small_model, images, source):
+    codes = evaluation.encode_split(small_model, SOURCES[source](images), batch_size=4)
+    posterior = small_model.encode(images)
     np.testing.assert_allclose(codes.means, posterior.z.mean(), rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(codes.weights, posterior.w.mean(), rtol=1e-4)
 
 
 @pytest.mark.parametrize("count", [1, 8, 11, 23, 40])
-def test_max_images_are_the_first_ones_of_a_dataset(model, images, count):
+def test_max_images_are_the_first_ones_of_a_dataset(small_model, images, count):
     def estimate(source, **options):
         return evaluation.mean_log_likelihood(
-            model, source, num_samples=2, batch_size=4, seed=3, **options
+            small_model, source, num_samples=2, batch_size=4, seed=3, **options
         )
 
     received = estimate(batches(images), max_images=count)
@@ -118,10 +108,10 @@ def test_moments_are_those_of_all_values_together(images):
         assert result.standard_error == pytest.approx(expected, rel=1e-5)
 
 
-def test_codes_in_a_folder_are_those_in_memory(model, images, tmp_path):
-    expected = evaluation.encode_split(model, batches(images), batch_size=4)
+def test_codes_in_a_folder_are_those_in_memory(small_model, images, tmp_path):
+    expected = evaluation.encode_split(small_model, batches(images), batch_size=4)
     out = tmp_path / "new" / "codes"
-    codes = evaluation.encode_split(model, batches(images), batch_size=4, out=str(out))
+    codes = evaluation.encode_split(small_model, batches(images), batch_size=4, out=str(out))
     assert sorted(path.name for path in out.iterdir()) == CODES
     for name, received, values in zip(CODES, codes, expected, strict=True):
         assert isinstance(received, np.memmap)
@@ -131,7 +121,7 @@ def test_codes_in_a_folder_are_those_in_memory(model, images, tmp_path):
         with pytest.raises(ValueError, match="read-only"):
             received[0] = 0
     # Written anew, while the old ones are in use.
-    evaluation.encode_split(model, batches(images[:7]), batch_size=4, out=out)
+    evaluation.encode_split(small_model, batches(images[:7]), batch_size=4, out=out)
     np.testing.assert_array_equal(codes.means, expected.means)
     np.testing.assert_array_equal(np.load(out / "means.npy"), expected.means[:7])
 
@@ -182,23 +172,23 @@ REFUSED = {
 
 @pytest.mark.parametrize("measure", MEASURES)
 @pytest.mark.parametrize("source", ["none", "no end", "above 1"])
-def test_every_measure_refuses_other_sources(model, images, measure, source):
+def test_every_measure_refuses_other_sources(small_model, images, measure, source):
     make, message = REFUSED[source]
     with pytest.raises(ValueError, match=message):
-        MEASURES[measure](model, make(images), batch_size=4)
+        MEASURES[measure](small_model, make(images), batch_size=4)
 
 
 @pytest.mark.parametrize("max_images", [0, -1, 2.5, True])
-def test_refuses_other_numbers_of_images(model, images, max_images):
+def test_refuses_other_numbers_of_images(small_model, images, max_images):
     with pytest.raises(ValueError, match="max_images to be an integer"):
-        evaluation.mean_log_likelihood(model, batches(images), max_images=max_images)
+        evaluation.mean_log_likelihood(small_model, batches(images), max_images=max_images)
 
 
 @pytest.fixture(scope="module")
-def older_codes(model, images, tmp_path_factory):
+def older_codes(small_model, images, tmp_path_factory):
     """Return a folder with codes, and its content."""
     folder = tmp_path_factory.mktemp("codes")
-    evaluation.encode_split(model, batches(images[:3]), out=folder)
+    evaluation.encode_split(small_model, batches(images[:3]), out=folder)
     return folder, content(folder)
 
 
@@ -207,23 +197,23 @@ def content(folder):
 
 
 @pytest.mark.parametrize("source", REFUSED)
-def test_other_sources_are_refused_and_older_codes_stay(model, images, older_codes, source):
+def test_other_sources_are_refused_and_older_codes_stay(small_model, images, older_codes, source):
     folder, before = older_codes
     make, message = REFUSED[source]
     with pytest.raises(ValueError, match=message):
-        evaluation.encode_split(model, make(images), batch_size=4, out=folder)
+        evaluation.encode_split(small_model, make(images), batch_size=4, out=folder)
     assert content(folder) == before
     assert sorted(before) == CODES
 
 
-def test_nothing_is_written_where_the_batch_size_is_none(model, images, tmp_path):
+def test_nothing_is_written_where_the_batch_size_is_none(small_model, images, tmp_path):
     with pytest.raises(ValueError, match="batch_size"):
-        evaluation.encode_split(model, batches(images), batch_size=0, out=tmp_path / "codes")
+        evaluation.encode_split(small_model, batches(images), batch_size=0, out=tmp_path / "codes")
     assert not (tmp_path / "codes").exists()
 
 
-def test_new_means_never_stand_beside_old_weights(model, images, tmp_path, monkeypatch):
-    evaluation.encode_split(model, batches(images[:3]), out=tmp_path)
+def test_new_means_never_stand_beside_old_weights(small_model, images, tmp_path, monkeypatch):
+    evaluation.encode_split(small_model, batches(images[:3]), out=tmp_path)
     states, replace = [], os.replace
 
     def watched(source, target):
@@ -231,11 +221,11 @@ def test_new_means_never_stand_beside_old_weights(model, images, tmp_path, monke
         states.append({path.name: len(np.load(path)) for path in tmp_path.glob("*.npy")})
 
     monkeypatch.setattr(evaluation.os, "replace", watched)
-    evaluation.encode_split(model, batches(images), out=tmp_path)
+    evaluation.encode_split(small_model, batches(images), out=tmp_path)
     assert states == [{"means.npy": 23}, dict.fromkeys(CODES, 23)]
 
 
-def test_folders_that_cannot_be_written_are_named_before_any_image_is_read(model, tmp_path):
+def test_folders_that_cannot_be_written_are_named_before_any_image_is_read(small_model, tmp_path):
     class Unread(Split):
         def float_images(self, start=0, stop=None):
             raise AssertionError("read")
@@ -245,14 +235,14 @@ def test_folders_that_cannot_be_written_are_named_before_any_image_is_read(model
     file.write_text("mine")
     for out in (file, file / "codes"):
         with pytest.raises(OSError, match="Expected out to be a folder.*Received: '.*file"):
-            evaluation.encode_split(model, source, out=out)
+            evaluation.encode_split(small_model, source, out=out)
     assert file.read_text() == "mine"
     locked = tmp_path / "locked"
     locked.mkdir(0o555)
     if os.access(locked, os.W_OK):
         pytest.skip("the superuser can write anywhere")
     with pytest.raises(OSError, match="Received: '.*locked' .Permission denied"):
-        evaluation.encode_split(model, source, out=locked)
+        evaluation.encode_split(small_model, source, out=locked)
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,33 @@
+"""That the benchmarks still fit the code they measure."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).parent.parent / "benchmarks"
+
+
+@pytest.fixture(scope="module")
+def training():
+    # Under a name of its own: there is mvae_tf.training, too.
+    spec = importlib.util.spec_from_file_location("training_benchmark", FOLDER / "training.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_our_step_is_trained_as_a_run_is(training, monkeypatch):
+    monkeypatch.setattr(training, "IMAGES", 40)
+    run = training.CONTENDERS["mvae_tf"]("float32", 1, 8)
+    assert run(2) == 16 and run(7) == 56  # beyond an epoch
+
+
+def test_operations_are_those_of_the_models_kernels(training):
+    import mvae_tf
+
+    model = mvae_tf.MixtureVAE.from_preset("paper_mnist", num_components=1)
+    banks = (model.encoder, model.decoder)
+    kernels = [layer.kernel for bank in banks for layer in bank.stack]
+    products = 3 * sum(kernel.numpy().size for kernel in kernels) - kernels[0].numpy().size
+    assert training._operations() == 2 * products
