@@ -62,7 +62,7 @@ def build(settings: Mapping, num_images: int, strategy: str = "none"):
         ValueError: the settings don't go with each other, or the strategy with this machine; or
             other workers have others.
     """
-    from mvae_tf import distribution
+    from mvae_tf import distribution, training
     from mvae_tf.model import MixtureVAE
     from mvae_tf.optimizers import FusedAdam
 
@@ -71,7 +71,11 @@ def build(settings: Mapping, num_images: int, strategy: str = "none"):
     distribution.require_agreement(chosen, "settings", json.dumps([settings, num_images]))
     with chosen.scope():
         model = MixtureVAE(**settings["model"], dtype=protocol["precision"])
-        model.compile(optimizer=FusedAdam(_learning_rate(protocol, num_images)))
+        steps = training.steps_per_execution(num_images, protocol["batch_size"])
+        model.compile(
+            optimizer=FusedAdam(_learning_rate(protocol, num_images)),
+            steps_per_execution=steps if chosen.num_replicas_in_sync == 1 else 1,
+        )
     return model
 
 

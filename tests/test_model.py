@@ -279,6 +279,32 @@ def test_a_gradient_that_is_not_finite_stops_training(term, monkeypatch):
         np.testing.assert_array_equal(old, new)
 
 
+def test_amid_an_execution_of_several_steps_training_stops_before_the_broken_one(monkeypatch):
+    original = melbo.reconstruction
+
+    def broken_by_black(images, *args, **kwargs):
+        value = original(images, *args, **kwargs)
+        return value + tf.sqrt(value * 0.0 + tf.reduce_max(images))  # its slope at 0 is infinite
+
+    monkeypatch.setattr(melbo, "reconstruction", broken_by_black)
+
+    def fit(images, steps):
+        model = make()
+        model.compile(optimizer=keras.optimizers.Adam(1e-3), steps_per_execution=steps)
+        batches = tf.data.Dataset.from_tensor_slices(images).batch(8)
+        return model, lambda: model.fit(batches, verbose=0)
+
+    two, run = fit(IMAGES[:16], 1)
+    run()
+    images = IMAGES.copy()
+    images[16:] = 0.0
+    stopped, run = fit(images, 3)
+    with pytest.raises(FloatingPointError, match=r"of reconstruction, at step 3\."):
+        run()
+    for one, other in zip(two.get_weights(), stopped.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
 def test_mixed_precision_trains_and_keeps_probabilities_in_float32(policy):
     model = make(dtype=policy)

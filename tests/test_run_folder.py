@@ -44,6 +44,10 @@ def finished(digits, tmp_path_factory):
     return folder, *train(digits, folder, notes={"code": "x"})
 
 
+def test_a_run_takes_several_steps_in_one_execution(digits):
+    assert run_folder.build(settings(batch_size=64), len(digits.train)).steps_per_execution == 12
+
+
 def test_a_finished_run_has_a_model_and_a_record_of_it(digits, finished):
     folder, model, record = finished
     assert sorted(path.name for path in folder.iterdir()) == ["model.keras", "record.json"]

@@ -223,6 +223,40 @@ def test_progress_is_a_bar_on_a_terminal(digits, monkeypatch, capsys):
     assert "epoch 2/2" in shown and "300/300" in shown and "mse" in shown
 
 
+@pytest.mark.parametrize(
+    ("num_images", "batch_size", "expected"),
+    [
+        (60_000, 128, 7),  # 469 steps, 7 * 67
+        (1_500, 64, 12),
+        (1_501, 100, 16),
+        (10_000, 64, 1),  # 157, a prime
+        (5, 128, 1),
+        (96, 8, 12),
+    ],
+)
+def test_steps_of_an_execution_divide_an_epoch(num_images, batch_size, expected):
+    assert training.steps_per_execution(num_images, batch_size) == expected
+
+
+def test_several_steps_in_one_execution_are_the_same_steps(digits, monkeypatch, capsys):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+
+    def trained(steps):
+        model = mvae_tf.MixtureVAE((8, 8, 1), 2, 2, (8,), seed=0)
+        model.compile(optimizer="adam", steps_per_execution=steps)
+        history = training.train(
+            model, digits.train, validation=digits.test, epochs=2, batch_size=64
+        )
+        terms = [{name: row[name] for name in row if name != "seconds"} for row in history]
+        return model.get_weights(), terms, capsys.readouterr().err
+
+    (plain, plain_terms, _), (several, terms, shown) = trained(1), trained(12)
+    assert terms == plain_terms
+    for one, other in zip(plain, several, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert f"{2 * STEPS}/{2 * STEPS}" in shown  # the bar counts steps, not executions
+
+
 @pytest.mark.parametrize("argument", ["epochs", "batch_size"])
 def test_refuses_nonsense(digits, argument):
     with pytest.raises(ValueError, match=argument):
