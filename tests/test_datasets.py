@@ -2,6 +2,7 @@ import os
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 from mvae_tf import datasets
@@ -35,6 +36,14 @@ def test_dataset_yields_float_images_in_order_and_keeps_the_rest():
     expected = (data.test.images[2:5] / 255.0).astype(np.float32)
     np.testing.assert_array_equal(data.test.float_images(2, 5), expected)
     assert [len(batch) for batch in batches_of(data.test.dataset(4, drop_remainder=True))] == [4, 4]
+
+
+def test_batches_are_not_tuned():
+    """The tuner would keep `fit` from returning until it next wakes, up to a minute later."""
+    data = datasets.load(some_images(25))
+    indices = tf.data.Dataset.range(8).batch(4)
+    for batches in (data.train.dataset(4), data.train.gather(indices)):
+        assert batches.take(1).options().autotune.enabled is False
 
 
 def test_train_split_shuffles_anew_each_epoch_and_repeatably():

@@ -120,8 +120,12 @@ class Split:
                 images = tf.cast(images, tf.float32) / 255.0
             return (images, tf.gather(all_labels, indices)) if labels else images
 
-        batches = indices.map(take, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-        return batches.prefetch(tf.data.AUTOTUNE)
+        # tf.data's tuning takes time from the steps, and Keras's fit would not return before the
+        # tuner next wakes, a minute later in a long run. There is nothing to tune: a batch is ready
+        # long before it is needed.
+        options = tf.data.Options()
+        options.autotune.enabled = False
+        return indices.map(take).prefetch(2).with_options(options)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
