@@ -35,6 +35,7 @@ SCRIPTS = {
 
 def main(_):
     """Run what remains, then write and print the report."""
+    results.chosen_rows()
     results.check_strategy()
     with strategies.only_chief_prints(FLAGS.strategy):
         _run()

@@ -5,7 +5,7 @@ import os
 import shlex
 import statistics
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from absl import app, flags, logging
@@ -40,6 +40,11 @@ flags.DEFINE_enum(
     "Which devices share each batch: one; mirrored: all GPUs of this machine; multi_worker: those "
     "of all workers that TF_CONFIG names, each of which is given the same command.",
 )
+flags.DEFINE_list(
+    "rows",
+    None,
+    "Rows to train, where a table takes long: of Table I K, of Table III K:weight. Default: all.",
+)
 # All scripts know the flags of CIFAR-10's, so that all.py can hand its own to each of them.
 flags.DEFINE_enum(
     "split",
@@ -64,9 +69,10 @@ _CHOICES = ("seeds", "split", "classifier", "rows", "strategy")
 
 def run_script(
     name: str,
-    rebuild: Callable[[Study], tuple[dict, dict]],
+    rebuild: Callable[..., tuple[dict, dict]],
     text: Callable[[dict], str],
     dataset: str = "mnist",
+    rows: Collection[str] = (),
 ) -> None:
     """Run a script: rebuild its result, print it and write it as `name`.json, .md and .png.
 
@@ -76,16 +82,19 @@ def run_script(
             pictures, matplotlib figures by what is added to `name`.
         text: Returns a result as Markdown.
         dataset: What the `Study` works on.
+        rows: The names among which --rows chooses; `rebuild` is also given the chosen ones.
     """
 
     def main(_):
+        names = chosen_rows(rows)
+        chosen = [names] if rows else []
         stored = output_dir() / f"{name}.json"
         if FLAGS.only_print:
             print(text(read_result(stored)))
             return
         check_strategy()
         with strategies.only_chief_prints(FLAGS.strategy):
-            _rebuild(stored, rebuild, text, dataset)
+            _rebuild(stored, lambda study: rebuild(study, *chosen), text, dataset)
 
     run_app(main)
 
@@ -154,6 +163,15 @@ def check_strategy() -> None:
     except ValueError as error:
         message = f"--strategy={FLAGS.strategy}: {error}"
         raise app.UsageError(message, exitcode=2) from error
+
+
+def chosen_rows(rows: Collection[str] = ()) -> list[str]:
+    """Return those of the rows that --rows names, all by default; refuse any other."""
+    chosen = list(rows) if FLAGS.rows is None else FLAGS.rows
+    if not set(chosen) <= set(rows):
+        expected = f"among {', '.join(rows)}" if rows else "with table1.py and table3.py alone"
+        raise app.UsageError(f"Expected --rows {expected}. Received: {','.join(chosen)}.")
+    return chosen
 
 
 def seeds() -> list[int]:

@@ -2,8 +2,6 @@
 
 import math
 
-from absl import flags
-
 import measures
 import paper
 from linear import Directions
@@ -23,13 +21,6 @@ MODELS = {"4:0.05": (4, 0.05), "1:0.05": (1, 0.05), "4:1": (4, 1.0), "1:1": (1, 
 LATENT_DIM = 256
 ERRORS = {"rmse": 2, "sampled": 2, "train": 2, "per_pixel": 4, "psnr": 2}
 PRINTED = {model: {"rmse": rmse, "score": score} for model, rmse, score in paper.TABLE3}
-
-_chosen = flags.DEFINE_list("rows", list(MODELS), "Models to train, as K:weight; all by default.")
-flags.register_validator(
-    "rows",
-    lambda names: set(names) <= set(MODELS),
-    f"expected some of {', '.join(MODELS)}, separated by commas",
-)
 
 
 def rebuild(study: Study, chosen: list[str] | None = None) -> tuple[dict, dict]:
@@ -199,4 +190,4 @@ def _linear_cells(row):
 
 
 if __name__ == "__main__":
-    run_script("table3", lambda study: rebuild(study, _chosen.value), text, dataset="cifar10")
+    run_script("table3", rebuild, text, dataset="cifar10", rows=MODELS)

@@ -61,6 +61,8 @@ def table3(rmse, score, choice="inception", images="cifar10"):
         (0, table1({7: 11.5, 8: 10.2, 10: 9.2, 1: 13.4}), claims.HOLDS),
         (0, table1({7: 11.5, 8: 11.6, 10: 9.2, 1: 13.4}), claims.FAILS),
         (0, table1({7: 11.5, 8: 10.2, 10: 9.2, 1: 11.0}), claims.FAILS),
+        (0, table1({10: 9.2, 1: 13.4}), claims.OPEN),
+        (0, table1({10: 9.2, 1: 9.1}), claims.FAILS),
         (1, fig2(9.0, 10.0, 9.5), claims.HOLDS),
         (1, fig2(9.0, 10.0, 8.9), claims.FAILS),
         (2, table2(97.0, 96.0, 96.5), claims.HOLDS),
@@ -101,6 +103,12 @@ def run_all(folder, *arguments):
         text=True,
         check=False,
     )
+
+
+def test_rows_are_for_single_tables(tmp_path):
+    finished = run_all(tmp_path, "--rows=10")
+    assert finished.returncode != 0
+    assert "table1.py and table3.py alone" in finished.stderr + finished.stdout
 
 
 def test_only_print_shows_what_remains_without_running_it(tmp_path):

@@ -198,16 +198,20 @@ import mvae_tf, results, study, table1
 load = mvae_tf.datasets.load
 mvae_tf.datasets.load = lambda name, data_dir: load({str(small_mnist)!r})
 study.EPOCHS["mnist"]["quick"] = 1
-results.run_script("table1", table1.rebuild, table1.text)
+results.run_script("table1", table1.rebuild, table1.text, rows=table1.ROWS)
 """
-    finished = subprocess.run(
-        [sys.executable, "-c", script, "--preset=quick", "--seeds=0,1", *folders(folder)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert finished.returncode == 0, finished.stderr
-    return folder, finished
+
+    def rebuild(*arguments):
+        finished = subprocess.run(
+            [sys.executable, "-c", script, "--preset=quick", "--seeds=0,1", *arguments],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert finished.returncode == 0, finished.stderr
+        return finished
+
+    return folder, rebuild(*folders(folder)), rebuild
 
 
 def folders(folder):
@@ -215,7 +219,7 @@ def folders(folder):
 
 
 def test_table1_has_the_papers_rows_and_says_how_it_was_made(stored):
-    folder, finished = stored
+    folder, finished, _ = stored
     result = json.loads((folder / "out" / "table1.json").read_text())
     rows = result["rows"]
     assert [(row["model"], row["num_components"], row["paper"]) for row in rows] == [*paper.TABLE1]
@@ -254,7 +258,7 @@ def test_table1_is_quiet_about_tensorflow(stored):
 
 
 def test_only_print_needs_neither_tensorflow_nor_two_seconds(stored):
-    folder, finished = stored
+    folder, finished, _ = stored
     blocked = "import sys; sys.modules['tensorflow'] = sys.modules['keras'] = None; "
     blocked += f"sys.path.insert(0, {str(TABLE1.parent)!r}); sys.argv[0] = {str(TABLE1)!r}; "
     blocked += "import runpy; runpy.run_path(sys.argv[0], run_name='__main__')"
@@ -287,6 +291,25 @@ def test_an_output_folder_that_cannot_be_written_is_found_out_first(tmp_path):
     assert finished.returncode == 1
     assert "folder that can be written" in finished.stderr
     assert "Traceback" not in finished.stderr
+
+
+def test_rows_that_were_not_chosen_are_shown_as_not_run(stored):
+    folder, _, rebuild = stored
+    whole = json.loads((folder / "out" / "table1.json").read_text())
+    other = [f"--output_dir={folder / 'part'}", f"--runs_dir={folder / 'runs'}"]
+    rebuild("--rows=10,1", *other)  # of the stored runs
+    result = json.loads((folder / "part" / "table1.json").read_text())
+    assert result["rows"] == whole["rows"][2:]
+    assert whole["complete"] and not result["complete"]
+    assert "--rows=10,1" in result["command"]
+    text = (folder / "part" / "table1.md").read_text()
+    assert text.count("not run") == 2 and "beats the single VAE" in text
+
+
+def test_rows_are_those_of_the_table(tmp_path):
+    finished = script("--preset=quick", "--rows=9", f"--output_dir={tmp_path}")
+    assert finished.returncode != 0
+    assert "Expected --rows among 7, 8, 10, 1" in finished.stderr + finished.stdout
 
 
 def test_seeds_must_be_integers(tmp_path):
