@@ -20,7 +20,26 @@ def training():
 def test_our_step_is_trained_as_a_run_is(training, monkeypatch):
     monkeypatch.setattr(training, "IMAGES", 40)
     run = training.CONTENDERS["mvae_tf"]("float32", 1, 8)
-    assert run(2) == 16 and run(7) == 56  # beyond an epoch
+    assert run(2) == 40 and run(7) == 80  # whole executions of five steps, beyond an epoch
+
+
+@pytest.mark.parametrize("limit", ["limit", "limit and Adam"])
+def test_the_limits_take_what_a_step_takes(training, limit):
+    assert training.CONTENDERS[limit]("float32", 1, 8)(3) == 3 * 8
+
+
+def test_ratios_across_precisions_are_to_the_best_pytorch(training):
+    rates = {
+        "float32": {"mvae_tf": 6, "PyTorch loop": 3, "PyTorch compiled": 4},
+        "mixed_bfloat16": {"mvae_tf": 10, "PyTorch loop": 8, "PyTorch compiled": 5},
+    }
+    assert training._across(rates) == [
+        "float32 over the best PyTorch in float32: 1.50",
+        "float32 over the best PyTorch in mixed_bfloat16: 0.75",
+        "mixed_bfloat16 over the best PyTorch in float32: 2.50",
+        "mixed_bfloat16 over the best PyTorch in mixed_bfloat16: 1.25",
+    ]
+    assert training._across({"float32": {"limit": 1, "mvae_tf": 1}}) == []
 
 
 def test_operations_are_those_of_the_models_kernels(training):
