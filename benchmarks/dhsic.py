@@ -1,14 +1,15 @@
-"""What dHSIC costs: beside hyppo, as n and K grow, and in a training step.
+"""What dHSIC costs: beside hyppo, as n, K and d grow, and in a training step.
 
     python benchmarks/dhsic.py [--max_n=60000]
 
-Prints three Markdown tables, of standard normal variables with d = 20:
+Prints four Markdown tables, of standard normal variables, with d = 20 but in the third:
 
 - at n = 4,000 and K = 4, time and relative error beside hyppo's, for variables that are independent
   and for some that share a part; the error is that against float64, computed by NumPy;
 - time and peak memory of a process (TensorFlow's own included) that computes one dHSIC, for n up to
   --max_n and K = 2, 4, 10; "exp" is NumPy's bare exponential on one core, of as many numbers as
   there are kernel entries for i <= j, done in pieces that stay in the cache;
+- time at n = 4,000 and K = 4 as d grows;
 - value and gradient inside a graph, at a training batch's n = 128.
 
 Times are the least of several. Hyppo 0.5.2 keeps full matrices in float64: it is not asked for more
@@ -36,6 +37,7 @@ flags.DEFINE_string("measure", None, "n,K: measure one case and print JSON.")
 DIMENSION = 20
 SIZES = (500, 1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 60_000)
 COUNTS = (2, 4, 10)
+DIMENSIONS = (1, 5, 20, 100, 500)
 
 
 def main(_):
@@ -46,12 +48,13 @@ def main(_):
         return
     _beside_hyppo()
     _growth()
+    _in_dimensions()
     _in_training()
 
 
-def _variables(n, count, shared=0.0):
+def _variables(n, count, shared=0.0, dimension=DIMENSION):
     rng = np.random.default_rng(0)
-    values = rng.normal(size=[count, n, DIMENSION]) + shared * rng.normal(size=[n, 1])
+    values = rng.normal(size=[count, n, dimension]) + shared * rng.normal(size=[n, 1])
     return list(values.astype(np.float32))
 
 
@@ -126,6 +129,17 @@ def _measured(n, count):
     piece = np.full(2**16, -1.0, np.float32)
     bare = _least(np.exp, 200, piece, np.empty_like(piece)) / piece.size
     return seconds, bare * count * n * (n + 1) / 2, memory
+
+
+def _in_dimensions():
+    from mvae_tf import dhsic
+
+    print("| n | K | d | seconds |")
+    print("| -: | -: | -: | -----: |")
+    for dimension in DIMENSIONS:
+        seconds = _least(dhsic, 9, _variables(4_000, 4, dimension=dimension))
+        print(f"| 4,000 | 4 | {dimension} | {seconds:.3f} |", flush=True)
+    print()
 
 
 def _in_training():
