@@ -8,7 +8,7 @@ import numpy as np
 import measures
 import mvae_tf
 from results import format_summary, markdown_table, origin, run_script, summary
-from study import Study
+from study import ABLATION_EPOCHS, Study
 
 # Label: what differs from the preset's dhsic_weight=1, dHSIC itself, "dimension" bandwidths.
 VARIANTS = {
@@ -52,7 +52,7 @@ def rebuild(study: Study) -> tuple[dict, dict]:
 
 
 def _measure(study, seed, settings):
-    model = study.run(seed, num_components=4, **settings).model
+    model = study.run(seed, num_components=4, epochs=ABLATION_EPOCHS, **settings).model
     data = study.data
     train, test = measures.encoded(model, data)
     return {

@@ -11,7 +11,7 @@ import measures
 import mvae_tf
 import paper
 from results import format_summary, markdown_table, origin, run_script, summary
-from study import Study
+from study import ABLATION_EPOCHS, Study
 
 COMPONENTS = 4
 MIXINGS = ("likelihood", "image")
@@ -62,7 +62,7 @@ def _summaries(study, **settings):
 
 
 def _measure(study, seed, settings):
-    model = study.run(seed, **settings).model
+    model = study.run(seed, epochs=ABLATION_EPOCHS, **settings).model
     data = study.data
     train, test = measures.encoded(model, data)
     errors = mvae_tf.evaluation.reconstruction_errors(model, data.test)

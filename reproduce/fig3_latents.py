@@ -11,7 +11,7 @@ from results import format_summary, markdown_table, origin, run_script, summary
 from study import Study
 
 COMPONENTS = 4
-QUICK_EPOCHS = 3  # two dimensions take shape later than twenty
+EPOCHS = {"quick": 3}  # two dimensions take shape later than twenty
 
 
 def rebuild(study: Study) -> tuple[dict, dict]:
@@ -19,9 +19,7 @@ def rebuild(study: Study) -> tuple[dict, dict]:
     encoded = [
         [
             mvae_tf.evaluation.encode_split(
-                study.run(
-                    seed, num_components=count, latent_dim=2, quick_epochs=QUICK_EPOCHS
-                ).model,
+                study.run(seed, num_components=count, latent_dim=2, epochs=EPOCHS).model,
                 study.data.test,
             )
             for count in (COMPONENTS, 1)

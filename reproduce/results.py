@@ -11,7 +11,7 @@ from pathlib import Path
 from absl import app, flags, logging
 from tqdm import tqdm
 
-from mvae_tf import precision, strategies
+from mvae_tf import precision, presets, strategies
 from mvae_tf.datasets.splits import TEST_IMAGES
 from mvae_tf.run_folder import DamagedRunError, write_text
 from mvae_tf.startup import import_tensorflow
@@ -235,8 +235,8 @@ def origin(result: dict) -> str:
     environment, seeds = result["environment"], result["settings"]["seeds"]
     training = result["settings"]["training"]
     epochs = training.get("epochs")
-    each = "" if epochs is None else f"{epochs} epochs, "
     dataset = result["dataset"]
+    each = "" if epochs is None else f"{epochs}{_of_the_papers(epochs, dataset)} epochs, "
     tested = dataset.get("test", TEST_IMAGES)
     stands_in = "" if tested == TEST_IMAGES else f"\nTested on: {tested}."
     return f"""\
@@ -245,6 +245,12 @@ of training and evaluation on {environment["cores"]} cores ({environment["proces
 {training["precision"]}, TensorFlow {environment["packages"]["tensorflow"]};
 {each}seed{"s" * (len(seeds) > 1)} {", ".join(map(str, seeds))}. \
 Data: {dataset["name"]}, {dataset["source"]}.{stands_in}"""
+
+
+def _of_the_papers(epochs, dataset):
+    """Return the epochs of which these are a part; on CIFAR-10 the paper gives no number."""
+    whole = presets.get("paper_mnist").epochs
+    return f" of the paper's {whole}" if dataset["name"] == "mnist" and epochs < whole else ""
 
 
 def heading(dataset: dict) -> str:

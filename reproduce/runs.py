@@ -44,6 +44,8 @@ class Settings:
         epochs: Passes over the training images. None: the preset's.
         seed: Of the initial weights, the draws and the images' order.
         precision: Keras's dtype policy, never "auto": it is a part of the run's key.
+        protocol: "batch_size", "learning_rate" or "decay" that differ from the preset's, (name,
+            value) pairs.
     """
 
     preset: str
@@ -51,6 +53,7 @@ class Settings:
     epochs: int | None = None
     seed: int = 0
     precision: str = "float32"
+    protocol: tuple[tuple[str, object], ...] = ()
 
     def resolved(self) -> dict:
         """Return everything spelt out, as JSON takes it."""
@@ -64,6 +67,7 @@ class Settings:
             "decay": preset.decay,
             "seed": self.seed,
             "precision": self.precision,
+            **dict(self.protocol),
         }
         return {"model": model, "training": training}
 

@@ -5,6 +5,7 @@ import os
 import platform
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import mvae_tf
@@ -14,6 +15,8 @@ from mvae_tf import run_folder
 # By dataset and preset, the same for all scripts, so that they share models. None: the preset's
 # own. MNIST's quick ones are as few as show that the mixtures beat the single VAE.
 EPOCHS = {"mnist": {"paper": None, "quick": 2}, "cifar10": {"paper": None, "quick": 3}}
+# The ablations compare models with each other, and there are many.
+ABLATION_EPOCHS = {"paper": 30}
 # Of the classifier whose opinion an Inception score is.
 CLASSIFIER_EPOCHS = {"paper": 30, "quick": 2}
 CIFAR10_TRAIN_IMAGES = 10_000  # Section V.C
@@ -71,12 +74,17 @@ class Study:
         self._began, self._spent = time.monotonic(), 0.0
         self._runs: dict[runs.Settings, run_folder.Run] = {}
 
+    def hold_out(self, count: int) -> None:
+        """Put the test images aside: the last training images stand in for them, from now on."""
+        self.data = self.data.with_validation(count)
+
     def run(
         self,
         seed: int,
         *,
         preset: str | None = None,
-        quick_epochs: int | None = None,
+        epochs: Mapping[str, int] | None = None,
+        protocol: Mapping[str, object] | None = None,
         **overrides,
     ) -> run_folder.Run:
         """Return a trained model, from the run store or trained now.
@@ -84,17 +92,17 @@ class Study:
         Args:
             seed: Of the run.
             preset: Of `mvae_tf.presets`. Default: the paper's for the dataset.
-            quick_epochs: In place of the usual number under the quick preset.
+            epochs: In place of the usual numbers, by the study's preset, "paper" or "quick".
+            protocol: As for `runs.Settings`, in place of the preset's.
             **overrides: Arguments of `MixtureVAE`.
         """
         preset = preset or f"paper_{self.dataset}"
-        epochs = EPOCHS[self.dataset][self.preset]
-        if self.preset == "quick" and quick_epochs is not None:
-            epochs = quick_epochs
+        length = {**EPOCHS[self.dataset], **(epochs or {})}[self.preset]
         differing = tuple(sorted(overrides.items()))
-        settings = runs.Settings(preset, differing, epochs, seed, self.precision)
+        others = tuple(sorted((protocol or {}).items()))
+        settings = runs.Settings(preset, differing, length, seed, self.precision, others)
         if settings not in self._runs:
-            told = ", ".join(f"{name}={value}" for name, value in differing)
+            told = ", ".join(f"{name}={value}" for name, value in differing + others)
             print(f"{preset}, {told}, seed {seed}", flush=True)
             began = time.monotonic()
             self._runs[settings] = runs.trained(settings, self.data, self._runs_dir, self.strategy)

@@ -112,6 +112,28 @@ def test_with_train_keeps_labels_beside_their_images(tmp_path):
     assert data.digest == array_digest([images[:2], np.arange(2), images[6:], np.arange(4)])
 
 
+def test_with_validation_holds_out_the_last_training_images(tmp_path):
+    labels = {"y_train": np.arange(6), "y_test": np.arange(4)}
+    images = some_images(10)
+    np.savez(tmp_path / "own.npz", x_train=images[:6], x_test=images[6:], **labels)
+    whole = datasets.load(tmp_path / "own.npz")
+    data = whole.with_validation(2)
+    np.testing.assert_array_equal(data.train.images, whole.train.images[:4])
+    np.testing.assert_array_equal(data.test.images, whole.train.images[4:])
+    assert (data.train.labels.tolist(), data.test.labels.tolist()) == ([0, 1, 2, 3], [4, 5])
+    assert (data.train.is_train, data.test.is_train) == (True, False)
+    assert (data.name, data.source) == (whole.name, whole.source)
+    assert data.test_part == "the last 2 training images"
+    # The digest is that of the arrays as they are now: another result's images are others.
+    parts = [data.train.images, np.arange(4), data.test.images, np.arange(4, 6)]
+    assert data.digest == array_digest(parts) != whole.digest
+    for count in (0, -1, 6):
+        with pytest.raises(ValueError, match=f"from 1 to 5, .*Received: {count}"):
+            whole.with_validation(count)
+    unlabelled = datasets.load(images, test_fraction=0.2).with_validation(3)
+    assert len(unlabelled.train) == 5 and unlabelled.test.labels is None
+
+
 def test_digest_depends_on_content_shape_type_and_place_only():
     array = np.arange(6, dtype=np.uint8)
     same = np.arange(12, dtype=np.uint8).reshape(2, 6)[0]

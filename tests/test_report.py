@@ -155,6 +155,9 @@ app.run(all.main)
     assert (tmp_path / "REPORT.md").read_text() == "the report\n"
 
 
+SETTINGS = {"seeds": [0], "training": {"precision": "float32"}}
+
+
 @pytest.mark.parametrize(
     ("arguments", "differs", "done"),
     [
@@ -168,14 +171,15 @@ app.run(all.main)
         ([], {"complete": False}, False),
         ([], {"complete": True}, True),
         (["--seeds=1"], {}, False),
+        (["--seeds=0"], {"settings": {**SETTINGS, "seeds": [0, 1, 2]}}, True),
+        (["--seeds=0,1"], {}, False),
         (["--precision=auto"], {}, True),
         (["--precision=float32"], {}, True),
         (["--precision=mixed_bfloat16"], {}, False),
     ],
 )
 def test_a_result_is_done_if_it_is_whole_and_of_these_flags(tmp_path, arguments, differs, done):
-    settings = {"seeds": [0], "training": {"precision": "float32"}}
-    result = {"preset": "quick", "settings": settings, "code": "now", **differs}
+    result = {"preset": "quick", "settings": SETTINGS, "code": "now", **differs}
     (tmp_path / "table3.json").write_text(json.dumps(result))
     script = f"""
 import sys

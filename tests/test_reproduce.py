@@ -80,6 +80,7 @@ print(float(run.model.features(data.test.float_images(0, 1)).numpy().sum()))
         runs.Settings("paper_mnist", SMALL, 3),
         runs.Settings("authors_mnist", SMALL, 2),
         runs.Settings("paper_mnist", SMALL, 2, precision="mixed_bfloat16"),
+        runs.Settings("paper_mnist", SMALL, 2, protocol=(("decay", "cosine"),)),
     ],
 )
 def test_other_settings_are_other_runs(other, data):

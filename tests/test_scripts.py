@@ -138,6 +138,38 @@ def test_ablation_readings(study, tmp_path):
     assert "paper_mnist" in text and "authors_mnist" in text
 
 
+@pytest.mark.slow
+def test_search_goes_from_the_best_to_the_best_and_sees_no_test_image(study, tmp_path, monkeypatch):
+    search = importlib.import_module("search_mnist")
+    monkeypatch.setattr(search, "VALIDATION_IMAGES", 50)
+    test, whole = study.data.test, len(study.data.train)
+    seen = []
+    encode = evaluation.encode_split
+    monkeypatch.setattr(
+        evaluation, "encode_split", lambda model, split: seen.append(split) or encode(model, split)
+    )
+    result, text = rebuilt("search_mnist", study, tmp_path)
+    assert all(split is not test for split in seen)
+    assert {len(split) for split in seen} == {50, whole - 50}
+    assert "the last 50 training images" in text and text.count("(chosen)") == 1
+    best, stages = {"model": {}, "protocol": {}}, {}
+    for trial in result["trials"]:
+        expected = trial["mse"]["mean"] * (100 - trial["knn"]["mean"])
+        assert trial["score"]["mean"] == pytest.approx(expected)
+        stages.setdefault(trial["stage"], []).append(trial)
+    lowest = float("inf")
+    for tried in stages.values():
+        for trial in tried:
+            for part, settings in best.items():
+                assert settings.keys() <= trial[part].keys()
+                assert len(trial[part].items() - settings.items()) <= 2
+        winner = min(tried, key=lambda trial: trial["score"]["mean"])
+        if winner["score"]["mean"] < lowest:
+            lowest = winner["score"]["mean"]
+            best = {part: winner[part] for part in best}
+    assert result["chosen"] == best
+
+
 def test_distances_are_zero_at_the_printed_values():
     readings = importlib.import_module("ablation_readings")
     joined, *components, single = paper.TABLE2["KNN"]

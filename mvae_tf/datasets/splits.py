@@ -176,6 +176,35 @@ class Dataset:
             digest=array_digest([images, labels, self.test.images, self.test.labels]),
         )
 
+    def with_validation(self, count: int) -> Dataset:
+        """Return the training images alone, the last of them held out in place of the test images.
+
+        For choosing settings: what is chosen on the images held out has not seen the test images.
+
+        Args:
+            count: How many to hold out.
+
+        Returns:
+            A `Dataset` of the same name and source, whose test part says what it is.
+
+        Raises:
+            ValueError: `count` does not leave at least one image on either side.
+        """
+        if not 1 <= count < len(self.train):
+            raise ValueError(
+                f"Expected count from 1 to {len(self.train) - 1}, below the number of training "
+                f"images. Received: {count}."
+            )
+        images, labels = self.train.images, self.train.labels
+        parts = (
+            images[:-count],
+            None if labels is None else labels[:-count],
+            images[-count:],
+            None if labels is None else labels[-count:],
+        )
+        test_part = f"the last {count:,} training images"
+        return make_dataset(self.name, parts, self.source, test_part=test_part)
+
 
 def make_dataset(
     name: str,
