@@ -1,4 +1,4 @@
-"""Named settings: what the paper says, and what the first author's published code does."""
+"""Named settings: what the paper says, what the first author's published code does, our best."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -73,6 +73,17 @@ PRESETS: dict[str, Preset] = {
         epochs=100,
         batch_size=128,
         learning_rate=1e-3,
+    ),
+    # The paper's networks, epochs and eq. 14, the rest as reproduce/search_mnist.py chose it on
+    # training images held out.
+    "best_mnist": Preset(
+        model=_MNIST_NETWORKS
+        | _PAPER_READING
+        | {"mixing": "image", "likelihood": "bernoulli", "activation": "elu"},
+        epochs=100,
+        batch_size=64,
+        learning_rate=2e-3,
+        decay="cosine",
     ),
     # Section V.C, which gives no number of epochs, nor says whether the learning rate stays at
     # 0.001.

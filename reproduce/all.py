@@ -45,9 +45,10 @@ def main(_):
 
 def _run():
     began, worked = time.monotonic(), 0.0
-    remaining = [] if FLAGS.only_print else [name for name in SCRIPTS if not _is_done(name)]
+    undone = [name for name in SCRIPTS if not _is_done(name)]
     for name in SCRIPTS:
-        print(f"{'remains' if name in remaining else 'done   '}  {name}", flush=True)
+        print(f"{'remains' if name in undone else 'done   '}  {name}", flush=True)
+    remaining = [] if FLAGS.only_print else undone
     failed = []
     for index, name in enumerate(remaining):
         left = sum(SCRIPTS[other] for other in remaining[index:])

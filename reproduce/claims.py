@@ -9,6 +9,8 @@ from collections.abc import Callable
 import ablation_dhsic
 import fig2_components
 import paper
+import table1
+import table2
 from results import format_summary
 
 HOLDS, FAILS, OPEN = "holds", "does not hold", "not decidable here"
@@ -43,7 +45,7 @@ def _verdict(holds: bool) -> str:
 
 
 def _error_falls(result):
-    errors = {row["num_components"]: row["mse"] for row in result["rows"]}
+    errors = table1.errors(result)
     told = ", ".join(f"K = {count}: {format_summary(errors[count], 2)}" for count in sorted(errors))
     means = [errors[count]["mean"] for count in sorted(errors)]
     falls = means == sorted(means, reverse=True)
@@ -64,7 +66,7 @@ def _beats_components(result):
 def _joined_codes_classify_best(result):
     told, ahead = [], []
     for name, columns in result["accuracy"].items():
-        means = {column: values["mean"] for column, values in columns.items()}
+        means = {column: columns[column]["mean"] for column in columns if column != table2.BEST}
         mixture = means.pop("Mixture")
         told.append(f"{name} {mixture:.2f} against {max(means.values()):.2f}")
         ahead.append(mixture > max(means.values()))

@@ -63,6 +63,11 @@ flags.DEFINE_string(
     "inception_weights", None, "Inception v3's weights file. Default: Keras's, downloaded."
 )
 
+# For the texts of results in which they stand beside the paper's.
+BEST_MNIST = """\
+`best_mnist`: our own settings, chosen on training images held out (search_mnist.py); same networks,
+same epochs."""
+
 # The flags that a result depends on, beside --preset.
 _CHOICES = ("seeds", "split", "classifier", "rows", "strategy")
 

@@ -1,4 +1,4 @@
-"""The README's Python, run as it stands."""
+"""The README's Python, run as it stands, and its tables, beside the results'."""
 
 import re
 from pathlib import Path
@@ -7,15 +7,37 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-README = (Path(__file__).parent.parent / "README.md").read_text()
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
 SECTION = re.compile(r"^## ([^\n]+)\n((?:(?!^## ).)*)", re.DOTALL | re.MULTILINE)
+SECTIONS = dict(SECTION.findall(README))
 PYTHON = re.compile(r"```python\n(.*?)```", re.DOTALL)
-BLOCKS = {title: PYTHON.findall(text) for title, text in SECTION.findall(README)}
+BLOCKS = {title: PYTHON.findall(text) for title, text in SECTIONS.items()}
+TABLE = re.compile(r"^\|.*\n(?:\|.*\n)+", re.MULTILINE)
 
 
 def run(title, index=0, **names):
     exec(compile(BLOCKS[title][index], f"README, {title}", "exec"), names)
     return names
+
+
+def rows(markdown):
+    """Each row of a text's tables, as pairs of heading and cell."""
+    for table in TABLE.findall(markdown):
+        heads, _, *body = (
+            [cell.strip() for cell in line.split("|")] for line in table.splitlines()
+        )
+        yield from (set(zip(heads, cells, strict=True)) for cells in body)
+
+
+def test_numbers_are_those_of_the_results():
+    """What the front page shows of a table, to the digit, is what a script wrote."""
+    results = [path.read_text() for path in sorted((ROOT / "figures").rglob("*.md"))]
+    written = [row for text in results for row in rows(text)]
+    shown = [row for row in rows(SECTIONS["Results"]) if "command" not in dict(row)]
+    assert len(shown) > 10
+    for row in shown:
+        assert any(row <= other for other in written), row
 
 
 @pytest.fixture
