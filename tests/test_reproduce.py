@@ -278,7 +278,7 @@ def test_only_print_needs_neither_tensorflow_nor_two_seconds(stored):
         check=True,
     )
     assert time.monotonic() - began < 2
-    assert printed.stdout in finished.stdout and "| M-VAE | 10 |" in printed.stdout
+    assert printed.stdout in finished.stdout and "| M-VAE, cosine       | 10 |" in printed.stdout
 
 
 def script(*arguments):
