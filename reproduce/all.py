@@ -1,6 +1,7 @@
 """Runs every script that has no result yet, and writes REPORT.md: all results and a scorecard.
 
-Started again after a stop it goes on where it was; --only_print shows what there is.
+Started again after a stop it goes on where it was; --only_print shows what there is, and
+--only_report writes the report of it.
 """
 
 import importlib
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import time
 
+from absl import flags
 from tqdm import tqdm
 
 import claims
@@ -18,6 +20,8 @@ import runs
 from mvae_tf import presets, run_folder, strategies
 from results import FLAGS, markdown_table, output_dir
 from study import ABLATION_EPOCHS
+
+flags.DEFINE_bool("only_report", False, "Write the report of what is stored and train nothing.")
 
 # In the order of the paper, with the time each takes beside the others when nothing is cached.
 SCRIPTS = {
@@ -48,7 +52,7 @@ def _run():
     undone = [name for name in SCRIPTS if not _is_done(name)]
     for name in SCRIPTS:
         print(f"{'remains' if name in undone else 'done   '}  {name}", flush=True)
-    remaining = [] if FLAGS.only_print else undone
+    remaining = [] if FLAGS.only_print or FLAGS.only_report else undone
     failed = []
     for index, name in enumerate(remaining):
         left = sum(SCRIPTS[other] for other in remaining[index:])
@@ -111,12 +115,6 @@ def _scorecard(stored):
 
 
 def _report(stored):
-    texts = [
-        importlib.import_module(name).text(result).replace("# ", "## ", 1)
-        if result is not None
-        else f"## {name}\n\nNot run yet: `python reproduce/{name}.py --preset={FLAGS.preset}`."
-        for name, result in stored.items()
-    ]
     short = "" if FLAGS.preset == "paper" else f" ({FLAGS.preset} preset)"
     epochs = {name: presets.get(f"paper_{name}").epochs for name in ("mnist", "cifar10")}
     scope = (
@@ -126,7 +124,7 @@ def _report(stored):
     )
     if FLAGS.preset != "paper":
         scope = "Verdicts on models trained for few epochs, as each result says, not for 100."
-    body = "\n\n".join(texts)
+    body = "\n\n".join(_section(name, result) for name, result in stored.items())
     return f"""\
 # Mixtures of Variational Autoencoders, rebuilt{short}
 
@@ -137,6 +135,14 @@ def _report(stored):
 {scope} A claim of growth or decline holds if the means over seeds rise or fall at every step.
 
 {body}"""
+
+
+def _section(name, result):
+    if result is None:
+        return f"## {name}\n\nNot run yet: `python reproduce/{name}.py --preset={FLAGS.preset}`."
+    text = importlib.import_module(name).text(result).replace("# ", "## ", 1)
+    is_current = result["code"] == runs.code_digest()
+    return text if is_current else f"{text}\n\nTrained by an earlier version of the code."
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """The scorecard's verdicts, and the script that runs everything."""
 
+import importlib
 import json
 import os
 import signal
@@ -119,6 +120,19 @@ def test_only_print_shows_what_remains_without_running_it(tmp_path):
     assert "not decidable here" in finished.stdout
     assert "remains  table1\n" in finished.stdout and "done" not in finished.stdout
     assert list(tmp_path.iterdir()) == []
+
+
+def test_only_report_writes_what_there_is(tmp_path):
+    stored = ALL.parent.parent / "figures" / "quick" / "fig2_components.json"
+    result = json.loads(stored.read_text())
+    (tmp_path / stored.name).write_text(json.dumps(result | {"code": "another"}))
+    finished = run_all(tmp_path, "--only_report")
+    assert finished.returncode == 0, finished.stderr
+    report = (tmp_path / "REPORT.md").read_text()
+    assert report.count("Not run yet: ") == len(importlib.import_module("all").SCRIPTS) - 1
+    assert report.count("Trained by an earlier version of the code.") == 1
+    assert f"| Mixture     |    {result['mse']['Mixture']['mean']:.2f} |" in report
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["REPORT.md", stored.name]
 
 
 @pytest.mark.parametrize("content", ["", "{", '{"rows": []}'])
