@@ -74,8 +74,8 @@ PRESETS: dict[str, Preset] = {
         batch_size=128,
         learning_rate=1e-3,
     ),
-    # The paper's networks, epochs and eq. 14, the rest as reproduce/search_mnist.py chose it on
-    # training images held out.
+    # Network sizes, epochs and eq. 14 are the paper's, the rest is what reproduce/search_mnist.py
+    # chose on training images held out.
     "best_mnist": Preset(
         model=_MNIST_NETWORKS
         | _PAPER_READING

@@ -1,8 +1,8 @@
 """How the preset `best_mnist` was chosen: on training images held out, the test images put aside.
 
-Networks, length of training and eq. 14 with the KL terms at weight 1 stay as the paper has them.
-What it leaves open, or sets without a reason, is varied one thing at a time, each stage from the
-best of the stage before.
+Network sizes, length of training and eq. 14 with the KL terms at weight 1 stay as the paper has
+them. What it leaves open, or sets without a reason, is varied one thing at a time, each stage from
+the best of the stage before.
 """
 
 import measures
