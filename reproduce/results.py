@@ -65,8 +65,8 @@ flags.DEFINE_string(
 
 # For the texts of results in which they stand beside the paper's.
 BEST_MNIST = """\
-`best_mnist`: our own settings, chosen on training images held out (search_mnist.py); same networks,
-same epochs."""
+`best_mnist`: our own settings, chosen on training images held out (search_mnist.py); network sizes
+and epochs are the paper's."""
 
 # The flags that a result depends on, beside --preset.
 _CHOICES = ("seeds", "split", "classifier", "rows", "strategy")
