@@ -94,13 +94,13 @@ def _cells(row):
     ]
 
 
-def _verdict(errors):
-    means = {count: error["mean"] for count, error in errors.items()}
+def _verdict(measured):
+    means = {count: error["mean"] for count, error in measured.items()}
     vae = means.pop(1, None)
     if vae is None or not means:
         return "Mixtures and the single VAE have not both been run."
     ahead = "every mixture" if max(means.values()) < vae else "not every mixture"
-    run = "" if len(errors) == len(paper.TABLE1) else " that was run"
+    run = "" if len(measured) == len(paper.TABLE1) else " that was run"
     return f"Under the paper's settings {ahead}{run} beats the single VAE."
 
 
