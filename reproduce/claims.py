@@ -11,6 +11,7 @@ import fig2_components
 import paper
 import table1
 import table2
+import table3
 from results import format_summary
 
 HOLDS, FAILS, OPEN = "holds", "does not hold", "not decidable here"
@@ -91,10 +92,7 @@ def _dhsic_separates(result):
 
 
 def _table3(result):
-    row = next(
-        (row for row in result["rows"] if (row["num_components"], row["kl_weight"]) == (4, 0.05)),
-        None,
-    )
+    row = table3.by_key(result).get(table3.PAPERS)
     if row is None:
         return "the mixture's row has not been run", OPEN
     images, classifier = result["dataset"], result["classifier"]

@@ -72,7 +72,7 @@ class Study:
         self._runs_dir = runs_dir
         self._classifier, self._inception_weights = classifier, inception_weights
         self._began, self._spent = time.monotonic(), 0.0
-        self._runs: dict[runs.Settings, run_folder.Run] = {}
+        self._runs: dict[tuple[runs.Settings, str], run_folder.Run] = {}  # and the data's digest
 
     def hold_out(self, count: int) -> None:
         """Put the test images aside: the last training images stand in for them, from now on."""
@@ -85,6 +85,7 @@ class Study:
         preset: str | None = None,
         epochs: Mapping[str, int] | None = None,
         protocol: Mapping[str, object] | None = None,
+        data=None,
         **overrides,
     ) -> run_folder.Run:
         """Return a trained model, from the run store or trained now.
@@ -94,21 +95,24 @@ class Study:
             preset: Of `mvae_tf.presets`. Default: the paper's for the dataset.
             epochs: In place of the usual numbers, by the study's preset, "paper" or "quick".
             protocol: As for `runs.Settings`, in place of the preset's.
+            data: A `mvae_tf.datasets` dataset to train on. Default: the study's.
             **overrides: Arguments of `MixtureVAE`.
         """
         preset = preset or f"paper_{self.dataset}"
         length = {**EPOCHS[self.dataset], **(epochs or {})}[self.preset]
         differing = tuple(sorted(overrides.items()))
         others = tuple(sorted((protocol or {}).items()))
+        data = self.data if data is None else data
         settings = runs.Settings(preset, differing, length, seed, self.precision, others)
-        if settings not in self._runs:
+        key = settings, data.digest
+        if key not in self._runs:
             told = ", ".join(f"{name}={value}" for name, value in differing + others)
             print(f"{preset}, {told}, seed {seed}", flush=True)
             began = time.monotonic()
-            self._runs[settings] = runs.trained(settings, self.data, self._runs_dir, self.strategy)
+            self._runs[key] = runs.trained(settings, data, self._runs_dir, self.strategy)
             # Counted as if each model had been trained for this result alone.
-            self._spent += self._runs[settings].seconds - (time.monotonic() - began)
-        return self._runs[settings]
+            self._spent += self._runs[key].seconds - (time.monotonic() - began)
+        return self._runs[key]
 
     def classifier(self):
         """Return the classifier of images chosen for Inception scores, see `image_classifiers`.
@@ -134,7 +138,7 @@ class Study:
         "settings" holds what all runs have in common; what differs is the result's to say.
         "choices": the flags, by name, that this result depends on beside preset and seeds.
         """
-        resolved = [settings.resolved() for settings in self._runs]
+        resolved = [settings.resolved() for settings, _ in self._runs]
         first = resolved[0] if resolved else {"model": {}, "training": {}}
         common = {
             part: {

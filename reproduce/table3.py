@@ -1,6 +1,11 @@
-"""Table III: RMSE and Inception score on CIFAR-10, of M-VAE, a single VAE and linear models."""
+"""Table III: RMSE and Inception score on CIFAR-10, of M-VAE, a single VAE and linear models.
 
+Below the paper's models stand two that show what more, or fewer, training images do to the error.
+"""
+
+import dataclasses
 import math
+from collections.abc import Callable
 
 import measures
 import paper
@@ -16,24 +21,63 @@ from results import (
 )
 from study import Study
 
-# K and KL weight, the paper's first.
-MODELS = {"4:0.05": (4, 0.05), "1:0.05": (1, 0.05), "4:1": (4, 1.0), "1:1": (1, 1.0)}
 LATENT_DIM = 256
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """A row of ours.
+
+    Attributes:
+        model: Its name in the table.
+        num_components: K.
+        kl_weight: Of both KL terms.
+        images: Makes of the dataset the one to train on. None: the dataset itself.
+        epochs: In place of the usual ones, as for `Study.run`.
+    """
+
+    model: str
+    num_components: int
+    kl_weight: float
+    images: Callable | None = None
+    epochs: dict[str, int] | None = None
+
+    @property
+    def key(self) -> tuple[str, int, float]:
+        """What tells it from the others."""
+        return self.model, self.num_components, self.kl_weight
+
+
+# By the name that --rows takes, the paper's first; other images are named before it.
+# Flips: twice the images, so that half the epochs are as many steps.
+ROWS = {
+    "4:0.05": Row("M-VAE", 4, 0.05),
+    "1:0.05": Row("VAE", 1, 0.05),
+    "4:1": Row("M-VAE", 4, 1.0),
+    "1:1": Row("VAE", 1, 1.0),
+    "half:1:0.05": Row(
+        "VAE, half the images", 1, 0.05, lambda data: data.with_train(len(data.train) // 2)
+    ),
+    "flips:4:0.05": Row(
+        "M-VAE, flips too", 4, 0.05, lambda data: data.with_flips(), {"paper": 50, "quick": 2}
+    ),
+}
+PAPERS = ROWS["4:0.05"].key
 ERRORS = {"rmse": 2, "sampled": 2, "train": 2, "per_pixel": 4, "psnr": 2}
 PRINTED = {model: {"rmse": rmse, "score": score} for model, rmse, score in paper.TABLE3}
 
 
 def rebuild(study: Study, chosen: list[str] | None = None) -> tuple[dict, dict]:
     """Train (or find) each chosen row's models and measure them; all rows by default."""
-    chosen = MODELS if chosen is None else chosen
+    chosen = ROWS if chosen is None else chosen
     classifier = study.classifier()  # first: its weights may be missing
-    rows = [_row(study, classifier, *MODELS[name]) for name in MODELS if name in chosen]
+    rows = [_row(study, classifier, row) for name, row in ROWS.items() if name in chosen]
     real = measures.real_score(study.data.test, classifier)
     content = {
         "rows": rows,
         "linear": _linear(study.data),
         "printed": PRINTED,
-        "complete": set(MODELS) <= set(chosen),
+        "complete": set(ROWS) <= set(chosen),
         "score_real": real.mean,
         "score_real_deviation": real.deviation,
         "score_splits": measures.SCORE_SPLITS,
@@ -46,27 +90,34 @@ def rebuild(study: Study, chosen: list[str] | None = None) -> tuple[dict, dict]:
     return content, {}
 
 
-def _row(study, classifier, num_components, kl_weight):
-    data, per_seed = study.data, []
+def _row(study, classifier, row):
+    test, per_seed = study.data.test, []
+    trained_on = study.data if row.images is None else row.images(study.data)
     for seed in study.seeds:
-        run = study.run(seed, num_components=num_components, kl_weight=kl_weight)
-        errors = measures.root_errors(run.model, data.test)
-        errors["train"] = measures.root_errors(run.model, data.train)["rmse"]
+        run = study.run(
+            seed,
+            epochs=row.epochs,
+            data=trained_on,
+            num_components=row.num_components,
+            kl_weight=row.kl_weight,
+        )
+        errors = measures.root_errors(run.model, test)
+        errors["train"] = measures.root_errors(run.model, trained_on.train)["rmse"]
         errors["seconds"] = run.seconds
         scores = {
-            "score_reconstructions": measures.reconstruction_score(
-                run.model, data.test, classifier
-            ),
-            "score_samples": measures.sample_score(run.model, len(data.test), classifier),
+            "score_reconstructions": measures.reconstruction_score(run.model, test, classifier),
+            "score_samples": measures.sample_score(run.model, len(test), classifier),
         }
         for name, score in scores.items():
             errors |= {name: score.mean, f"{name}_deviation": score.deviation}
         per_seed.append(errors)
     return {
-        "model": "VAE" if num_components == 1 else "M-VAE",
-        "num_components": num_components,
-        "kl_weight": kl_weight,
-        "paper": PRINTED["M-VAE"] if (num_components, kl_weight) == MODELS["4:0.05"] else None,
+        "model": row.model,
+        "num_components": row.num_components,
+        "kl_weight": row.kl_weight,
+        "train_images": len(trained_on.train),
+        "epochs": len(run.history),
+        "paper": PRINTED["M-VAE"] if row.key == PAPERS else None,
         **{name: summary([each[name] for each in per_seed]) for name in per_seed[0]},
     }
 
@@ -76,7 +127,7 @@ def _linear(data):
     directions = Directions(data, LATENT_DIM)
     pixels = math.prod(data.test.images.shape[1:])
     models = {f"PCA, {len(directions)} components": (None, directions.pca_errors())}
-    for weight in sorted({weight for _, weight in MODELS.values()}):
+    for weight in sorted({row.kl_weight for row in ROWS.values()}):
         models[f"best linear VAE, weight {weight:g}"] = (weight, directions.vae_errors(weight))
     return [
         {
@@ -95,8 +146,8 @@ def text(result: dict) -> str:
     header = ["Model", "K", "KL weight", "RMSE, paper", "RMSE, ours", "sampled", "training images"]
     header += ["per pixel", "PSNR (dB)", "score, paper"]
     header += [f"of {what}, by {classifier['name']}" for what in ("reconstructions", "draws")]
-    ours = {(row["num_components"], row["kl_weight"]): row for row in result["rows"]}
-    rows = [_own_cells(*settings, ours.get(settings)) for settings in MODELS.values()]
+    ours = by_key(result)
+    rows = [_own_cells(row.key, ours.get(row.key)) for row in ROWS.values()]
     rows += [_linear_cells(row) for row in result["linear"]]
     rows.append(
         [
@@ -112,7 +163,6 @@ def text(result: dict) -> str:
             score = f"{printed['score']:.2f}"
             rows.append([f"{name}, as printed", "-", "-", rmse, *["-"] * 5, score, "-", "-"])
     test = tested_images(dataset)
-    train = f"{dataset['train_images']:,} images trained on"
     return f"""\
 # Table III: RMSE and Inception score on {heading(dataset)}
 
@@ -122,8 +172,9 @@ def text(result: dict) -> str:
 
 RMSE: root of the squared error of the mixture image, summed over pixels in [0, 1], mean over the
 {test}, at posterior means and expected weights;
-"sampled": at draws of the latent codes and the weights; "training images": on the
-{train}. "Per pixel" and PSNR: of the same mean error.
+"sampled": at draws of the latent codes and the weights; "training images": on those trained on,
+{dataset["train_images"]:,} but where a row has half of them, or their mirror images too.
+"Per pixel" and PSNR: of the same mean error.
 Linear models are fitted to the training images; the best linear VAE is the optimum of the training
 objective among linear encoders and decoders with d = {LATENT_DIM}.
 Score: Inception score, mean (and deviation) over {result["score_splits"]} splits, of the
@@ -134,45 +185,73 @@ The paper's is by an Inception network; scores by different classifiers can't be
 {origin(result)}"""
 
 
+def by_key(result: dict) -> dict[tuple[str, int, float], dict]:
+    """Return a result's rows by `Row.key`."""
+    return {(row["model"], row["num_components"], row["kl_weight"]): row for row in result["rows"]}
+
+
 def verdict(result: dict) -> str:
     """Say whether each model is ahead of the best linear VAE, and how much it overfits.
 
     The images differ, so that any model's error does. The best linear VAE has the fewest parameters
-    to fit; what a model's error grows by beyond the linear one's is overfitting.
+    to fit; what a model's error grows by beyond the linear one's is overfitting. The models of
+    other training images show what more of them would change.
     """
-    told = []
-    if result["dataset"]["name"] != "cifar10":
+    told, dataset = [], result["dataset"]
+    if dataset["name"] != "cifar10":
         told.append("These images are not the paper's, and the numbers not comparable with it.")
     linear = {row["kl_weight"]: row for row in result["linear"]}
-    for row in result["rows"]:
-        rmse, train = row["rmse"]["mean"], row["train"]["mean"]
-        best = linear[row["kl_weight"]]
-        relation = "below" if rmse < best["train"] else "not below"
-        growth, expected = rmse / train, best["rmse"] / best["train"]
-        overfits = (
-            f"it overfits by the rest, {_percent(growth / expected)}"
-            if growth > expected
-            else "it does not overfit"
-        )
-        told.append(
-            f"{row['model']}, K = {row['num_components']}, KL weight {row['kl_weight']:g}: RMSE "
-            f"{rmse:.2f} on {result['dataset']['test']}, {relation} the best linear VAE's "
-            f"{best['train']:.2f} on the training images (there {best['rmse']:.2f}). That is "
-            f"{_percent(growth)} more than its own {train:.2f} on the training images; of the best "
-            f"linear VAE it is {_percent(expected)}: {overfits}."
-        )
+    measured = by_key(result)
+    run = {name: row for name, row in ROWS.items() if row.key in measured}
+    for row in run.values():
+        if row.images is None:
+            best = linear[row.kl_weight]
+            told.append(_overfitting(measured[row.key], best, dataset["test"]))
+    for name, row in run.items():
+        usual = name.partition(":")[2]  # of all images as they are
+        if row.images is not None and usual in run:
+            pair = measured[row.key], measured[run[usual].key]
+            told.append(_other_images(*pair, dataset["test"]))
     return "\n".join(f"- {line}" for line in told)
+
+
+def _overfitting(row, best, test):
+    rmse, train = row["rmse"]["mean"], row["train"]["mean"]
+    relation = "below" if rmse < best["train"] else "not below"
+    growth, expected = rmse / train, best["rmse"] / best["train"]
+    overfits = (
+        f"it overfits by the rest, {_percent(growth / expected)}"
+        if growth > expected
+        else "it does not overfit"
+    )
+    return (
+        f"{row['model']}, K = {row['num_components']}, KL weight {row['kl_weight']:g}: RMSE "
+        f"{rmse:.2f} on {test}, {relation} the best linear VAE's {best['train']:.2f} on the "
+        f"training images (there {best['rmse']:.2f}). That is {_percent(growth)} more than its own "
+        f"{train:.2f} on the training images; of the best linear VAE it is {_percent(expected)}: "
+        f"{overfits}."
+    )
+
+
+def _other_images(row, usual, test):
+    rmse, before = row["rmse"]["mean"], usual["rmse"]["mean"]
+    side = "above" if rmse > before else "below"
+    relation = f"{_percent(1 + abs(rmse / before - 1))} {side}"
+    return (
+        f"{row['model']} ({row['train_images']:,} images, {row['epochs']} epochs): RMSE {rmse:.2f} "
+        f"on {test}, {relation} the {before:.2f} of the {usual['train_images']:,} as they are "
+        f"({usual['epochs']} epochs)."
+    )
 
 
 def _percent(ratio):
     return f"{100 * (ratio - 1):.1f} %"
 
 
-def _own_cells(num_components, kl_weight, row):
-    name = "VAE" if num_components == 1 else "M-VAE"
-    is_papers = (num_components, kl_weight) == MODELS["4:0.05"]
-    printed = PRINTED["M-VAE"] if is_papers else {"rmse": "-", "score": "-"}
-    cells = [name, str(num_components), f"{kl_weight:g}", str(printed["rmse"])]
+def _own_cells(key, row):
+    model, num_components, kl_weight = key
+    printed = PRINTED["M-VAE"] if key == PAPERS else {"rmse": "-", "score": "-"}
+    cells = [model, str(num_components), f"{kl_weight:g}", str(printed["rmse"])]
     if row is None:
         return [*cells, "not run", *["-"] * 4, str(printed["score"]), "-", "-"]
     cells += [format_summary(row[measure], digits) for measure, digits in ERRORS.items()]
@@ -190,4 +269,4 @@ def _linear_cells(row):
 
 
 if __name__ == "__main__":
-    run_script("table3", rebuild, text, dataset="cifar10", rows=MODELS)
+    run_script("table3", rebuild, text, dataset="cifar10", rows=ROWS)

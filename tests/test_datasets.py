@@ -112,6 +112,26 @@ def test_with_train_keeps_labels_beside_their_images(tmp_path):
     assert data.digest == array_digest([images[:2], np.arange(2), images[6:], np.arange(4)])
 
 
+def test_with_flips_adds_each_training_images_mirror_image(tmp_path):
+    images = np.arange(5 * 2 * 3 * 3, dtype=np.uint8).reshape(5, 2, 3, 3)
+    labels = {"y_train": np.arange(3), "y_test": np.arange(2)}
+    np.savez(tmp_path / "own.npz", x_train=images[:3], x_test=images[3:], **labels)
+    whole = datasets.load(tmp_path / "own.npz")
+    data = whole.with_flips()
+    assert len(data.train) == 6 and data.train.is_train
+    for index, row, column in np.ndindex(3, 2, 3):
+        pixel = whole.train.images[index, row, column]
+        np.testing.assert_array_equal(data.train.images[index, row, column], pixel)
+        np.testing.assert_array_equal(data.train.images[3 + index, row, 2 - column], pixel)
+    assert data.train.labels.tolist() == [0, 1, 2, 0, 1, 2]
+    assert data.test is whole.test
+    assert (data.name, data.source, data.test_part) == (whole.name, whole.source, whole.test_part)
+    arrays = [data.train.images, data.train.labels, whole.test.images, whole.test.labels]
+    assert data.digest == array_digest(arrays) != whole.digest
+    unlabelled = datasets.load(some_images(6), test_fraction=0.5).with_flips()
+    assert len(unlabelled.train) == 6 and unlabelled.train.labels is None
+
+
 def test_with_validation_holds_out_the_last_training_images(tmp_path):
     labels = {"y_train": np.arange(6), "y_test": np.arange(4)}
     images = some_images(10)
