@@ -31,7 +31,7 @@ SCRIPTS = {
     "fig3_latents": 0.6,
     "table2": 1.2,
     "fig4_components_sweep": 0.7,
-    "table3": 2.0,
+    "table3": 3.0,
     "fig5_cifar10": 0.1,
     "ablation_dhsic": 2.0,
     "ablation_readings": 2.5,
