@@ -235,8 +235,7 @@ def _overfitting(row, best, test):
 
 def _other_images(row, usual, test):
     rmse, before = row["rmse"]["mean"], usual["rmse"]["mean"]
-    side = "above" if rmse > before else "below"
-    relation = f"{_percent(1 + abs(rmse / before - 1))} {side}"
+    relation = f"{100 * abs(rmse / before - 1):.1f} % {'above' if rmse > before else 'below'}"
     return (
         f"{row['model']} ({row['train_images']:,} images, {row['epochs']} epochs): RMSE {rmse:.2f} "
         f"on {test}, {relation} the {before:.2f} of the {usual['train_images']:,} as they are "
