@@ -84,6 +84,9 @@ def text(result: dict) -> str:
     settings = ", ".join(
         f"{name} {value}" for part in chosen.values() for name, value in part.items()
     )
+    verdict = f"Chosen: {settings}."
+    if result["preset"] != "paper":
+        verdict += f"\nSo few epochs decide nothing: `best_mnist` is what {EPOCHS['paper']} chose."
     return f"""\
 # How `best_mnist` was chosen
 
@@ -92,7 +95,7 @@ def text(result: dict) -> str:
 Each stage starts from the best so far (lowest product of the squared error and of KNN's share of
 errors in %, on joined codes), the first from `paper_mnist`. K = {result["num_components"]}.
 Measured on {result["dataset"]["test"]}, which were not trained on; no test image was looked at.
-Chosen: {settings}.
+{verdict}
 
 {origin(result)}"""
 

@@ -154,6 +154,7 @@ def test_search_goes_from_the_best_to_the_best_and_sees_no_test_image(study, tmp
     assert all(split is not test for split in seen)
     assert {len(split) for split in seen} == {50, whole - 50}
     assert "the last 50 training images" in text and text.count("(chosen)") == 1
+    assert "20 chose" in text and "20 chose" not in search.text(result | {"preset": "paper"})
     best, stages = {"model": {}, "protocol": {}}, {}
     for trial in result["trials"]:
         expected = trial["mse"]["mean"] * (100 - trial["knn"]["mean"])
