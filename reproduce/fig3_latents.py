@@ -84,8 +84,9 @@ def text(result: dict) -> str:
 {markdown_table(header, rows)}
 
 Posterior means of the 10,000 test images, d = 2. Third axis of the second picture: the expected
-mixing weight of that component (the paper does not say what its third dimension is). "Variance
-between digits": the share of the codes' variance that lies between the ten digits' means.
+mixing weight of that component (the paper does not say what its third dimension is); it does not
+start at 0. "Variance between digits": the share of the codes' variance that lies between the ten
+digits' means.
 
 {origin(result)}"""
 

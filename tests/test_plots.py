@@ -119,6 +119,15 @@ def test_outliers_neither_squash_a_panel_nor_draw_its_number_outside():
     assert np.all([np.abs(np.subtract(text.xy, 0.5)) < 0.5 for text in axes.texts])
 
 
+def test_views_share_a_third_axis_that_holds_nearly_all_heights():
+    heights = [0.25 + 0.01 * np.sin(np.arange(10_000)), np.full(10_000, 0.2)]
+    heights[1][:20] = 1e6
+    figure = plots.latent_views(CODES[:2], heights, LABELS, TITLES[:2], "weight")
+    limits = [axes.get_zlim() for axes in figure.axes]
+    assert limits[0] == limits[1]
+    assert 0.19 < limits[0][0] < 0.2 and 0.26 < limits[0][1] < 0.27
+
+
 def test_numbers_of_coinciding_classes_stand_apart_and_near():
     axes = plots.latent_panels([RNG.normal(size=(10_000, 2))], LABELS, ["x"]).axes[0]
     places = np.array([text.xy for text in axes.texts])

@@ -61,7 +61,8 @@ def latent_views(
 ) -> Figure:
     """Draw two-dimensional latent codes in three dimensions (Figure 3), coloured by class.
 
-    As `latent_panels`, with a third axis that starts at 0.
+    As `latent_panels`, with a third axis whose scale is the same in all panels; there, too, the
+    outermost 0.5 % on each side may lie outside.
 
     Args:
         codes: Arrays [n, 2]; of more than 4,000 codes a random choice is drawn.
@@ -75,18 +76,19 @@ def latent_views(
     """
     codes, labels = arguments.codes(codes, labels, titles)
     arguments.count("heights", heights, len(codes))
+    heights = [
+        arguments.array(f"heights[{index}]", height, (len(labels),))
+        for index, height in enumerate(heights)
+    ]
+    floor, ceiling = _limits(np.concatenate(heights)[:, None])
     columns = math.ceil(len(codes) / math.ceil(len(codes) / 3))  # rows of nearly equal length
     rows = -(-len(codes) // columns)
     figure = Figure((style.PAGE / 3 * columns, 2.2 * rows + 0.3))
     bottom = 0.3 / figure.get_figheight()
-    figure.subplots_adjust(left=0, right=0.97, bottom=bottom, top=1, wspace=0.04, hspace=0)
-    for index, (points, title) in enumerate(zip(codes, titles, strict=True)):
-        height = arguments.array(f"heights[{index}]", heights[index], (len(labels),))
+    figure.subplots_adjust(left=0, right=0.93, bottom=bottom, top=1, wspace=0.1, hspace=0)
+    for index, (points, height, title) in enumerate(zip(codes, heights, titles, strict=True)):
+        low, high = map(np.append, _limits(points), (floor, ceiling))
         points = np.column_stack([points, height])
-        low, high = _limits(points[:, :2])
-        floor, ceiling = min(0, height.min()), np.percentile(height, 99.5)
-        low = np.append(low, floor)
-        high = np.append(high, floor + (1.05 * (ceiling - floor) or 1))
         axes = figure.add_subplot(rows, columns, index + 1, projection="3d")
         axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), zlim=(low[2], high[2]))
         axes.patch.set_visible(False)  # it would hide what a neighbour writes at its edge
@@ -96,7 +98,7 @@ def latent_views(
         for name, text, label_pad, tick_pad in [
             ("x", "$z_1$", -10, -5),
             ("y", "$z_2$", -8, -4),
-            ("z", zlabel, -5, -2),
+            ("z", zlabel, 1, 2),
         ]:
             axes.tick_params(name, pad=tick_pad)
             axis = getattr(axes, f"{name}axis")
