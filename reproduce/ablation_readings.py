@@ -80,8 +80,8 @@ def _distances(mixture, vae):
     """Return how far a reading is from print.
 
     "table1": mean relative deviation, of the VAE's error from the printed one, and of the mixture's
-    from the printed values' line through K = 1 and K = 7, at K = 4. "table2": root mean square, in
-    points of accuracy, over KNN's six printed cells, the components' in sorted order.
+    from the printed values' line through K = 1 and K = 7, at K = 4. "table2":
+    `measures.knn_distance`.
     """
     printed = {count: error for _, count, error in paper.TABLE1}
     between = printed[1] + (printed[7] - printed[1]) * (COMPONENTS - 1) / 6
@@ -91,14 +91,9 @@ def _distances(mixture, vae):
             abs(mixture["mse"]["mean"] - between) / between,
         ]
     )
-    joined, *components, single = paper.TABLE2["KNN"]
-    ours = sorted(values["mean"] for values in mixture["knn_components"])
-    deviations = [
-        mixture["knn"]["mean"] - joined,
-        vae["knn"]["mean"] - single,
-        *(np.array(ours) - sorted(components)),
-    ]
-    return {"table1": float(table1), "table2": float(np.sqrt(np.mean(np.square(deviations))))}
+    components = [values["mean"] for values in mixture["knn_components"]]
+    table2 = measures.knn_distance(mixture["knn"]["mean"], components, vae["knn"]["mean"])
+    return {"table1": float(table1), "table2": table2}
 
 
 def _rank(rows):

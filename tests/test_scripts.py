@@ -119,6 +119,13 @@ def test_table2_has_the_papers_cells(study, tmp_path):
         assert f"- {name}: " in text
     assert result["num_samples"] == 64 and "64 samples" in text
     assert set(result["log_likelihood"]) == {"M-VAE", "VAE"}
+    model, images = study.run(0, num_components=4).model, study.data.test.float_images()
+    squared = np.square(images - model.reconstruct(images).numpy())
+    expected = squared.sum(axis=(1, 2, 3)).mean()
+    assert result["errors"]["M-VAE"]["mse"]["mean"] == pytest.approx(expected, rel=1e-4)
+    assert result["neighbours"]["5"] == result["accuracy"]["KNN"]
+    assert result["neighbours"]["15"] != result["neighbours"]["5"]
+    assert list(result["errors"]) == ["M-VAE", "VAE", "Mixture, `best_mnist`"]
 
 
 @pytest.mark.slow
