@@ -7,8 +7,9 @@ import numpy as np
 
 import measures
 import mvae_tf
-from results import format_summary, markdown_table, origin, run_script, summary
+from results import markdown_table, origin, run_script
 from study import ABLATION_EPOCHS, Study
+from summaries import format_summary, summary
 
 # Label: what differs from the preset's dhsic_weight=1, dHSIC itself, "dimension" bandwidths.
 VARIANTS = {

@@ -10,8 +10,9 @@ import numpy as np
 import measures
 import mvae_tf
 import paper
-from results import format_summary, markdown_table, origin, run_script, summary
+from results import markdown_table, origin, run_script
 from study import ABLATION_EPOCHS, Study
+from summaries import format_summary, summary
 
 COMPONENTS = 4
 MIXINGS = ("likelihood", "image")

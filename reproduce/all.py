@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 
-from absl import flags
+from absl import app, flags
 from tqdm import tqdm
 
 import claims
@@ -42,6 +42,8 @@ SCRIPTS = {
 def main(_):
     """Run what remains, then write and print the report."""
     results.chosen_rows()
+    if FLAGS.add:
+        raise app.UsageError("Expected --add with single scripts alone.")
     results.check_strategy()
     with strategies.only_chief_prints(FLAGS.strategy):
         _run()

@@ -12,7 +12,7 @@ import paper
 import table1
 import table2
 import table3
-from results import format_summary
+from summaries import format_summary
 
 HOLDS, FAILS, OPEN = "holds", "does not hold", "not decidable here"
 
@@ -92,7 +92,7 @@ def _dhsic_separates(result):
 
 
 def _table3(result):
-    row = table3.by_key(result).get(table3.PAPERS)
+    row = table3.by_name(result).get(table3.PAPERS)
     if row is None:
         return "the mixture's row has not been run", OPEN
     images, classifier = result["dataset"], result["classifier"]

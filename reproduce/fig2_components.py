@@ -3,8 +3,9 @@
 import numpy as np
 
 import mvae_tf
-from results import format_summary, markdown_table, origin, run_script, summary
+from results import markdown_table, origin, run_script
 from study import Study
+from summaries import format_summary, summary
 
 COMPONENTS = 4
 
@@ -53,4 +54,4 @@ def is_ahead(result: dict) -> bool:
 
 
 if __name__ == "__main__":
-    run_script("fig2_components", rebuild, text)
+    run_script("fig2_components", rebuild, text, grows=True)

@@ -7,8 +7,9 @@ expected mixing weight of the component.
 import numpy as np
 
 import mvae_tf
-from results import format_summary, markdown_table, origin, run_script, summary
+from results import markdown_table, origin, run_script
 from study import Study
+from summaries import format_summary, summary
 
 COMPONENTS = 4
 EPOCHS = {"quick": 3}  # two dimensions take shape later than twenty

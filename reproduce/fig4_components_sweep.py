@@ -2,8 +2,9 @@
 
 import measures
 import mvae_tf
-from results import format_summary, markdown_table, origin, run_script, summary
+from results import markdown_table, origin, run_script
 from study import Study
+from summaries import format_summary, summary
 
 COMPONENTS = {"paper": (4, 5, 6, 7, 8, 9, 10), "quick": (4, 7, 10)}
 

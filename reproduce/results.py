@@ -3,7 +3,6 @@
 import json
 import os
 import shlex
-import statistics
 import sys
 from collections.abc import Callable, Collection
 from pathlib import Path
@@ -11,6 +10,8 @@ from pathlib import Path
 from absl import app, flags, logging
 from tqdm import tqdm
 
+from additions import Addition, AdditionError
+from environments import machines
 from mvae_tf import precision, presets, strategies
 from mvae_tf.datasets.splits import TEST_IMAGES
 from mvae_tf.run_folder import DamagedRunError, write_text
@@ -26,6 +27,12 @@ flags.DEFINE_string("data_dir", None, "Where data is kept (TensorFlow Datasets' 
 flags.DEFINE_string("runs_dir", str(ROOT / "runs"), "Where trained models are kept.")
 flags.DEFINE_string("output_dir", None, "Where results go (figures/, or figures/quick/).")
 flags.DEFINE_bool("only_print", False, "Print the stored results and train nothing.")
+flags.DEFINE_bool(
+    "add",
+    False,
+    "Add these seeds, or these rows, to the stored result, which must be of the same code, data, "
+    "machine and precision.",
+)
 flags.DEFINE_enum(
     "precision",
     "auto",
@@ -68,8 +75,8 @@ BEST_MNIST = """\
 `best_mnist`: our own settings, chosen on training images held out (search_mnist.py); network sizes
 and epochs are the paper's."""
 
-# The flags that a result depends on, beside --preset.
-_CHOICES = ("seeds", "split", "classifier", "rows", "strategy")
+# The flags that a result depends on, beside --preset, seeds and rows.
+_CHOICES = ("split", "classifier", "strategy")
 
 
 def run_script(
@@ -78,6 +85,8 @@ def run_script(
     text: Callable[[dict], str],
     dataset: str = "mnist",
     rows: Collection[str] = (),
+    by_name: Callable[[dict], dict] | None = None,
+    grows: bool = False,
 ) -> None:
     """Run a script: rebuild its result, print it and write it as `name`.json, .md and .png.
 
@@ -88,23 +97,34 @@ def run_script(
         text: Returns a result as Markdown.
         dataset: What the `Study` works on.
         rows: The names among which --rows chooses; `rebuild` is also given the chosen ones.
+        by_name: With `rows`: returns a result's rows by these names.
+        grows: Whether --add can be: whatever differs from seed to seed is a `summary`, and a
+            picture shows the first seed.
     """
 
     def main(_):
         names = chosen_rows(rows)
-        chosen = [names] if rows else []
         stored = output_dir() / f"{name}.json"
         if FLAGS.only_print:
             print(text(read_result(stored)))
             return
         check_strategy()
+        addition = None
+        if FLAGS.add:
+            if not grows:
+                raise app.UsageError(f"Expected --add with a result that grows. Received: {name}.")
+            choices = {flag: FLAGS[flag].value for flag in _CHOICES}
+            addition = Addition(read_result(stored), choices, names, rows, by_name)
+        arguments = [names] if rows else []
         with strategies.only_chief_prints(FLAGS.strategy):
-            _rebuild(stored, lambda study: rebuild(study, *chosen), text, dataset)
+            _rebuild(
+                stored, lambda study: rebuild(study, *arguments), text, dataset, by_name, addition
+            )
 
     run_app(main)
 
 
-def _rebuild(stored, rebuild, text, dataset):
+def _rebuild(stored, rebuild, text, dataset, by_name, addition):
     """Rebuild a result, print and write it; of several workers the chief does, all take part."""
     is_chief = strategies.is_chief(FLAGS.strategy)
     if is_chief:
@@ -133,16 +153,22 @@ def _rebuild(stored, rebuild, text, dataset):
             precision=chosen.policy,
             strategy=FLAGS.strategy,
         )
+        if addition:
+            addition.check(study)
         content, pictures = rebuild(study)
         if not is_chief:
             return
-        result = content | study.account() | {"command": command(chosen.policy)}
+        result = content | study.account()
+        if addition:
+            result, pictures = addition.joined(result), {}
+        part = [] if result.get("complete", True) else by_name(result)
+        result |= {"command": command(result["settings"], part)}
         print(text(result))
         for suffix, figure in pictures.items():
             plots.save(figure, stored.with_name(f"{stored.stem}{suffix}.png"))
         write_text(stored.with_suffix(".md"), text(result) + "\n")
         write_text(stored, json.dumps(result, indent=1) + "\n")
-    except (CheckpointError, ClassifierError, DamagedRunError, OSError) as error:
+    except (AdditionError, CheckpointError, ClassifierError, DamagedRunError, OSError) as error:
         sys.exit(f"{stored.stem}: {error}")
 
 
@@ -187,15 +213,23 @@ def seeds() -> list[int]:
         raise app.UsageError(f"Expected --seeds as integers. Received: {FLAGS.seeds}.") from None
 
 
-def command(policy: str) -> str:
-    """Return the command that rebuilds this result; where things are kept does not belong to it.
+def command(settings: dict, rows: Collection[str] = ()) -> str:
+    """Return the command that rebuilds a result; where things are kept does not belong to it.
 
     It names the precision in any case: left out, it would be another one on other hardware.
+
+    Args:
+        settings: The result's.
+        rows: The names of its rows where it does not have all.
     """
     script = Path(sys.argv[0]).resolve()
     given = [f"--preset={FLAGS.preset}"]
-    given += [FLAGS[name].serialize() for name in _CHOICES if name in FLAGS and FLAGS[name].present]
-    given.append(f"--precision={policy}")
+    if settings["seeds"] != [0]:
+        given.append(f"--seeds={','.join(map(str, settings['seeds']))}")
+    given += [FLAGS[name].serialize() for name in _CHOICES if FLAGS[name].present]
+    if rows:
+        given.append(f"--rows={','.join(rows)}")
+    given.append(f"--precision={settings['training']['precision']}")
     return shlex.join(["python", f"{script.parent.name}/{script.name}", *given])
 
 
@@ -203,21 +237,9 @@ def read_result(path: Path) -> dict:
     """Return a stored result; without one, end the script with what to do."""
     try:
         return json.loads(path.read_text())
-    except FileNotFoundError:
-        sys.exit(f"Expected a stored result in {path}. Received: none; leave out --only_print.")
-
-
-def summary(values: list[float]) -> dict:
-    """Return mean, sample deviation (None of one value) and the values seed by seed."""
-    values = [float(value) for value in values]
-    std = statistics.stdev(values) if len(values) > 1 else None
-    return {"mean": statistics.fmean(values), "std": std, "per_seed": values}
-
-
-def format_summary(values: dict, digits: int) -> str:
-    """Return a `summary` as text, with its deviation where there is one."""
-    text = f"{values['mean']:.{digits}f}"
-    return text if values["std"] is None else f"{text} ± {values['std']:.{digits}f}"
+    except (FileNotFoundError, json.JSONDecodeError):
+        flag = "add" if FLAGS.add else "only_print"
+        sys.exit(f"Expected a stored result in {path}. Received: none; leave out --{flag}.")
 
 
 def markdown_table(header: list[str], rows: list[list[str]]) -> str:
@@ -246,7 +268,7 @@ def origin(result: dict) -> str:
     stands_in = "" if tested == TEST_IMAGES else f"\nTested on: {tested}."
     return f"""\
 Rebuilt by `{result["command"]}`: {tqdm.format_interval(result["elapsed_seconds"])} ([h:]mm:ss)
-of training and evaluation on {environment["cores"]} cores ({environment["processor"]}), \
+of training and evaluation on {" and ".join(machines(result))}, \
 {training["precision"]}, TensorFlow {environment["packages"]["tensorflow"]};
 {each}seed{"s" * (len(seeds) > 1)} {", ".join(map(str, seeds))}. \
 Data: {dataset["name"]}, {dataset["source"]}.{stands_in}"""

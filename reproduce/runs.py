@@ -11,7 +11,8 @@ import json
 from pathlib import Path
 
 import mvae_tf
-from mvae_tf import presets, run_folder
+from environments import environment
+from mvae_tf import presets, run_folder, strategies
 
 # What the weights of a trained model depend on, beside settings and data.
 _CODE = (
@@ -32,6 +33,8 @@ _CODE = (
 )
 # What those of a classifier depend on.
 _CLASSIFIER_CODE = ("resnet", "training")
+
+_ENVIRONMENTS = "environments.json"  # in a run's folder
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,7 +75,19 @@ class Settings:
         return {"model": model, "training": training}
 
 
-def trained(settings: Settings, data, runs_dir: Path, strategy: str = "none") -> run_folder.Run:
+@dataclasses.dataclass(frozen=True)
+class StoredRun(run_folder.Run):
+    """A run of the store.
+
+    Attributes:
+        environments: In which it was trained, see `environments`; several where a run was stopped
+            on one machine and went on on another.
+    """
+
+    environments: list[dict]
+
+
+def trained(settings: Settings, data, runs_dir: Path, strategy: str = "none") -> StoredRun:
     """Return a trained model: from the store, or trained now, going on from a checkpoint.
 
     Args:
@@ -92,8 +107,12 @@ def trained(settings: Settings, data, runs_dir: Path, strategy: str = "none") ->
     with run_folder.locked(folder, wait=True, strategy=strategy):
         if not run_folder.is_finished(folder, strategy):
             model = run_folder.build(resolved, len(data.train), strategy)
+            if strategies.is_chief(strategy):
+                _note_environment(folder)
             run_folder.train(model, resolved, data, folder, notes={"code": code_digest()})
-        return run_folder.load(folder)
+        # Older runs don't say; as a rule a store stays on its machine.
+        environments = _environments(folder) or [environment()]
+        return StoredRun(**vars(run_folder.load(folder)), environments=environments)
 
 
 def image_classifier(data, runs_dir: Path, epochs: int, strategy: str = "none"):
@@ -134,6 +153,20 @@ def code_digest(modules: tuple[str, ...] = _CODE) -> str:
                 node.body[0] = ast.Pass()
         total.update(ast.unparse(tree).encode())
     return total.hexdigest()
+
+
+def _environments(folder):
+    try:
+        return json.loads((folder / _ENVIRONMENTS).read_text())
+    except (FileNotFoundError, json.JSONDecodeError):
+        return []
+
+
+def _note_environment(folder):
+    """Add the present environment to those that a run's folder knows."""
+    noted, present = _environments(folder), environment()
+    if present not in noted:
+        run_folder.write_text(folder / _ENVIRONMENTS, json.dumps([*noted, present], indent=1))
 
 
 def _name(resolved, data):

@@ -7,8 +7,9 @@ the best of the stage before.
 
 import measures
 import mvae_tf
-from results import format_summary, markdown_table, origin, run_script, summary
+from results import markdown_table, origin, run_script
 from study import Study
+from summaries import format_summary, summary
 
 COMPONENTS = 4
 VALIDATION_IMAGES = 10_000

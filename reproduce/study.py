@@ -1,16 +1,12 @@
 """What a rebuild works with: the data, trained models, and the account of what they took."""
 
-import importlib.metadata
-import os
-import platform
-import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
 
 import mvae_tf
 import runs
-from mvae_tf import run_folder
+from environments import environment, machine
 
 # By dataset and preset, the same for all scripts, so that they share models. None: the preset's
 # own. MNIST's quick ones are as few as show that the mixtures beat the single VAE.
@@ -72,7 +68,7 @@ class Study:
         self._runs_dir = runs_dir
         self._classifier, self._inception_weights = classifier, inception_weights
         self._began, self._spent = time.monotonic(), 0.0
-        self._runs: dict[tuple[runs.Settings, str], run_folder.Run] = {}  # and the data's digest
+        self._runs: dict[tuple[runs.Settings, str], runs.StoredRun] = {}  # and the data's digest
 
     def hold_out(self, count: int) -> None:
         """Put the test images aside: the last training images stand in for them, from now on."""
@@ -87,7 +83,7 @@ class Study:
         protocol: Mapping[str, object] | None = None,
         data=None,
         **overrides,
-    ) -> run_folder.Run:
+    ) -> runs.StoredRun:
         """Return a trained model, from the run store or trained now.
 
         Args:
@@ -137,6 +133,7 @@ class Study:
 
         "settings" holds what all runs have in common; what differs is the result's to say.
         "choices": the flags, by name, that this result depends on beside preset and seeds.
+        "environment" is the one of the evaluation; "machines" are all that trained or evaluated.
         """
         resolved = [settings.resolved() for settings, _ in self._runs]
         first = resolved[0] if resolved else {"model": {}, "training": {}}
@@ -149,6 +146,8 @@ class Study:
             for part in first
         }
         elapsed = time.monotonic() - self._began + self._spent
+        present = environment()
+        environments = [each for run in self._runs.values() for each in run.environments]
         return {
             "preset": self.preset,
             "settings": common | {"seeds": self.seeds},
@@ -162,32 +161,7 @@ class Study:
             },
             "choices": dict(self._choices),
             "code": runs.code_digest(),
-            "environment": environment() | {"strategy": self.strategy},
+            "environment": present | {"strategy": self.strategy},
+            "machines": list(dict.fromkeys(map(machine, [*environments, present]))),
             "elapsed_seconds": round(elapsed, 1),
         }
-
-
-def environment() -> dict:
-    """Return what numbers and times may depend on."""
-    import tensorflow as tf
-
-    packages = ("tensorflow", "keras", "tensorflow-probability", "numpy", "scikit-learn")
-    return {
-        "python": platform.python_version(),
-        "packages": {name: importlib.metadata.version(name) for name in packages},
-        "machine": platform.machine(),
-        "processor": _processor(),
-        "cores": len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count(),
-        "gpus": [
-            tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name)
-            for gpu in tf.config.list_physical_devices("GPU")
-        ],
-    }
-
-
-def _processor():
-    if sys.platform == "linux":
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor()

@@ -8,8 +8,9 @@ from tqdm import tqdm
 
 import mvae_tf
 import paper
-from results import BEST_MNIST, format_summary, markdown_table, origin, run_script, summary
+from results import BEST_MNIST, markdown_table, origin, run_script
 from study import Study
+from summaries import format_summary, summary
 
 # By the name that --rows takes: model, number of components, printed error, settings.
 ROWS = {
@@ -52,15 +53,15 @@ def text(result: dict) -> str:
     """Return the table beside the paper's, as Markdown."""
     header = ["Model", "K", "MSE, paper", "MSE, ours", "sampled", "per pixel"]
     header += ["seeds", "epochs", "time a run"]
-    measured = {(row["model"], row["num_components"]): row for row in result["rows"]}
+    measured = by_name(result)
     rows = [
         [
             model,
             str(count),
             "-" if printed is None else f"{printed:.2f}",
-            *_cells(measured.get((model, count))),
+            *_cells(measured.get(name)),
         ]
-        for model, count, printed, _ in ROWS.values()
+        for name, (model, count, printed, _) in ROWS.items()
     ]
     return f"""\
 # Table I: reconstruction error on MNIST's test images
@@ -74,6 +75,12 @@ Cosine: the learning rate falls from 0.001 to 0 along half a cosine, all else is
 {BEST_MNIST}
 
 {origin(result)}"""
+
+
+def by_name(result: dict) -> dict[str, dict]:
+    """Return a result's rows by the names that --rows takes."""
+    names = {(model, count): name for name, (model, count, *_) in ROWS.items()}
+    return {names[row["model"], row["num_components"]]: row for row in result["rows"]}
 
 
 def errors(result: dict) -> dict[int, dict]:
@@ -105,4 +112,4 @@ def _verdict(measured):
 
 
 if __name__ == "__main__":
-    run_script("table1", rebuild, text, rows=ROWS)
+    run_script("table1", rebuild, text, rows=ROWS, by_name=by_name, grows=True)

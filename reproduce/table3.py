@@ -10,16 +10,9 @@ from collections.abc import Callable
 import measures
 import paper
 from linear import Directions
-from results import (
-    format_summary,
-    heading,
-    markdown_table,
-    origin,
-    run_script,
-    summary,
-    tested_images,
-)
+from results import heading, markdown_table, origin, run_script, tested_images
 from study import Study
+from summaries import format_summary, summary
 
 LATENT_DIM = 256
 
@@ -42,11 +35,6 @@ class Row:
     images: Callable | None = None
     epochs: dict[str, int] | None = None
 
-    @property
-    def key(self) -> tuple[str, int, float]:
-        """What tells it from the others."""
-        return self.model, self.num_components, self.kl_weight
-
 
 # By the name that --rows takes, the paper's first; other images are named before it.
 # Flips: twice the images, so that half the epochs are as many steps.
@@ -62,7 +50,7 @@ ROWS = {
         "M-VAE, flips too", 4, 0.05, lambda data: data.with_flips(), {"paper": 50, "quick": 2}
     ),
 }
-PAPERS = ROWS["4:0.05"].key
+PAPERS = "4:0.05"  # the row that stands for the printed one
 ERRORS = {"rmse": 2, "sampled": 2, "train": 2, "per_pixel": 4, "psnr": 2}
 PRINTED = {model: {"rmse": rmse, "score": score} for model, rmse, score in paper.TABLE3}
 
@@ -71,7 +59,7 @@ def rebuild(study: Study, chosen: list[str] | None = None) -> tuple[dict, dict]:
     """Train (or find) each chosen row's models and measure them; all rows by default."""
     chosen = ROWS if chosen is None else chosen
     classifier = study.classifier()  # first: its weights may be missing
-    rows = [_row(study, classifier, row) for name, row in ROWS.items() if name in chosen]
+    rows = [_row(study, classifier, name) for name in ROWS if name in chosen]
     real = measures.real_score(study.data.test, classifier)
     content = {
         "rows": rows,
@@ -90,8 +78,8 @@ def rebuild(study: Study, chosen: list[str] | None = None) -> tuple[dict, dict]:
     return content, {}
 
 
-def _row(study, classifier, row):
-    test, per_seed = study.data.test, []
+def _row(study, classifier, name):
+    row, test, per_seed = ROWS[name], study.data.test, []
     trained_on = study.data if row.images is None else row.images(study.data)
     for seed in study.seeds:
         run = study.run(
@@ -108,8 +96,8 @@ def _row(study, classifier, row):
             "score_reconstructions": measures.reconstruction_score(run.model, test, classifier),
             "score_samples": measures.sample_score(run.model, len(test), classifier),
         }
-        for name, score in scores.items():
-            errors |= {name: score.mean, f"{name}_deviation": score.deviation}
+        for what, score in scores.items():
+            errors |= {what: score.mean, f"{what}_deviation": score.deviation}
         per_seed.append(errors)
     return {
         "model": row.model,
@@ -117,8 +105,8 @@ def _row(study, classifier, row):
         "kl_weight": row.kl_weight,
         "train_images": len(trained_on.train),
         "epochs": len(run.history),
-        "paper": PRINTED["M-VAE"] if row.key == PAPERS else None,
-        **{name: summary([each[name] for each in per_seed]) for name in per_seed[0]},
+        "paper": PRINTED["M-VAE"] if name == PAPERS else None,
+        **{what: summary([each[what] for each in per_seed]) for what in per_seed[0]},
     }
 
 
@@ -146,8 +134,8 @@ def text(result: dict) -> str:
     header = ["Model", "K", "KL weight", "RMSE, paper", "RMSE, ours", "sampled", "training images"]
     header += ["per pixel", "PSNR (dB)", "score, paper"]
     header += [f"of {what}, by {classifier['name']}" for what in ("reconstructions", "draws")]
-    ours = by_key(result)
-    rows = [_own_cells(row.key, ours.get(row.key)) for row in ROWS.values()]
+    ours = by_name(result)
+    rows = [_own_cells(name, ours.get(name)) for name in ROWS]
     rows += [_linear_cells(row) for row in result["linear"]]
     rows.append(
         [
@@ -185,9 +173,11 @@ The paper's is by an Inception network; scores by different classifiers can't be
 {origin(result)}"""
 
 
-def by_key(result: dict) -> dict[tuple[str, int, float], dict]:
-    """Return a result's rows by `Row.key`."""
-    return {(row["model"], row["num_components"], row["kl_weight"]): row for row in result["rows"]}
+def by_name(result: dict) -> dict[str, dict]:
+    """Return a result's rows by the names that --rows takes."""
+    names = {(row.model, row.num_components, row.kl_weight): name for name, row in ROWS.items()}
+    keys = ("model", "num_components", "kl_weight")
+    return {names[tuple(row[key] for key in keys)]: row for row in result["rows"]}
 
 
 def verdict(result: dict) -> str:
@@ -201,17 +191,14 @@ def verdict(result: dict) -> str:
     if dataset["name"] != "cifar10":
         told.append("These images are not the paper's, and the numbers not comparable with it.")
     linear = {row["kl_weight"]: row for row in result["linear"]}
-    measured = by_key(result)
-    run = {name: row for name, row in ROWS.items() if row.key in measured}
-    for row in run.values():
-        if row.images is None:
-            best = linear[row.kl_weight]
-            told.append(_overfitting(measured[row.key], best, dataset["test"]))
-    for name, row in run.items():
+    measured = by_name(result)
+    for name, row in measured.items():
+        if ROWS[name].images is None:
+            told.append(_overfitting(row, linear[row["kl_weight"]], dataset["test"]))
+    for name, row in measured.items():
         usual = name.partition(":")[2]  # of all images as they are
-        if row.images is not None and usual in run:
-            pair = measured[row.key], measured[run[usual].key]
-            told.append(_other_images(*pair, dataset["test"]))
+        if ROWS[name].images is not None and usual in measured:
+            told.append(_other_images(row, measured[usual], dataset["test"]))
     return "\n".join(f"- {line}" for line in told)
 
 
@@ -247,16 +234,16 @@ def _percent(ratio):
     return f"{100 * (ratio - 1):.1f} %"
 
 
-def _own_cells(key, row):
-    model, num_components, kl_weight = key
-    printed = PRINTED["M-VAE"] if key == PAPERS else {"rmse": "-", "score": "-"}
-    cells = [model, str(num_components), f"{kl_weight:g}", str(printed["rmse"])]
+def _own_cells(name, row):
+    ours = ROWS[name]
+    printed = PRINTED["M-VAE"] if name == PAPERS else {"rmse": "-", "score": "-"}
+    cells = [ours.model, str(ours.num_components), f"{ours.kl_weight:g}", str(printed["rmse"])]
     if row is None:
         return [*cells, "not run", *["-"] * 4, str(printed["score"]), "-", "-"]
     cells += [format_summary(row[measure], digits) for measure, digits in ERRORS.items()]
     scores = [
-        f"{format_summary(row[name], 2)} ({row[f'{name}_deviation']['mean']:.2f})"
-        for name in ("score_reconstructions", "score_samples")
+        f"{format_summary(row[what], 2)} ({row[f'{what}_deviation']['mean']:.2f})"
+        for what in ("score_reconstructions", "score_samples")
     ]
     return [*cells, str(printed["score"]), *scores]
 
@@ -268,4 +255,4 @@ def _linear_cells(row):
 
 
 if __name__ == "__main__":
-    run_script("table3", rebuild, text, dataset="cifar10", rows=ROWS)
+    run_script("table3", rebuild, text, "cifar10", rows=ROWS, by_name=by_name, grows=True)

@@ -11,10 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import environments
 import mvae_tf
 import paper
 import results
 import runs
+import summaries
 from mvae_tf import precision, run_folder, training
 
 ROOT = Path(__file__).parent.parent
@@ -50,7 +52,12 @@ def test_a_run_is_trained_once_and_shared(data, tmp_path, counted):
     images = data.test.float_images()
     np.testing.assert_array_equal(first.model.reconstruct(images), second.model.reconstruct(images))
     (folder,) = tmp_path.iterdir()
-    assert sorted(path.name for path in folder.iterdir()) == ["lock", "model.keras", "record.json"]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "environments.json",
+        "lock",
+        "model.keras",
+        "record.json",
+    ]
 
 
 def test_a_stored_run_is_read_by_a_new_process(small_mnist, data, tmp_path):
@@ -139,12 +146,23 @@ def test_a_stopped_run_goes_on_from_its_checkpoint(data, tmp_path, monkeypatch):
             raise KeyboardInterrupt
 
     monkeypatch.setattr(training._History, "on_epoch_end", stop)
-    with pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as elsewhere, pytest.raises(KeyboardInterrupt):
+        elsewhere.setattr(runs, "environment", lambda: {"processor": "another"})
         runs.trained(SETTINGS, data, tmp_path / "stopped")
     resumed = runs.trained(SETTINGS, data, tmp_path / "stopped")
     assert epochs == [0, 1]
+    assert whole.environments == [environments.environment()]
+    assert resumed.environments == [{"processor": "another"}, environments.environment()]
     for one, other in zip(whole.model.get_weights(), resumed.model.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("damage", [None, "[{"])
+def test_a_run_that_does_not_say_where_it_was_trained(data, tmp_path, damage):
+    runs.trained(SETTINGS, data, tmp_path)
+    (path,) = tmp_path.glob("*/environments.json")
+    path.unlink() if damage is None else path.write_text(damage)
+    assert runs.trained(SETTINGS, data, tmp_path).environments == [environments.environment()]
 
 
 @pytest.mark.parametrize("file", ["model.keras", "record.json"])
@@ -170,11 +188,11 @@ def test_a_damaged_run_is_named_and_left_alone(data, tmp_path, file, damage, cou
 
 
 def test_summary_of_one_and_of_several_seeds():
-    assert results.summary([2.0]) == {"mean": 2.0, "std": None, "per_seed": [2.0]}
-    several = results.summary([1.0, 2.0, 4.0])
+    assert summaries.summary([2.0]) == {"mean": 2.0, "std": None, "per_seed": [2.0]}
+    several = summaries.summary([1.0, 2.0, 4.0])
     assert several["std"] == pytest.approx(np.std([1, 2, 4], ddof=1))
-    assert results.format_summary(several, 2) == "2.33 ± 1.53"
-    assert results.format_summary(results.summary([2.0]), 1) == "2.0"
+    assert summaries.format_summary(several, 2) == "2.33 ± 1.53"
+    assert summaries.format_summary(summaries.summary([2.0]), 1) == "2.0"
 
 
 def test_markdown_table_is_aligned():
@@ -199,17 +217,19 @@ import mvae_tf, results, study, table1
 load = mvae_tf.datasets.load
 mvae_tf.datasets.load = lambda name, data_dir: load({str(small_mnist)!r})
 study.EPOCHS["mnist"]["quick"] = 1
-results.run_script("table1", table1.rebuild, table1.text, rows=table1.ROWS)
+results.run_script(
+    "table1", table1.rebuild, table1.text, rows=table1.ROWS, by_name=table1.by_name, grows=True
+)
 """
 
-    def rebuild(*arguments):
+    def rebuild(*arguments, status=0):
         finished = subprocess.run(
             [sys.executable, "-c", script, "--preset=quick", "--seeds=0,1", *arguments],
             capture_output=True,
             text=True,
             check=False,
         )
-        assert finished.returncode == 0, finished.stderr
+        assert finished.returncode == status, finished.stderr
         return finished
 
     return folder, rebuild(*folders(folder)), rebuild
@@ -312,6 +332,56 @@ def test_rows_that_were_not_chosen_are_shown_as_not_run(stored):
     assert "--rows=10,1" in result["command"]
     text = (folder / "part" / "table1.md").read_text()
     assert text.count("not run") == 5 and "that was run beats the single VAE" in text
+
+
+def test_a_result_grown_by_rows_and_by_seeds_is_that_of_one_command(stored):
+    folder, _, rebuild = stored
+
+    def result(name, *steps):
+        """Of several commands; the runs are the stored ones."""
+        path = folder / name / "table1.json"
+        for step in steps:
+            rebuild(*step, f"--output_dir={path.parent}", f"--runs_dir={folder / 'runs'}")
+        return json.loads(path.read_text())
+
+    one = result("one", ["--rows=10,1"])
+    first = ["--seeds=0", "--rows=1"], ["--seeds=0", "--rows=10", "--add"]
+    assert [row["num_components"] for row in result("grown", *first)["rows"]] == [10, 1]
+    grown = result("grown", ["--seeds=1", "--rows=10,1", "--add"])
+    assert grown.pop("elapsed_seconds") > 0 < one.pop("elapsed_seconds")
+    assert json.dumps(grown) == json.dumps(one)
+    assert "--seeds=0,1 --rows=10,1 --precision" in grown["command"]
+    table = (folder / "grown" / "table1.md").read_text()
+    assert "±" in table and grown["command"] in table
+
+    again = rebuild(
+        "--seeds=1", "--rows=1", "--add", f"--output_dir={folder / 'grown'}",
+        f"--runs_dir={folder / 'runs'}", status=1,
+    )  # fmt: skip
+    (line,) = again.stderr.splitlines()
+    assert line.startswith("table1: Expected ") and "rows 10, 1; seeds 0, 1" in line
+    assert (folder / "grown" / "table1.md").read_text() == table
+
+
+def test_nothing_is_added_to_nothing(tmp_path):
+    for content in (None, "", "{"):
+        if content is not None:
+            (tmp_path / "table1.json").write_text(content)
+        finished = script("--add", "--preset=quick", f"--output_dir={tmp_path}")
+        assert finished.returncode == 1
+        assert "Received: none; leave out --add" in finished.stderr
+
+
+@pytest.mark.parametrize("name", ["fig3_latents", "ablation_readings", "all"])
+def test_what_does_not_grow_refuses_additions(name, tmp_path):
+    finished = subprocess.run(
+        [sys.executable, TABLE1.with_name(f"{name}.py"), "--add", f"--output_dir={tmp_path}"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert finished.returncode != 0 and "Expected --add with" in finished.stdout + finished.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_rows_are_those_of_the_table(tmp_path):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import sklearn.neighbors
 
+import additions
 import mvae_tf
 import paper
 import results
@@ -126,6 +127,19 @@ def test_table2_has_the_papers_cells(study, tmp_path):
     assert result["neighbours"]["5"] == result["accuracy"]["KNN"]
     assert result["neighbours"]["15"] != result["neighbours"]["5"]
     assert list(result["errors"]) == ["M-VAE", "VAE", "Mixture, `best_mnist`"]
+
+
+@pytest.mark.parametrize("name", ["fig2_components", "table2"])
+def test_a_seed_added_is_as_measured_with_the_first(name, study, store):
+    def result(*seeds):
+        each = study_module.Study("quick", seeds, None, store)
+        content, _ = importlib.import_module(name).rebuild(each)
+        return json.loads(json.dumps(content | each.account() | {"elapsed_seconds": 1.0}))
+
+    grown = additions.Addition(result(0), {}).joined(result(1))
+    whole = result(0, 1)
+    assert grown == whole | {"elapsed_seconds": 2.0}
+    assert importlib.import_module(name).text(whole | {"command": ""})
 
 
 @pytest.mark.slow

@@ -391,17 +391,18 @@ def test_the_command_tells_choices_and_no_paths(monkeypatch):
     import results
 
     given = [
-        "table3.py", "--preset=paper", "--split=heldout", "--rows=4:0.05,1:1", "--seeds=0,1",
+        "table3.py", "--preset=paper", "--split=heldout",
         "--classifier=inception", "--inception_weights=/data/weights.h5",
     ]  # fmt: skip
     monkeypatch.setattr(sys, "argv", [str(TABLE3)])
     flags.FLAGS(given)
     try:
-        assert results.command("float32") == (
+        settings = {"seeds": [0, 1], "training": {"precision": "float32"}}
+        assert results.command(settings, ["4:0.05", "1:1"]) == (
             "python reproduce/table3.py --preset=paper --seeds=0,1 --split=heldout "
             "--classifier=inception --rows=4:0.05,1:1 --precision=float32"
         )
     finally:
         flags.FLAGS.unparse_flags()
-        for name in ("preset", "seeds", "split", "classifier", "rows", "inception_weights"):
+        for name in ("preset", "split", "classifier", "inception_weights"):
             flags.FLAGS[name].unparse()

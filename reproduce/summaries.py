@@ -1,0 +1,16 @@
+"""One number over several seeds."""
+
+import statistics
+
+
+def summary(values: list[float]) -> dict:
+    """Return mean, sample deviation (None of one value) and the values seed by seed."""
+    values = [float(value) for value in values]
+    std = statistics.stdev(values) if len(values) > 1 else None
+    return {"mean": statistics.fmean(values), "std": std, "per_seed": values}
+
+
+def format_summary(values: dict, digits: int) -> str:
+    """Return a `summary` as text, with its deviation where there is one."""
+    text = f"{values['mean']:.{digits}f}"
+    return text if values["std"] is None else f"{text} ± {values['std']:.{digits}f}"

@@ -1,0 +1,160 @@
+"""What may be added to a stored result, and what comes of it; whole scripts: test_reproduce."""
+
+import copy
+import types
+
+import pytest
+
+from additions import Addition, AdditionError
+
+ORDER = ("4", "7", "1")
+ACCOUNT = {
+    "preset": "paper",
+    "code": "now",
+    "dataset": {"name": "mnist", "digest": "a"},
+    "environment": {"packages": {"keras": "3"}, "processor": "P", "cores": 2, "gpus": []},
+    "machines": ["2 cores (P)"],
+}
+
+
+def study(seeds, precision="float32", **differing):
+    account = ACCOUNT | differing
+    return types.SimpleNamespace(seeds=seeds, precision=precision, account=lambda: account)
+
+
+def values(*numbers):
+    mean = sum(numbers) / len(numbers)
+    squares = sum((number - mean) ** 2 for number in numbers)
+    std = (squares / (len(numbers) - 1)) ** 0.5 if len(numbers) > 1 else None
+    return {"mean": mean, "std": std, "per_seed": list(numbers)}
+
+
+def result(seeds, *names):
+    """A result with rows; seed s of row k has the error 10 k + s."""
+    rows = [
+        {"name": name, "mse": values(*(10 * int(name) + seed for seed in seeds))} for name in names
+    ]
+    training = {"epochs": 100, "precision": "float32"} | (
+        {"seed": seeds[0]} if len(seeds) == 1 else {}
+    )
+    return ACCOUNT | {
+        "rows": rows,
+        "complete": set(ORDER) <= set(names),
+        "choices": {"split": "heldout"},
+        "settings": {"model": {"latent_dim": 20}, "training": training, "seeds": list(seeds)},
+        "elapsed_seconds": 2.0,
+    }
+
+
+def by_name(result):
+    return {row["name"]: row for row in result["rows"]}
+
+
+def addition(stored, *chosen, **choices):
+    return Addition(stored, {"split": "heldout"} | choices, chosen, ORDER, by_name)
+
+
+@pytest.mark.parametrize(
+    ("seeds", "chosen"), [([1], ["4", "7"]), ([1, 2], ["7", "4"]), ([0], ["1"])]
+)
+def test_other_seeds_or_other_rows_may_be_added(seeds, chosen):
+    addition(result([0], "4", "7"), *chosen).check(study(seeds))
+
+
+@pytest.mark.parametrize(
+    ("seeds", "chosen"),
+    [
+        ([0], ["4", "7"]),  # all there
+        ([0], ["7", "1"]),  # one there
+        ([0, 1], ["4", "7"]),  # one there
+        ([1], ["4"]),  # rows would differ in seeds
+        ([1], ["1"]),
+        ([1], ["4", "7", "1"]),
+    ],
+)
+def test_others_are_refused_with_what_is_there(seeds, chosen):
+    with pytest.raises(AdditionError, match="Received: a result of rows 4, 7; seeds 0"):
+        addition(result([0], "4", "7"), *chosen).check(study(seeds))
+
+
+def test_without_rows_seeds_alone_can_be_added():
+    stored = result([0])
+    Addition(stored, {"split": "heldout"}).check(study([1]))
+    with pytest.raises(AdditionError, match="Received: a result of seeds 0"):
+        Addition(stored, {"split": "heldout"}).check(study([0]))
+
+
+@pytest.mark.parametrize(
+    ("named", "differing"),
+    [
+        ("code", {"code": "later"}),
+        ("dataset", {"dataset": {"name": "mnist", "digest": "b"}}),
+        ("packages", {"environment": {"packages": {"keras": "4"}}}),
+        ("preset, precision", {"preset": "quick", "precision": "mixed_bfloat16"}),
+    ],
+)
+def test_what_was_made_in_another_way_is_named(named, differing):
+    with pytest.raises(AdditionError, match=f"Received: one of another {named}\\."):
+        addition(result([0], "4"), "7").check(study([0], **differing))
+
+
+def test_another_choice_is_named():
+    with pytest.raises(AdditionError, match=r"another split\."):
+        addition(result([0], "4"), "7", split="standard").check(study([0]))
+
+
+@pytest.mark.parametrize("stored", [{}, {"rows": []}, {"rows": [], "settings": {}}])
+def test_a_result_of_an_earlier_kind_is_refused(stored):
+    with pytest.raises(AdditionError, match="another preset, code, dataset, precision, packages"):
+        addition(stored, "7").check(study([0]))
+
+
+def test_rows_stand_in_the_tables_order_and_become_complete():
+    stored = result([0], "1", "4") | {"command": "python table.py --rows=4,1"}
+    before = copy.deepcopy(stored)
+    whole = addition(stored, "7").joined(result([0], "7"))
+    assert whole == result([0], *ORDER) | {"elapsed_seconds": 4.0}
+    assert stored == before
+
+
+def test_seeds_are_joined_one_by_one():
+    whole = addition(result([2], "4", "7"), "4", "7").joined(result([0, 1], "4", "7"))
+    assert whole == result([2, 0, 1], "4", "7") | {"elapsed_seconds": 4.0}
+
+
+@pytest.mark.parametrize("older", [True, False])
+def test_all_machines_are_named(older):
+    stored, added = result([0], "4"), result([1], "4")
+    if older:
+        del stored["machines"]
+    added |= {"environment": {}, "machines": ["1 GPU (G) and 9 cores (P)", "2 cores (P)"]}
+    whole = addition(stored, "4").joined(added)
+    assert whole["machines"] == ["2 cores (P)", "1 GPU (G) and 9 cores (P)"]
+    assert whole["environment"] == stored["environment"]
+
+
+def test_what_differs_between_seeds_is_in_no_setting():
+    whole = addition(result([0], "4"), "4").joined(result([1], "4"))
+    assert whole["settings"]["training"] == {"epochs": 100, "precision": "float32"}
+
+
+def test_what_one_seed_alone_has_stays():
+    alone = {"best": values(7.0), "likelihood": values(-5.0) | {"standard_error": 0.1}}
+    stored, added = result([0], "4") | alone, result([1], "4") | {"likelihood": values(-4.0)}
+    whole = addition(stored, "4").joined(added)
+    assert whole["best"] == values(7.0)
+    assert whole["likelihood"] == values(-5.0, -4.0) | {"standard_error": 0.1}
+
+
+@pytest.mark.parametrize(
+    ("change", "where"),
+    [
+        ({"rows": []}, "result, rows"),
+        ({"neighbours": 5}, "result"),
+        ({"rows": [{"name": "4", "mse": 41.0}]}, "result, rows, mse"),
+        ({"choices": {"split": "heldout", "classifier": "cifar10"}}, "result, choices"),
+    ],
+)
+def test_another_form_of_result_is_not_joined(change, where):
+    with pytest.raises(AdditionError, match=f"Received: another form of the {where}\\."):
+        addition(result([0], "4"), "4").joined(result([1], "4") | change)
