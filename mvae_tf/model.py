@@ -121,6 +121,7 @@ class MixtureVAE(keras.Model):
         **kwargs,
     ):
         super().__init__(**kwargs)
+        self.supports_jit = False  # XLA has no Gamma draws; Keras takes it where there is a GPU
         self.image_shape = checks.sizes("image_shape", image_shape)
         self.num_components = checks.size("num_components", num_components)
         self.latent_dim = checks.size("latent_dim", latent_dim)

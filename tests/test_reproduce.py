@@ -2,6 +2,7 @@
 
 import ast
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -112,6 +113,16 @@ def test_code_digest_sees_code_and_not_its_comments(tmp_path, monkeypatch):
     assert runs.code_digest() == digest
     melbo.write_text(text.replace("-0.5 *", "-0.6 *"))
     assert runs.code_digest() != digest
+
+
+@pytest.mark.parametrize("python", ["python3.11", "python3.12", "python3.13"])
+def test_code_digest_is_the_same_in_all_pythons(python):
+    if shutil.which(python) is None or subprocess.run([python, "-c", ""], check=False).returncode:
+        pytest.skip(f"there is no {python}")
+    command = [python, "-B", "-c", "import runs; print(runs.code_digest())"]
+    where = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(TABLE1.parent)])}
+    printed = subprocess.run(command, env=where, check=True, capture_output=True, text=True)
+    assert printed.stdout.strip() == runs.code_digest()
 
 
 def imported(module):
