@@ -28,7 +28,7 @@ def environment() -> dict:
 def machine(environment: dict) -> str:
     """Return an `environment`'s machine in words."""
     gpus = environment["gpus"]
-    which = f"{len(gpus)} GPU{'s' * (len(gpus) > 1)} ({gpus[0]}) and " if gpus else ""
+    which = f"{len(gpus)} GPU{'s' * (len(gpus) > 1)} ({gpus[0]}) with " if gpus else ""
     return f"{which}{environment['cores']} cores ({environment['processor']})"
 
 

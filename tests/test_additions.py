@@ -127,9 +127,9 @@ def test_all_machines_are_named(older):
     stored, added = result([0], "4"), result([1], "4")
     if older:
         del stored["machines"]
-    added |= {"environment": {}, "machines": ["1 GPU (G) and 9 cores (P)", "2 cores (P)"]}
+    added |= {"environment": {}, "machines": ["1 GPU (G) with 9 cores (P)", "2 cores (P)"]}
     whole = addition(stored, "4").joined(added)
-    assert whole["machines"] == ["2 cores (P)", "1 GPU (G) and 9 cores (P)"]
+    assert whole["machines"] == ["2 cores (P)", "1 GPU (G) with 9 cores (P)"]
     assert whole["environment"] == stored["environment"]
 
 

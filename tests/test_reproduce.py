@@ -168,6 +168,13 @@ def test_a_stopped_run_goes_on_from_its_checkpoint(data, tmp_path, monkeypatch):
         np.testing.assert_array_equal(one, other)
 
 
+def test_a_machine_is_named_with_its_gpus():
+    two = {"gpus": ["G", "G"], "cores": 8, "processor": "P"}
+    assert environments.machine(two) == "2 GPUs (G) with 8 cores (P)"
+    assert environments.machine(two | {"gpus": ["G"]}) == "1 GPU (G) with 8 cores (P)"
+    assert environments.machine(two | {"gpus": []}) == "8 cores (P)"
+
+
 @pytest.mark.parametrize("damage", [None, "[{"])
 def test_a_run_that_does_not_say_where_it_was_trained(data, tmp_path, damage):
     runs.trained(SETTINGS, data, tmp_path)
