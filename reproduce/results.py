@@ -30,8 +30,8 @@ flags.DEFINE_bool("only_print", False, "Print the stored results and train nothi
 flags.DEFINE_bool(
     "add",
     False,
-    "Add these seeds, or these rows, to the stored result, which must be of the same code, data, "
-    "machine and precision.",
+    "Add these seeds, or these rows, to the stored result, which must be of the same code, data "
+    "and precision.",
 )
 flags.DEFINE_enum(
     "precision",
