@@ -127,7 +127,8 @@ def test_a_script_by_two_workers(workers):
     assert result["environment"]["strategy"] == "multi_worker"
     assert "strategy" not in json.dumps(result["settings"])
     (run,) = (folder / "runs").iterdir()
-    assert {path.name for path in run.iterdir()} == {"lock", "model.keras", "record.json"}
+    names = {path.name for path in run.iterdir()}
+    assert names == {"environments.json", "lock", "model.keras", "record.json"}
 
 
 def test_a_killed_worker_stops_the_others_and_all_go_on_bit_identical(workers, tmp_path):

@@ -129,7 +129,9 @@ def test_table2_has_the_papers_cells(study, tmp_path):
     assert list(result["errors"]) == ["M-VAE", "VAE", "Mixture, `best_mnist`"]
 
 
-@pytest.mark.parametrize("name", ["fig2_components", "table2"])
+@pytest.mark.parametrize(
+    "name", ["fig2_components", pytest.param("table2", marks=pytest.mark.slow)]
+)
 def test_a_seed_added_is_as_measured_with_the_first(name, study, store):
     def result(*seeds):
         each = study_module.Study("quick", seeds, None, store)
