@@ -42,9 +42,14 @@ def text(result: dict) -> str:
 
 A component alone: its mixing weight is 1, the others 0. MSE: squared error summed over pixels, mean
 over 10,000 test images. The mixture is {"" if is_ahead(result) else "not "}better than every \
-component alone.
+component alone.{_pictured(result)}
 
 {origin(result)}"""
+
+
+def _pictured(result):
+    seeds = result["settings"]["seeds"]
+    return f"\nThe picture shows seed {seeds[0]}." if len(seeds) > 1 else ""
 
 
 def is_ahead(result: dict) -> bool:

@@ -167,7 +167,8 @@ bound in expectation).
 
 
 def _of_one_seed(result):
-    return f" Of seed {BEST_SEED} alone." if len(result["settings"]["seeds"]) > 1 else ""
+    several = len(result["settings"]["seeds"]) > 1 and BEST in result["errors"]
+    return f" Of seed {BEST_SEED} alone." if several else ""
 
 
 def _distance_from_print(cells):
