@@ -27,9 +27,9 @@ def environment() -> dict:
 
 def machine(environment: dict) -> str:
     """Return an `environment`'s machine in words."""
-    gpus = environment["gpus"]
+    gpus, cores = environment["gpus"], environment["cores"]
     which = f"{len(gpus)} GPU{'s' * (len(gpus) > 1)} ({gpus[0]}) with " if gpus else ""
-    return f"{which}{environment['cores']} cores ({environment['processor']})"
+    return f"{which}{cores} core{'s' * (cores > 1)} ({environment['processor']})"
 
 
 def machines(result: dict) -> list[str]:

@@ -173,6 +173,7 @@ def test_a_machine_is_named_with_its_gpus():
     assert environments.machine(two) == "2 GPUs (G) with 8 cores (P)"
     assert environments.machine(two | {"gpus": ["G"]}) == "1 GPU (G) with 8 cores (P)"
     assert environments.machine(two | {"gpus": []}) == "8 cores (P)"
+    assert environments.machine({"gpus": [], "cores": 1, "processor": "P"}) == "1 core (P)"
 
 
 @pytest.mark.parametrize("damage", [None, "[{"])
