@@ -37,6 +37,12 @@ def machines(result: dict) -> list[str]:
     return result.get("machines") or [machine(result["environment"])]
 
 
+def listed(machines: list[str]) -> str:
+    """Return one or more machines as they stand in a sentence."""
+    *others, last = machines
+    return f"{', '.join(others)} and {last}" if others else last
+
+
 def _processor():
     if sys.platform == "linux":
         for line in Path("/proc/cpuinfo").read_text().splitlines():

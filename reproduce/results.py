@@ -11,7 +11,7 @@ from absl import app, flags, logging
 from tqdm import tqdm
 
 from additions import Addition, AdditionError
-from environments import machines
+from environments import listed, machines
 from mvae_tf import precision, presets, strategies
 from mvae_tf.datasets.splits import TEST_IMAGES
 from mvae_tf.run_folder import DamagedRunError, write_text
@@ -268,7 +268,7 @@ def origin(result: dict) -> str:
     stands_in = "" if tested == TEST_IMAGES else f"\nTested on: {tested}."
     return f"""\
 Rebuilt by `{result["command"]}`: {tqdm.format_interval(result["elapsed_seconds"])} ([h:]mm:ss)
-of training and evaluation on {" and ".join(machines(result))}, \
+of training and evaluation on {listed(machines(result))}, \
 {training["precision"]}, TensorFlow {environment["packages"]["tensorflow"]};
 {each}seed{"s" * (len(seeds) > 1)} {", ".join(map(str, seeds))}. \
 Data: {dataset["name"]}, {dataset["source"]}.{stands_in}"""

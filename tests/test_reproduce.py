@@ -176,6 +176,12 @@ def test_a_machine_is_named_with_its_gpus():
     assert environments.machine({"gpus": [], "cores": 1, "processor": "P"}) == "1 core (P)"
 
 
+def test_machines_stand_in_a_sentence():
+    assert environments.listed(["A"]) == "A"
+    assert environments.listed(["A", "B"]) == "A and B"
+    assert environments.listed(["A", "B", "C"]) == "A, B and C"
+
+
 @pytest.mark.parametrize("damage", [None, "[{"])
 def test_a_run_that_does_not_say_where_it_was_trained(data, tmp_path, damage):
     runs.trained(SETTINGS, data, tmp_path)
