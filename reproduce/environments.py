@@ -37,9 +37,9 @@ def machines(result: dict) -> list[str]:
     return result.get("machines") or [machine(result["environment"])]
 
 
-def listed(machines: list[str]) -> str:
-    """Return one or more machines as they stand in a sentence."""
-    *others, last = machines
+def listed(names: list[str]) -> str:
+    """Return one or more machines, in words, as they stand in a sentence."""
+    *others, last = names
     return f"{', '.join(others)} and {last}" if others else last
 
 
