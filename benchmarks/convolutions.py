@@ -20,7 +20,7 @@ import tensorflow as tf
 from absl import app, flags
 
 import mvae_tf
-from mvae_tf.optimizers import FusedAdam
+from mvae_tf.training.optimizers import FusedAdam
 
 FLAGS = flags.FLAGS
 flags.DEFINE_integer("num_components", 4, "K.")

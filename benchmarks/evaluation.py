@@ -29,8 +29,9 @@ import numpy as np
 from absl import app, flags
 
 import mvae_tf
-from mvae_tf import classifiers, evaluation
+from mvae_tf import evaluation
 from mvae_tf.datasets import Split
+from mvae_tf.evaluation import classifiers
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list("sizes", ["10000", "20000", "60000"], "Images, in ascending order.")

@@ -17,7 +17,7 @@ from absl import app, flags
 
 import mvae_tf
 from mvae_tf import evaluation, training
-from mvae_tf.optimizers import FusedAdam
+from mvae_tf.training.optimizers import FusedAdam
 
 FLAGS = flags.FLAGS
 flags.DEFINE_integer("num_components", 4, "K.")

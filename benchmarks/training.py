@@ -17,7 +17,8 @@ what else the machine does meets all of them, in both precisions. Prints the med
 a second, its ratio to ours and the fraction of the limit, of the same precision; then ours over the
 best PyTorch of either precision.
 
-Precisions: float32, and mixed_bfloat16 if `mvae_tf.precision` takes it here or it is asked for.
+Precisions: float32, and mixed_bfloat16 if `mvae_tf.training.precision` takes it here or it is
+asked for.
 """
 
 import os
@@ -46,7 +47,7 @@ IMAGES, PIXELS, LATENT_DIM, HIDDEN_UNITS = 60_000, 784, 20, (500, 500)
 
 def main(_):
     """Print a table, and the ratios across precisions."""
-    from mvae_tf import precision
+    from mvae_tf.training import precision
 
     policies = FLAGS.precisions or ["float32"]
     if FLAGS.precisions is None and precision.resolve().policy != "float32":
@@ -153,7 +154,7 @@ def _images():
 
 
 def _ours(policy, num_components, batch_size):
-    from mvae_tf import run_folder
+    from mvae_tf.training import run_folder
 
     protocol = {"epochs": 1, "batch_size": batch_size, "learning_rate": 1e-3, "seed": 0}
     protocol |= {"decay": "none", "precision": policy}
@@ -215,7 +216,7 @@ def _pytorch(kind, policy, num_components, batch_size):
 def _limit(policy, num_components, batch_size, *, adam):
     import tensorflow as tf
 
-    from mvae_tf.optimizers import FusedAdam
+    from mvae_tf.training.optimizers import FusedAdam
 
     size = 2048
     dtype = tf.bfloat16 if policy == "mixed_bfloat16" else tf.float32

@@ -1,29 +1,23 @@
 """MixtureVAE: K variational autoencoders trained jointly under eq. 14.
 
 One image's way: encoder bank -> posterior q(z, w | x) -> one draw -> decoder bank -> terms of eq. 8
--> loss = -melbo + dhsic_weight * dHSIC. The mathematics lives in `melbo`, `dirichlet` and `hsic`;
-this module wires it to Keras.
+-> loss = -melbo + dhsic_weight * dHSIC. The mathematics lives in `objective` and `hsic`, the
+networks in `networks`; this module wires them to Keras.
 """
 
+import functools
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from mvae_tf import (
-    checks,
-    convolutional,
-    dense,
-    distribution,
-    importance,
-    melbo,
-    networks,
-    presets,
-)
-from mvae_tf.dirichlet import MIN_CONCENTRATION, Dirichlet, sample_log_weights
-from mvae_tf.hsic import dhsic
+from mvae_tf import checks, presets
+from mvae_tf.devices import distribution, guards
+from mvae_tf.networks import contract, convolutional, dense
+from mvae_tf.objective import importance, melbo, step
+from mvae_tf.objective.dirichlet import sample_log_weights
+from mvae_tf.objective.posterior import Posterior, posterior, symmetric_prior
 
 tfd = tfp.distributions
 
@@ -37,22 +31,12 @@ _BANKS = {
     ),
 }
 
-_TERMS = (*melbo.Terms._fields, "dhsic")
-
-# The root's slope is infinite at 0, and rounding can make dHSIC negative: below, the root is flat.
-_MIN_ROOTED_DHSIC = 1e-8
-
-
-class Posterior(NamedTuple):
-    """q(z, w | x), the encoders' answer.
-
-    Attributes:
-        z: a Normal, batch [n, K], event [d].
-        w: a Dirichlet, batch [n], event [K].
-    """
-
-    z: tfd.Distribution
-    w: tfd.Distribution
+# Of the constructor, kept as attributes of the same names.
+_ARGUMENTS = (
+    *("image_shape", "num_components", "latent_dim", "hidden_units", "activation", "network"),
+    *("likelihood", "mixing", "concentration", "prior_concentration"),
+    *("kl_weight", "dhsic_weight", "dhsic_root", "bandwidths", "seed"),
+)
 
 
 @keras.saving.register_keras_serializable(package="mvae_tf")
@@ -145,25 +129,25 @@ class MixtureVAE(keras.Model):
         self._own_encoder, self._own_decoder = encoder is not None, decoder is not None
 
         self._seeds = keras.random.SeedGenerator(self.seed)
-        bank = {
-            "image_shape": self.image_shape,
-            "num_components": self.num_components,
-            "latent_dim": self.latent_dim,
-            "hidden_units": self.hidden_units,
-            "activation": activation,
-            "seed": self._seeds,
-            "dtype": self.dtype_policy,
-        }
+        architecture = contract.Architecture(
+            self.image_shape,
+            self.num_components,
+            self.latent_dim,
+            self.hidden_units,
+            activation,
+            self._seeds,
+            self.dtype_policy,
+        )
         shapes = (self.image_shape, self.num_components, self.latent_dim)
         if self._own_encoder:
-            self.encoder = networks.checked_encoder(encoder, *shapes)
+            self.encoder = contract.checked_encoder(encoder, *shapes)
         else:
-            self.encoder = encoder_bank(**bank, name="encoder")
+            self.encoder = encoder_bank(architecture, name="encoder")
         if self._own_decoder:
-            self.decoder = networks.checked_decoder(decoder, *shapes)
+            self.decoder = contract.checked_decoder(decoder, *shapes)
         else:
-            self.decoder = decoder_bank(**bank, name="decoder")
-        names = ("loss", "melbo", *_TERMS, "mse")
+            self.decoder = decoder_bank(architecture, name="decoder")
+        names = ("loss", "melbo", *step.TERMS, "mse")
         self._trackers = {name: keras.metrics.Mean(name=name) for name in names}
         self.built = True
 
@@ -177,21 +161,7 @@ class MixtureVAE(keras.Model):
         saved = keras.saving.serialize_keras_object
         return {
             **super().get_config(),
-            "image_shape": self.image_shape,
-            "num_components": self.num_components,
-            "latent_dim": self.latent_dim,
-            "hidden_units": self.hidden_units,
-            "activation": self.activation,
-            "network": self.network,
-            "likelihood": self.likelihood,
-            "mixing": self.mixing,
-            "concentration": self.concentration,
-            "prior_concentration": self.prior_concentration,
-            "kl_weight": self.kl_weight,
-            "dhsic_weight": self.dhsic_weight,
-            "dhsic_root": self.dhsic_root,
-            "bandwidths": self.bandwidths,
-            "seed": self.seed,
+            **{name: getattr(self, name) for name in _ARGUMENTS},
             "encoder": saved(self.encoder) if self._own_encoder else None,
             "decoder": saved(self.decoder) if self._own_decoder else None,
         }
@@ -313,14 +283,14 @@ class MixtureVAE(keras.Model):
         x, kwargs = checks.fit_source(x, "train", self.image_shape, kwargs)
         if not tf.is_tensor(x):  # Keras shuffles arrays and warns that it does not shuffle the rest
             kwargs.setdefault("shuffle", False)
-        with checks.clear_errors():
+        with guards.clear_errors():
             return super().fit(x, validation_data=validation_data, **kwargs)
 
     def evaluate(self, x=None, y=None, **kwargs):
         """`keras.Model.evaluate` of images alone, given as to `fit` (a dataset's test part)."""
         if not kwargs.get("_use_cached_eval_dataset"):
             x, kwargs = checks.fit_source(x, "test", self.image_shape, kwargs)
-        with checks.clear_errors():
+        with guards.clear_errors():
             return super().evaluate(x, **kwargs)
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
@@ -332,7 +302,7 @@ class MixtureVAE(keras.Model):
 
     def train_step(self, data):
         """One step on eq. 14, every term at one posterior draw."""
-        images, count = distribution.padded(checks.batch(data, self.image_shape))
+        images, count = distribution.padded(guards.batch(data, self.image_shape))
         seed = distribution.fold_in(tf.cast(self._seeds.next(), tf.int32))
         averages = [tf.identity(variable) for variable in self._moving_averages()]
         with tf.GradientTape() as tape:
@@ -340,12 +310,12 @@ class MixtureVAE(keras.Model):
             scaled = self.optimizer.scale_loss(loss)
         variables = [variable.value for variable in self.trainable_variables]
         gradients = tape.gradient(scaled, variables)
-        shared = self._shared_averages(averages, count)
+        shared = distribution.shared_averages(self._moving_averages(), averages, count)
         # A loss-scaling optimizer skips such steps by design.
         if not isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer):
-            gradients = checks.finite_gradients(
+            gradients = guards.finite_gradients(
                 gradients,
-                _TERMS,
+                step.TERMS,
                 self._broken_terms,
                 [images, seed, *averages],
                 self.optimizer.iterations,
@@ -358,7 +328,7 @@ class MixtureVAE(keras.Model):
 
     def test_step(self, data):
         """The terms at one posterior draw; mse at the posterior means."""
-        images, count = distribution.padded(checks.batch(data, self.image_shape))
+        images, count = distribution.padded(guards.batch(data, self.image_shape))
         # The count of images so far: new draws for each batch, the same in each evaluation.
         counted = tf.cast(distribution.counted(self._trackers["loss"].count), tf.int32)
         seed = distribution.fold_in(tf.stack([0, counted]))
@@ -367,42 +337,26 @@ class MixtureVAE(keras.Model):
     # Parts ---------------------------------------------------------------------------------------
 
     def _posterior(self, images, training=False) -> Posterior:
-        loc, scale, concentration = self.encoder(images, training=training)
-        if self.concentration == "normalized":
-            concentration /= tf.reduce_sum(concentration, axis=-1, keepdims=True)
-        concentration = tf.maximum(concentration, MIN_CONCENTRATION)
-        return Posterior(tfd.Independent(tfd.Normal(loc, scale), 1), Dirichlet(concentration))
+        return posterior(
+            *self.encoder(images, training=training),
+            normalized=self.concentration == "normalized",
+        )
 
     def _prior_w(self):
-        return Dirichlet(tf.fill([self.num_components], self.prior_concentration))
+        return symmetric_prior(self.num_components, self.prior_concentration)
 
     def _objective(self, images, count, seed, training=False):
         """Return eq. 14 of the whole batch, and by name its terms and mse (all [n] but dhsic)."""
-        seed_z, seed_w = tf.unstack(tf.random.split(seed, 2))
-        posterior = self._posterior(images, training)
-        codes = posterior.z.sample(seed=seed_z)  # eq. 3
-        weights = posterior.w.sample(seed=seed_w)  # eq. 2
-        logits = self.decoder(codes, training=training)  # eq. 4
-        terms = melbo.Terms(  # eq. 8
-            reconstruction=melbo.reconstruction(
-                images, logits, weights, likelihood=self.likelihood, mixing=self.mixing
-            ),
-            kl_z=melbo.kl_z(posterior.z),
-            kl_w=melbo.kl_w(posterior.w, self._prior_w()),
-        )._asdict()
-        if not training:
-            weights, logits = posterior.w.mean(), self.decoder(posterior.z.mean())
-        squared = tf.math.squared_difference(images, melbo.mix(weights, tf.sigmoid(logits)))
-        terms["mse"] = tf.reduce_sum(squared, axis=list(range(1, squared.shape.rank)))
-        codes, *values = distribution.gather(count, codes, *terms.values())
-        terms = dict(zip(terms, values, strict=True))
-        terms["dhsic"] = dhsic(tf.unstack(codes, axis=1), self.bandwidths)  # eq. 13
-        terms["melbo"] = terms["reconstruction"] - self.kl_weight * (terms["kl_z"] + terms["kl_w"])
-        penalty = terms["dhsic"]
-        if self.dhsic_root:
-            penalty = tf.sqrt(tf.maximum(penalty, _MIN_ROOTED_DHSIC))
-        loss = self.dhsic_weight * penalty - tf.reduce_mean(terms["melbo"])  # eq. 14
-        return loss, terms
+        return step.loss_and_terms(
+            images,
+            seed,
+            self._posterior(images, training),
+            self._prior_w(),
+            functools.partial(self.decoder, training=training),
+            step.Objective(*(getattr(self, name) for name in step.Objective._fields)),
+            at_means=not training,
+            gather=functools.partial(distribution.gather, count),
+        )
 
     def _track(self, loss, terms):
         # Weighted by images, so that a short last batch counts for what it is. Each replica has
@@ -420,24 +374,11 @@ class MixtureVAE(keras.Model):
         variables = self.encoder.non_trainable_variables + self.decoder.non_trainable_variables
         return [variable.value for variable in variables if variable is not self._seeds.state]
 
-    def _shared_averages(self, averages, count):
-        """Of several replicas, reset the moving averages; return each with its new, shared value.
-
-        They get it only after the gradients have been found finite, of all replicas.
-        """
-        moving = self._moving_averages()
-        if distribution.num_replicas() == 1 or not moving:
-            return []
-        new = distribution.mean_by_images([tf.identity(variable) for variable in moving], count)
-        for variable, average in zip(moving, averages, strict=True):
-            variable.assign(average)
-        return list(zip(moving, new, strict=True))
-
     def _broken_terms(self, images, seed, *averages):
         """Return the terms whose gradient is not finite; reset the moving averages."""
         with tf.GradientTape(persistent=True) as tape:
             _, terms = self._objective(images, None, seed, training=True)
-            means = {name: tf.reduce_mean(terms[name]) for name in _TERMS}
+            means = {name: tf.reduce_mean(terms[name]) for name in step.TERMS}
         for variable, average in zip(self._moving_averages(), averages, strict=True):
             variable.assign(average)
         # Outside the graph is outside the replica, too: any of its copies of the weights will do.
@@ -447,7 +388,7 @@ class MixtureVAE(keras.Model):
         return [
             name
             for name, mean in means.items()
-            if not checks.is_finite(tape.gradient(mean, variables, unconnected_gradients=zero))
+            if not guards.is_finite(tape.gradient(mean, variables, unconnected_gradients=zero))
         ]
 
     @tf.function(reduce_retracing=True)

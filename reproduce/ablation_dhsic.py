@@ -5,11 +5,11 @@ It answers whether the paper's beta = 1 acts at all, what a beta that acts buys,
 
 import numpy as np
 
-import measures
 import mvae_tf
-from results import markdown_table, origin, run_script
-from study import ABLATION_EPOCHS, Study
-from summaries import format_summary, summary
+from support import measures
+from support.results import markdown_table, origin, run_script
+from support.study import ABLATION_EPOCHS, Study
+from support.summaries import format_summary, summary
 
 # Label: what differs from the preset's dhsic_weight=1, dHSIC itself, "dimension" bandwidths.
 VARIANTS = {

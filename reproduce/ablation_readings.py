@@ -7,12 +7,11 @@ import itertools
 
 import numpy as np
 
-import measures
 import mvae_tf
-import paper
-from results import markdown_table, origin, run_script
-from study import ABLATION_EPOCHS, Study
-from summaries import format_summary, summary
+from support import measures, paper
+from support.results import markdown_table, origin, run_script
+from support.study import ABLATION_EPOCHS, Study
+from support.summaries import format_summary, summary
 
 COMPONENTS = 4
 MIXINGS = ("likelihood", "image")

@@ -14,12 +14,12 @@ import time
 from absl import app, flags
 from tqdm import tqdm
 
-import claims
-import results
-import runs
-from mvae_tf import presets, run_folder, strategies
-from results import FLAGS, markdown_table, output_dir
-from study import ABLATION_EPOCHS
+from mvae_tf import presets
+from mvae_tf.devices import strategies
+from mvae_tf.training import run_folder
+from support import claims, results, runs
+from support.results import FLAGS, markdown_table, output_dir
+from support.study import ABLATION_EPOCHS
 
 flags.DEFINE_bool("only_report", False, "Write the report of what is stored and train nothing.")
 

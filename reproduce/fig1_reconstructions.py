@@ -3,8 +3,8 @@
 import numpy as np
 
 import mvae_tf
-from results import origin, run_script
-from study import Study
+from support.results import origin, run_script
+from support.study import Study
 
 SIDE = 8  # images a side of each grid
 

@@ -3,9 +3,9 @@
 import numpy as np
 
 import mvae_tf
-from results import markdown_table, origin, run_script
-from study import Study
-from summaries import format_summary, summary
+from support.results import markdown_table, origin, run_script
+from support.study import Study
+from support.summaries import format_summary, summary
 
 COMPONENTS = 4
 

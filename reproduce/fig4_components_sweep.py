@@ -1,10 +1,10 @@
 """Figure 4: KNN accuracy on the joined codes as the number of components grows from 4 to 10."""
 
-import measures
 import mvae_tf
-from results import markdown_table, origin, run_script
-from study import Study
-from summaries import format_summary, summary
+from support import measures
+from support.results import markdown_table, origin, run_script
+from support.study import Study
+from support.summaries import format_summary, summary
 
 COMPONENTS = {"paper": (4, 5, 6, 7, 8, 9, 10), "quick": (4, 7, 10)}
 
@@ -28,7 +28,7 @@ def rebuild(study: Study) -> tuple[dict, dict]:
     content = {
         "accuracy": {str(count): values for count, values in accuracy.items()},
         "vae": vae,
-        "classifier": mvae_tf.classifiers.DESCRIPTIONS["KNN"],
+        "classifier": mvae_tf.evaluation.classifiers.DESCRIPTIONS["KNN"],
     }
     return content, {"": figure}
 

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-import measures
 import mvae_tf
-from results import heading, origin, run_script, tested_images
-from study import Study
+from support import measures
+from support.results import heading, origin, run_script, tested_images
+from support.study import Study
 
 SIDE = 8  # images a side of each grid
 KL_WEIGHT = 0.05  # Table III's first row, so that both share a model

@@ -5,11 +5,11 @@ them. What it leaves open, or sets without a reason, is varied one thing at a ti
 the best of the stage before.
 """
 
-import measures
 import mvae_tf
-from results import markdown_table, origin, run_script
-from study import Study
-from summaries import format_summary, summary
+from support import measures
+from support.results import markdown_table, origin, run_script
+from support.study import Study
+from support.summaries import format_summary, summary
 
 COMPONENTS = 4
 VALIDATION_IMAGES = 10_000

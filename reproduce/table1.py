@@ -7,10 +7,10 @@ paper's constant one costs, and our own settings, `best_mnist`.
 from tqdm import tqdm
 
 import mvae_tf
-import paper
-from results import BEST_MNIST, markdown_table, origin, run_script
-from study import Study
-from summaries import format_summary, summary
+from support import paper
+from support.results import BEST_MNIST, markdown_table, origin, run_script
+from support.study import Study
+from support.summaries import format_summary, summary
 
 # By the name that --rows takes: model, number of components, printed error, settings.
 ROWS = {

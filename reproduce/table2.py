@@ -8,12 +8,11 @@ import itertools
 
 import numpy as np
 
-import measures
 import mvae_tf
-import paper
-from results import BEST_MNIST, markdown_table, origin, run_script
-from study import Study
-from summaries import format_summary, over_seeds
+from support import measures, paper
+from support.results import BEST_MNIST, markdown_table, origin, run_script
+from support.study import Study
+from support.summaries import format_summary, over_seeds
 
 NUM_SAMPLES = 64  # draws from the posterior for each image's log-likelihood
 IMAGES = {"paper": 10_000, "quick": 1_000}  # test images whose log-likelihood is estimated
@@ -31,7 +30,7 @@ def rebuild(study: Study) -> tuple[dict, dict]:
         content["log_likelihood"][model]["standard_error"] = error
     content |= {
         "paper": paper.TABLE2,
-        "classifiers": mvae_tf.classifiers.DESCRIPTIONS,
+        "classifiers": mvae_tf.evaluation.classifiers.DESCRIPTIONS,
         "num_samples": NUM_SAMPLES,
         "num_images": IMAGES[study.preset],
     }
@@ -51,7 +50,7 @@ def _one_seed(study, seed):
     for name in paper.TABLE2:
         print(f"{name} on the codes of {', '.join(train)}", flush=True)
         accuracy[name] = {
-            column: mvae_tf.classifiers.accuracy(
+            column: mvae_tf.evaluation.classifiers.accuracy(
                 name, train[column], data.train.labels, test[column], data.test.labels, seed=seed
             )
             for column in train

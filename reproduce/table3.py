@@ -7,12 +7,11 @@ import dataclasses
 import math
 from collections.abc import Callable
 
-import measures
-import paper
-from linear import Directions
-from results import heading, markdown_table, origin, run_script, tested_images
-from study import Study
-from summaries import format_summary, summary
+from support import measures, paper
+from support.linear import Directions
+from support.results import heading, markdown_table, origin, run_script, tested_images
+from support.study import Study
+from support.summaries import format_summary, summary
 
 LATENT_DIM = 256
 

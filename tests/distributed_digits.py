@@ -16,10 +16,12 @@ import tensorflow as tf
 from train_digits import Kill
 
 import mvae_tf
-from mvae_tf import run_folder, strategies, training
+from mvae_tf import training
 from mvae_tf.commands import program
+from mvae_tf.devices import strategies
 from mvae_tf.model import Posterior
-from mvae_tf.optimizers import FusedAdam
+from mvae_tf.training import run_folder
+from mvae_tf.training.optimizers import FusedAdam
 
 MODEL = {
     "image_shape": (8, 8, 1),
@@ -162,8 +164,7 @@ def worker(folder, kill_after):
 
 def script(folder):
     """Run a script like those of reproduce/, on digits."""
-    import results
-    import study
+    from support import results, study
 
     digits = mvae_tf.datasets.load("digits")
     mvae_tf.datasets.load = lambda *args, **kwargs: digits

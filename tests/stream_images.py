@@ -14,8 +14,9 @@ import numpy as np
 import tensorflow as tf
 
 import mvae_tf
-from mvae_tf import classifiers, evaluation
+from mvae_tf import evaluation
 from mvae_tf.datasets import Split
+from mvae_tf.evaluation import classifiers
 
 COUNTS = (5_000, 20_000)  # images
 SIDE = 16

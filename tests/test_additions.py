@@ -5,7 +5,7 @@ import types
 
 import pytest
 
-from additions import Addition, AdditionError
+from support.additions import Addition, AdditionError
 
 ORDER = ("4", "7", "1")
 ACCOUNT = {

@@ -6,7 +6,7 @@ import pytest
 import sklearn.datasets
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
-from mvae_tf import classifiers
+from mvae_tf.evaluation import classifiers
 
 
 @pytest.fixture(scope="module")

@@ -14,8 +14,9 @@ from PIL import Image
 from sklearn.neighbors import KNeighborsClassifier
 
 import mvae_tf
-from mvae_tf import evaluation, run_folder
+from mvae_tf import evaluation
 from mvae_tf.commands import program
+from mvae_tf.training import run_folder
 
 SMALL = ["--num_components=2", "--latent_dim=3", "--hidden_units=16", "--batch_size=100"]
 

@@ -13,8 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mvae_tf import precision, presets, run_folder
-from mvae_tf.commands import arguments, program, settings, train_flags
+from mvae_tf import presets
+from mvae_tf.commands import program
+from mvae_tf.commands.support import arguments, settings, train_flags
+from mvae_tf.training import precision, run_folder
 
 SMALL = ["--num_components=2", "--latent_dim=3", "--hidden_units=16", "--batch_size=100"]
 
@@ -374,7 +376,7 @@ def test_sigterm_before_the_first_checkpoint(tmp_path):
     ("number", "raised"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, program.Terminated)]
 )
 def test_a_signal_waits_for_the_step_and_the_second_does_not(number, raised, capsys):
-    from mvae_tf.commands.stopping import between_steps
+    from mvae_tf.commands.support.stopping import between_steps
 
     before = signal.getsignal(number)
     with between_steps() as stop:

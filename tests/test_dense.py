@@ -3,7 +3,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mvae_tf import dense
+from mvae_tf.networks import dense
+from mvae_tf.networks.contract import Architecture
 
 IMAGE_SHAPE = (5, 4, 3)
 BANK = {"image_shape": IMAGE_SHAPE, "num_components": 3, "latent_dim": 2, "hidden_units": (7, 6)}
@@ -26,7 +27,7 @@ def with_random_biases(bank):
 
 
 def test_encoder_bank_is_k_encoders_side_by_side():
-    bank = with_random_biases(dense.DenseEncoderBank(**BANK, seed=0))
+    bank = with_random_biases(dense.DenseEncoderBank(Architecture(**BANK, seed=0)))
     images = np.random.default_rng(0).uniform(size=[4, *IMAGE_SHAPE]).astype("float32")
     loc, scale, concentration = bank(images)
     for component in range(3):
@@ -38,7 +39,7 @@ def test_encoder_bank_is_k_encoders_side_by_side():
 
 
 def test_decoder_bank_is_k_decoders_side_by_side():
-    bank = with_random_biases(dense.DenseDecoderBank(**BANK, seed=0))
+    bank = with_random_biases(dense.DenseDecoderBank(Architecture(**BANK, seed=0)))
     codes = np.random.default_rng(0).normal(size=[4, 3, 2]).astype("float32")
     logits = bank(codes)
     assert logits.shape == (4, 3, *IMAGE_SHAPE)
@@ -49,8 +50,8 @@ def test_decoder_bank_is_k_decoders_side_by_side():
 
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16", "mixed_float16"])
 def test_mixed_precision_reaches_the_products_alone(policy):
-    encoder = dense.DenseEncoderBank(**BANK, seed=0, dtype=policy)
-    decoder = dense.DenseDecoderBank(**BANK, seed=0, dtype=policy)
+    encoder = dense.DenseEncoderBank(Architecture(**BANK, seed=0, dtype=policy))
+    decoder = dense.DenseDecoderBank(Architecture(**BANK, seed=0, dtype=policy))
     graph = tf.function(lambda x: (encoder(x), decoder(encoder(x).loc))).get_concrete_function(
         tf.TensorSpec([None, *IMAGE_SHAPE])
     )
@@ -78,6 +79,6 @@ def test_initial_weights_are_glorots_component_by_component():
 
 
 def test_scale_never_reaches_zero():
-    bank = dense.DenseEncoderBank(**BANK, seed=0)
+    bank = dense.DenseEncoderBank(Architecture(**BANK, seed=0))
     bank.stack[-1].bias.assign(tf.fill(bank.stack[-1].bias.shape, -1e4))
     assert np.all(bank(np.zeros([1, *IMAGE_SHAPE], "float32")).scale > 0)

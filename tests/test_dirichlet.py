@@ -6,7 +6,7 @@ import scipy.stats
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from mvae_tf import dirichlet
+from mvae_tf.objective import dirichlet
 
 CONCENTRATIONS = [1e-6, 1e-3, 0.05, 0.3, 1.0, 7.0, 100.0, 1e4]
 

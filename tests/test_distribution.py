@@ -14,8 +14,9 @@ import distributed_digits
 import numpy as np
 import pytest
 
-from mvae_tf import run_folder, strategies
 from mvae_tf.commands import program
+from mvae_tf.devices import strategies
+from mvae_tf.training import run_folder
 
 ROOT = Path(__file__).parent.parent
 # Of the largest number compared: sums over two parts round differently from one over all, and Adam,

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 import mvae_tf
-from mvae_tf import evaluation, importance
+from mvae_tf import evaluation
+from mvae_tf.objective import importance
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,7 @@ import pytest
 import scipy.spatial
 import tensorflow as tf
 
-from mvae_tf import hsic_blocks
-from mvae_tf.hsic import dhsic, dimension_bandwidth, median_bandwidth
+from mvae_tf.hsic import blocks, dhsic, dimension_bandwidth, median_bandwidth
 
 # What dhsic of 12,000 samples adds to a process that has done it with few. Their three kernel
 # matrices would be 1.7 GB.
@@ -109,10 +108,10 @@ def test_blocks_change_nothing(monkeypatch):
     cases = [(each, rule) for each in (variables, alike) for rule in ("dimension", "median")]
     whole = [values_and_gradients(*case) for case in cases]
     for size in (1, 5):  # 5 leaves the last block filled up
-        monkeypatch.setattr(hsic_blocks, "BLOCK", size)
+        monkeypatch.setattr(blocks, "BLOCK", size)
         # Functions are traced with the size that then holds.
         monkeypatch.setattr(
-            hsic_blocks, "_sum_pairs_eagerly", tf.function(hsic_blocks._sum_pairs, autograph=False)
+            blocks, "_sum_pairs_eagerly", tf.function(blocks._sum_pairs, autograph=False)
         )
         for case, expected in zip(cases, whole, strict=True):
             for ours, theirs in zip(values_and_gradients(*case), expected, strict=True):
@@ -212,7 +211,7 @@ def test_median_bandwidth_ignores_repeated_samples():
     assert median_bandwidth(variable[:9]) == 1
 
 
-@pytest.mark.parametrize("count", [1, 9, hsic_blocks.BLOCK + 9])
+@pytest.mark.parametrize("count", [1, 9, blocks.BLOCK + 9])
 def test_works_in_a_graph_of_unknown_sizes(count):
     variables = draw(count, [2, 3])
     spec = [tf.TensorSpec([None, 2], tf.float64), tf.TensorSpec([None, 3], tf.float64)]

@@ -8,10 +8,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mvae_tf import image_classifiers, resnet
-from mvae_tf.datasets.fetching import SourceError
-from mvae_tf.image_classifiers import ClassifierError, DatasetClassifier, InceptionClassifier
-from mvae_tf.image_scores import in_batches, inception_score
+from mvae_tf.datasets.sources.fetching import SourceError
+from mvae_tf.evaluation import image_classifiers, resnet
+from mvae_tf.evaluation.image_classifiers import (
+    ClassifierError,
+    DatasetClassifier,
+    InceptionClassifier,
+)
+from mvae_tf.evaluation.image_scores import in_batches, inception_score
 
 TRAINING = {"epochs": 12, "flips": False, "progress": False}
 

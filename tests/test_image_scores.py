@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from scipy.stats import entropy
 
-from mvae_tf import image_scores
-from mvae_tf.image_scores import inception_score, score_of_probabilities
+from mvae_tf.evaluation import image_scores
+from mvae_tf.evaluation.image_scores import inception_score, score_of_probabilities
 
 SHAPE = (4, 4, 1)
 

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from mvae_tf import hsic, independence
-from mvae_tf.hsic import dhsic
-from mvae_tf.independence import dhsic_test
+from mvae_tf import hsic
+from mvae_tf.hsic import dhsic, independence
+from mvae_tf.hsic.independence import dhsic_test
 
 METHODS = ["permutation", "gamma"]
 

@@ -5,7 +5,7 @@ import scipy.stats
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from mvae_tf import dirichlet, melbo
+from mvae_tf.objective import dirichlet, melbo
 
 tfd = tfp.distributions
 RNG = np.random.default_rng(0)

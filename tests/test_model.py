@@ -7,7 +7,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 import mvae_tf
-from mvae_tf import melbo
+from mvae_tf.objective import melbo
 
 SMALL = {"image_shape": (4, 4, 1), "num_components": 3, "latent_dim": 2, "hidden_units": (8,)}
 IMAGES = np.random.default_rng(0).uniform(size=[24, 4, 4, 1]).astype("float32")

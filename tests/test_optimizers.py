@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mvae_tf.optimizers import FusedAdam
+from mvae_tf.training.optimizers import FusedAdam
 
 
 def steps(optimizer, gradients, shape=(3, 4)):

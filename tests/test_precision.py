@@ -6,7 +6,7 @@ import keras
 import pytest
 import tensorflow as tf
 
-from mvae_tf import precision
+from mvae_tf.training import precision
 
 X86 = "fpu sse2 avx avx2 fma avx512f"
 

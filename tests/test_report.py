@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-import claims
+from support import claims
 
 ALL = Path(__file__).parent.parent / "reproduce" / "all.py"
 

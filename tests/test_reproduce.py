@@ -12,13 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import environments
 import mvae_tf
-import paper
-import results
-import runs
-import summaries
-from mvae_tf import precision, run_folder, training
+from mvae_tf import training
+from mvae_tf.training import precision, run_folder
+from support import environments, paper, results, runs, summaries
 
 ROOT = Path(__file__).parent.parent
 TABLE1 = ROOT / "reproduce" / "table1.py"

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 import mvae_tf
-from mvae_tf import resnet
+from mvae_tf.evaluation import resnet
 
 
 def weights(model):

@@ -58,7 +58,7 @@ def precision(request):
 def model(request, precision):
     """A model as after training: every number of it and of its optimizer is another one."""
     model = MODELS[request.param](bandwidths=[1.0, 2.0], seed=3, dtype=precision)
-    optimizer = mvae_tf.optimizers.FusedAdam(1e-3)
+    optimizer = mvae_tf.training.optimizers.FusedAdam(1e-3)
     if precision == "mixed_float16":
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
     model.compile(optimizer=optimizer)

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 import mvae_tf
-from mvae_tf import run_folder, startup
+from mvae_tf import startup
+from mvae_tf.training import run_folder
 
 MODEL = {"image_shape": (8, 8, 1), "num_components": 2, "latent_dim": 2, "hidden_units": (8,)}
 TRAINING = {

@@ -9,12 +9,9 @@ import numpy as np
 import pytest
 import sklearn.neighbors
 
-import additions
 import mvae_tf
-import paper
-import results
-import study as study_module
 from mvae_tf import evaluation, plots, presets
+from support import additions, paper, results, study as study_module
 
 
 @pytest.fixture(scope="module")

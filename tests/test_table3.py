@@ -16,15 +16,12 @@ import tensorflow as tf
 from absl import flags
 from test_scripts import rebuilt
 
-import linear
-import measures
 import mvae_tf
-import paper
-import runs
-import study as study_module
 import table3
-from mvae_tf import image_classifiers, presets, resnet
+from mvae_tf import presets
 from mvae_tf.datasets.splits import Split, make_dataset
+from mvae_tf.evaluation import image_classifiers, resnet
+from support import linear, measures, paper, runs, study as study_module
 
 TABLE3 = Path(table3.__file__)
 HELDOUT = "held-out training batch 5"
@@ -388,7 +385,7 @@ def test_other_values_of_flags_are_refused(argument, tmp_path):
 
 
 def test_the_command_tells_choices_and_no_paths(monkeypatch):
-    import results
+    from support import results
 
     given = [
         "table3.py", "--preset=paper", "--split=heldout",

@@ -7,7 +7,7 @@ import tarfile
 
 import numpy as np
 
-from mvae_tf.datasets import cifar10, published
+from mvae_tf.datasets.published import cifar10, identity
 
 NAMES = [batch.name for batch in cifar10.CIFAR10.batches]
 BATCH_IMAGES = 20
@@ -44,7 +44,7 @@ def tiny_cifar10():
     original = dataclasses.replace(
         cifar10.CIFAR10,
         archives=(
-            published.Archive(
+            identity.Archive(
                 "cifar-10-binary.tar.gz", len(packed), hashlib.sha256(packed).hexdigest()
             ),
         ),

@@ -8,10 +8,11 @@ import zipfile
 
 import numpy as np
 
-from mvae_tf.datasets import originals, published
+from mvae_tf.datasets import published
+from mvae_tf.datasets.published import identity
 from mvae_tf.datasets.splits import array_digest
 
-NAMES = [archive.name for archive in originals.ORIGINALS["mnist"].archives]
+NAMES = [archive.name for archive in published.ORIGINALS["mnist"].archives]
 
 
 def tiny_arrays(seed):
@@ -37,7 +38,7 @@ def tiny_original(original, seed):
         for name, array in zip(NAMES, arrays, strict=True)
     }
     archives = tuple(
-        published.Archive(name, len(content), hashlib.sha256(content).hexdigest())
+        identity.Archive(name, len(content), hashlib.sha256(content).hexdigest())
         for name, content in packed.items()
     )
     pinned = array_digest(arrays) if original.array_sha256 else None

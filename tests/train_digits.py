@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 import mvae_tf
-from mvae_tf.optimizers import FusedAdam
+from mvae_tf.training.optimizers import FusedAdam
 
 
 class Kill(keras.callbacks.Callback):

@@ -21,7 +21,7 @@ import numpy as np
 from absl import flags
 from tqdm import tqdm
 
-from mvae_tf.commands import arguments, sources
+from mvae_tf.commands.support import arguments, sources
 from mvae_tf.datasets import Split
 
 _AT_A_TIME = 500  # codes given to KNN
@@ -106,7 +106,8 @@ def _knn_accuracy(model, data, codes, given):
     """Return the accuracy in % on the test images; None where there is none."""
     if data.train.labels is None or given.part != "test":
         return None
-    from mvae_tf import classifiers, evaluation
+    from mvae_tf import evaluation
+    from mvae_tf.evaluation import classifiers
 
     with _shown(data.train, "training codes") as counted:
         known = evaluation.encode_split(model, counted, batch_size=given.batch_size).means

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from absl import flags
 
-from mvae_tf.commands import arguments, sources
+from mvae_tf.commands.support import arguments, sources
 
 
 def main(argv: Sequence[str]) -> None:

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from absl import flags
 from tqdm import tqdm
 
-from mvae_tf import run_folder
-from mvae_tf.commands import archives, arguments, settings
+from mvae_tf.commands.support import archives, arguments, settings
+from mvae_tf.training import run_folder
 
 
 def main(argv: Sequence[str]) -> None:

@@ -13,8 +13,8 @@ import sys
 from collections.abc import Sequence
 
 import mvae_tf
-from mvae_tf.commands.arguments import CommandError, HelpShown, UsageError
-from mvae_tf.run_folder import BusyRunError, DamagedRunError
+from mvae_tf.commands.support.arguments import CommandError, HelpShown, UsageError
+from mvae_tf.training.run_folder import BusyRunError, DamagedRunError
 
 COMMANDS = {
     "train": "Train a model on images of your own or on a named dataset; resume a run.",

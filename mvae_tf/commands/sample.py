@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from mvae_tf.commands import arguments, outputs, sources
+from mvae_tf.commands.support import arguments, outputs, sources
 
 
 def main(argv: Sequence[str]) -> None:

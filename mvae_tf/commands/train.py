@@ -19,10 +19,11 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from mvae_tf import precision, run_folder, strategies
-from mvae_tf.commands import arguments, settings, sources, train_flags
-from mvae_tf.commands.arguments import CommandError, UsageError
+from mvae_tf.commands.support import arguments, settings, sources, train_flags
+from mvae_tf.commands.support.arguments import CommandError, UsageError
+from mvae_tf.devices import strategies
 from mvae_tf.startup import import_tensorflow
+from mvae_tf.training import precision, run_folder
 
 _WITHOUT_DATA = "Expected --data; or --output_dir and --resume, to go on with a run."
 
@@ -163,7 +164,7 @@ def _build(stored, data, chosen, strategy):
 def _train(model, stored, data, folder, strategy):
     import tensorflow as tf
 
-    from mvae_tf.commands.stopping import between_steps
+    from mvae_tf.commands.support.stopping import between_steps
     from mvae_tf.training import CheckpointError
 
     epochs = stored.training["epochs"]

@@ -14,10 +14,13 @@ from pathlib import Path
 
 import numpy as np
 
-from mvae_tf.datasets import batches, catalogue, digits, own, patches, sources
-from mvae_tf.datasets.cifar10 import SPLITS
-from mvae_tf.datasets.fetching import DataUnavailableError
-from mvae_tf.datasets.originals import ORIGINALS
+from mvae_tf.datasets import user_images
+from mvae_tf.datasets.bundled import digits, patches
+from mvae_tf.datasets.formats import cifar10_binary
+from mvae_tf.datasets.published import ORIGINALS
+from mvae_tf.datasets.published.cifar10 import SPLITS
+from mvae_tf.datasets.sources import first_found, tfds_catalogue
+from mvae_tf.datasets.sources.fetching import DataUnavailableError
 from mvae_tf.datasets.splits import Dataset, Split
 
 __all__ = ["NAMES", "DataUnavailableError", "Dataset", "Split", "load"]
@@ -102,7 +105,7 @@ def load(
     if isinstance(source, np.ndarray):
         _require_no_image_size(image_size, "an array")
         _require_standard(split, "an array")
-        return own.from_array(source, **own_options)
+        return user_images.from_array(source, **own_options)
     if not isinstance(source, (str, os.PathLike)):
         raise ValueError(
             f"Expected one of {', '.join(NAMES)}, tfds:NAME, a path or a NumPy array. "
@@ -114,20 +117,22 @@ def load(
             _require_standard(split, source)
         if source in _BUNDLED:
             return _BUNDLED[source]()
-        return sources.load(source, _data_dir(data_dir), split)
-    if isinstance(source, str) and source.startswith(catalogue.PREFIX):
+        return first_found.load(source, _data_dir(data_dir), split)
+    if isinstance(source, str) and source.startswith(tfds_catalogue.PREFIX):
         _require_standard(split, source)
-        return catalogue.load(source, _data_dir(data_dir), image_size=image_size, **own_options)
+        return tfds_catalogue.load(
+            source, _data_dir(data_dir), image_size=image_size, **own_options
+        )
     path = Path(source).expanduser()
-    if batches.in_folder(path):
+    if cifar10_binary.in_folder(path):
         _require_no_image_size(image_size, "a folder of binary batches")
-        return sources.load_batches(path, split)
+        return first_found.load_batches(path, split)
     _require_standard(split, "your own images")
     if path.is_dir():
-        return own.from_folder(path, image_size=image_size, **own_options)
+        return user_images.from_folder(path, image_size=image_size, **own_options)
     if path.is_file():
         _require_no_image_size(image_size, "a file of arrays")
-        return own.from_file(path, **own_options)
+        return user_images.from_file(path, **own_options)
     raise FileNotFoundError(
         f"Expected one of {', '.join(NAMES)}, tfds:NAME, a NumPy array, or the path of an .npz "
         f"file or of a folder of images. Received: {os.fspath(source)!r}, which does not exist."

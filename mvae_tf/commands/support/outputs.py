@@ -1,0 +1,110 @@
+"""What a command leaves behind: one picture, a file of arrays, or a folder of pictures."""
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+from absl import flags
+
+from mvae_tf.commands.support.arguments import CommandError, UsageError
+
+
+def define(values: flags.FlagValues) -> None:
+    """Define --output and --overwrite."""
+    flags.DEFINE_string(
+        "output",
+        None,
+        "A .png for one picture, an .npz for arrays, or a folder for one PNG an image.",
+        required=True,
+        flag_values=values,
+    )
+    flags.DEFINE_bool(
+        "overwrite",
+        False,
+        "Write into a folder that isn't empty; files of other names stay. (A .png or an .npz is "
+        "replaced in any case.)",
+        flag_values=values,
+    )
+
+
+def checked(given: flags.FlagValues) -> Path:
+    """Return --output as a path that can be written; the folders above it are made.
+
+    Raises:
+        UsageError: it is of another kind, or a folder that isn't empty.
+    """
+    path = Path(given.output).expanduser()
+    is_folder = path.is_dir() or given.output.endswith("/")
+    if not is_folder and path.suffix not in (".png", ".npz", ""):
+        raise UsageError(
+            "Expected --output to end in .png or .npz, or to be a folder's name. "
+            f"Received: {given.output!r}."
+        )
+    if path.is_dir() and not given.overwrite and any(path.iterdir()):
+        raise UsageError(
+            f"Expected --output to be a new or an empty folder. Received: {given.output!r}, which "
+            "holds files. --overwrite writes beside them."
+        )
+    folder = path if is_folder or not path.suffix else path.parent
+    folder.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def write(
+    path: Path,
+    draw: Callable,
+    arrays: Mapping[str, np.ndarray],
+    pictures: Mapping[str, np.ndarray],
+) -> None:
+    """Write what the path's ending asks for; a file is replaced all at once.
+
+    Args:
+        path: What `checked` gave.
+        draw: Returns the matplotlib figure.
+        arrays: By name, for .npz.
+        pictures: Images [n, h, w, c], floats in [0, 1], by what their files' names are to add to
+            the number.
+    """
+    if path.is_dir():
+        _write_folder(path, pictures)
+    elif path.suffix == ".npz":
+        _replace(path, lambda file: np.savez_compressed(file, **arrays))
+    else:
+        from mvae_tf import plots
+
+        _require_drawable(next(iter(pictures.values())))
+        plots.save(draw(), path)
+
+
+def _write_folder(folder, pictures):
+    from PIL import Image
+
+    for name, images in pictures.items():
+        _require_drawable(images)
+        pixels = np.round(255 * np.clip(images, 0, 1)).astype(np.uint8)
+        if pixels.shape[-1] == 1:
+            pixels = pixels[..., 0]
+        for number, image in enumerate(pixels):
+            _replace(
+                folder / f"{number:05d}{name}.png",
+                lambda file, image=image: Image.fromarray(image).save(file, format="png"),
+            )
+
+
+def _require_drawable(images):
+    if images.shape[-1] not in (1, 3):
+        raise CommandError(
+            "Expected images of 1 or 3 channels for a picture. "
+            f"Received: {images.shape[-1]} channels; an .npz takes them."
+        )
+
+
+def _replace(path, write_to):
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with aside.open("wb") as file:
+            write_to(file)
+        os.replace(aside, path)
+    finally:
+        aside.unlink(missing_ok=True)

@@ -1,0 +1,141 @@
+"""Where a command's images and its model come from."""
+
+import json
+from pathlib import Path
+
+from absl import flags
+
+from mvae_tf import datasets
+from mvae_tf.commands.support import archives, settings
+from mvae_tf.commands.support.arguments import CommandError, UsageError
+from mvae_tf.startup import import_tensorflow
+from mvae_tf.training import run_folder
+
+
+def data_flags(given: flags.FlagValues) -> dict:
+    """Return what the flags say of the data, paths made absolute; None where they say nothing."""
+    source, data_dir = given.data, given.data_dir
+    if source is not None and not _is_name(source):
+        source = str(Path(source).expanduser().absolute())
+    if data_dir is not None:
+        data_dir = str(Path(data_dir).expanduser().absolute())
+    return {
+        "source": source,
+        "data_dir": data_dir,
+        "image_size": given.image_size,
+        "test_fraction": given.test_fraction,
+    }
+
+
+def load_data(described: dict):
+    """Return the dataset that `data_flags`, or a run's settings.json, describes."""
+    source = described["source"]
+    if _is_name(source):
+        import_tensorflow()  # now and quietly: TensorFlow Datasets may need it
+    names = ("data_dir", "image_size", "test_fraction")
+    options = {name: described[name] for name in names if described.get(name) is not None}
+    if "image_size" in options:
+        options["image_size"] = tuple(options["image_size"])
+    return datasets.load(source, **options)
+
+
+def data_of(given: flags.FlagValues, model_path: Path):
+    """Return the dataset that --data names, or else the one that a run was trained on.
+
+    Raises:
+        UsageError: there is no --data, and nothing to take its place.
+        CommandError: the run's own data has changed since.
+    """
+    described = data_flags(given)
+    if described["source"] is not None:
+        return load_data(described)
+    stored = _data_of_run(model_path)
+    if stored is None:
+        raise UsageError(f"Expected --data: {model_path} doesn't say which images it is for.")
+    changed = {name: value for name, value in described.items() if value is not None}
+    data = load_data(stored | changed)
+    require_digest(data, stored["digest"], "trained on")
+    return data
+
+
+def require_digest(data, digest: str, reason: str) -> None:
+    """Refuse data other than the expected.
+
+    Args:
+        data: The dataset.
+        digest: Of the data expected.
+        reason: Behind "the images that the run was".
+    """
+    if data.digest != digest:
+        raise CommandError(
+            f"Expected the images that the run was {reason}, of SHA-256 {digest[:12]}... Received: "
+            f"others, {data.digest[:12]}..., from {data.source}. Where they are now, --data says."
+        )
+
+
+def find_model(given: flags.FlagValues) -> Path:
+    """Return --model as a path, once it is found whole; TensorFlow isn't started."""
+    path = settings.model_path(given)
+    if path.is_file():
+        archives.read(path)
+    elif run_folder.is_finished(path):
+        run_folder.read_record(path)
+    else:
+        raise CommandError(
+            f"Expected a run that is done. Received: {path}, which is not. To go on with it: "
+            f"{settings.resume_command(path)}"
+        )
+    return path
+
+
+def load_model(path: Path):
+    """Return the model that `find_model` found."""
+    import_tensorflow()
+    from mvae_tf.model import MixtureVAE
+
+    if path.is_dir():
+        return run_folder.load(path).model
+    import keras
+
+    try:
+        model = keras.models.load_model(path, {"MixtureVAE": MixtureVAE}, compile=False)
+    # Keras raises nearly everything on classes it doesn't know.
+    except Exception as error:
+        unknown = "Could not locate" in str(error)
+        raise CommandError(
+            f"Expected {path} to be made of mvae_tf's own classes. Received: "
+            + (
+                "a class of your own. Only Python can load it: import that class, then "
+                f"keras.models.load_model({str(path)!r})."
+                if unknown
+                else f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+            )
+        ) from error
+    if not isinstance(model, MixtureVAE):
+        raise CommandError(f"Expected a MixtureVAE. Received: {path}, a {type(model).__name__}.")
+    return model
+
+
+def require_fit(model, data) -> None:
+    """Refuse images of another shape than the model's."""
+    shape = data.test.images.shape[1:]
+    if shape != model.image_shape:
+        height, width, *_ = model.image_shape
+        raise CommandError(
+            f"Expected images of shape {model.image_shape}, the model's. Received: {shape} in "
+            f"{data.name}. (--image_size={height}x{width} resizes those of a folder.)"
+        )
+
+
+def _is_name(source):
+    return source in datasets.NAMES or source.startswith("tfds:")
+
+
+def _data_of_run(path):
+    """Return how to load a run's data and its digest; None if that is not known."""
+    if not path.is_dir():
+        return None
+    if (path / settings.FILE).exists():
+        return settings.read(path).data
+    dataset = json.loads((path / run_folder.RECORD).read_text())["dataset"]
+    return {"source": dataset["name"], **dataset} if _is_name(dataset["name"]) else None

@@ -1,0 +1,115 @@
+"""The flags of `train`. Those that say nothing unless given are the preset's, or the run's."""
+
+from absl import flags
+
+from mvae_tf import presets
+from mvae_tf.commands.support import arguments
+from mvae_tf.devices import strategies
+from mvae_tf.training import precision
+
+
+def define(values: flags.FlagValues) -> None:
+    """Define all of them."""
+    arguments.define_data(values)
+    _define_run(values)
+    _define_model(values)
+    _define_training(values)
+
+
+def _define_run(values):
+    flags.DEFINE_string(
+        "output_dir", None, "The run folder (runs/ and the data's name).", flag_values=values
+    )
+    flags.DEFINE_bool("resume", False, "Go on with the run in --output_dir.", flag_values=values)
+    flags.DEFINE_bool(
+        "tensorboard",
+        False,
+        "Write to tensorboard/ in the run folder; the test images are looked at after each epoch.",
+        flag_values=values,
+    )
+    flags.DEFINE_integer(
+        "tensorboard_every",
+        None,
+        "Epochs from one set of TensorBoard's pictures to the next (default: 1).",
+        lower_bound=1,
+        flag_values=values,
+    )
+
+
+def _define_model(values):
+    def number(name, text):
+        flags.DEFINE_integer(name, None, text, lower_bound=1, flag_values=values)
+
+    def choice(name, choices, text):
+        flags.DEFINE_enum(name, None, choices, text, flag_values=values)
+
+    def weight(name, text):
+        flags.DEFINE_float(name, None, text, lower_bound=0.0, flag_values=values)
+
+    choice(
+        "preset",
+        sorted(presets.PRESETS),
+        "Settings to start from, for images of any shape. Default: paper_mnist for small images, "
+        "paper_cifar10 for others.",
+    )
+    number("num_components", "Components of the mixture.")
+    number("latent_dim", "Size of each component's code.")
+    flags.DEFINE(
+        arguments.WholeNumbers(),
+        "hidden_units",
+        None,
+        "Sizes of the encoders' hidden layers, in convolutions the channels; the decoders mirror "
+        "them.",
+        flag_values=values,
+    )
+    choice("network", ["dense", "convolutional"], "Kind of the networks.")
+    choice(
+        "likelihood",
+        ["gaussian", "bernoulli"],
+        "Of a pixel; bernoulli is for images that are nearly black and white.",
+    )
+    choice(
+        "mixing",
+        ["likelihood", "image"],
+        "What is mixed: the components' likelihoods or their images.",
+    )
+    weight("kl_weight", "Factor of the KL terms.")
+    weight("dhsic_weight", "Factor of the dHSIC penalty.")
+
+
+def _define_training(values):
+    flags.DEFINE_integer(
+        "epochs",
+        None,
+        "Passes over the training images. A resumed run can be given more of them.",
+        lower_bound=1,
+        flag_values=values,
+    )
+    flags.DEFINE_integer("batch_size", None, "Images a step.", lower_bound=1, flag_values=values)
+    flags.DEFINE_float(
+        "learning_rate", None, "Of Adam, at the beginning.", lower_bound=0.0, flag_values=values
+    )
+    flags.DEFINE_integer(
+        "seed",
+        None,
+        "Of the initial weights, the draws and the images' order (default: 0).",
+        lower_bound=0,
+        upper_bound=2**31 - 1,
+        flag_values=values,
+    )
+    flags.DEFINE_enum(
+        "precision",
+        "auto",
+        precision.PRECISIONS,
+        "What the networks compute in; auto: bfloat16 where GPU or processor is faster at it, "
+        "float32 elsewhere. A resumed run keeps its own.",
+        flag_values=values,
+    )
+    flags.DEFINE_enum(
+        "strategy",
+        "none",
+        strategies.STRATEGIES,
+        "Which devices share each batch: one; mirrored: all GPUs of this machine; multi_worker: "
+        "those of all workers that TF_CONFIG names, each of which is given the same command.",
+        flag_values=values,
+    )

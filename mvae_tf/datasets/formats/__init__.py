@@ -1,0 +1,1 @@
+"""The files that images come in: IDX archives, CIFAR-10's binary batches, folders of images."""

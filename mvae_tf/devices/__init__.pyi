@@ -1,0 +1,2 @@
+from . import distribution as distribution, guards as guards, strategies as strategies
+from .strategies import LostWorkerError as LostWorkerError

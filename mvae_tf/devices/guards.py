@@ -1,0 +1,96 @@
+"""What stops a step inside a graph, before it changes anything, on all replicas together.
+
+What is checked at the door, before a graph is entered, is in `mvae_tf.checks`.
+"""
+
+import contextlib
+import re
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+from mvae_tf import checks
+from mvae_tf.devices import distribution
+
+# Marks our own messages inside TensorFlow's long report of a failed assertion in a graph.
+_MARKED = re.compile(r"<<(ValueError|FloatingPointError): (.*?)>>", re.DOTALL)
+# What is named as the cause where each term's own gradient is finite.
+_NO_TERM = "their sum"
+
+
+def batch(data, shape: tuple[int, ...]) -> tf.Tensor:
+    """Return a training batch's images; inside a graph, values outside [0, 1] stop it."""
+    values = checks.images(checks.first(data), shape)
+    # Of all replicas, so that they stop together: one that went on would wait for the others.
+    low, high = distribution.extremes(values)
+    message = tf.strings.format(
+        "<<ValueError: Expected images in [0, 1]. Received: values from {} to {}.>>", [low, high]
+    )
+    # Not `low < 0 or high > 1`: a NaN compares false with everything.
+    return _only_if((low >= 0) & (high <= 1), message, values)
+
+
+def finite_gradients(
+    gradients: list, terms: Sequence[str], broken_terms, inputs: list, step
+) -> list:
+    """Return the gradients; inside a graph, stops it before they are used if one is not finite.
+
+    Args:
+        gradients: tensors; one that is not finite stops all replicas.
+        terms: names of the terms.
+        broken_terms: called with `inputs` only then, and outside the graph, which would take long
+            to build with it: returns the names of those terms that are the cause.
+        inputs: tensors.
+        step: number of steps done so far.
+    """
+    finite = is_finite(gradients)
+
+    def joined(*inputs):
+        return ", ".join(broken_terms(*inputs)) or _NO_TERM
+
+    names = tf.cond(finite, lambda: "", lambda: tf.py_function(joined, inputs, tf.string))
+    if distribution.num_replicas() > 1:
+        finite, names = _of_all_replicas(finite, names, terms)
+    message = tf.strings.join(
+        [
+            "<<FloatingPointError: Expected finite gradients. Received: a gradient that is not "
+            "finite, of ",
+            names,
+            tf.strings.format(", at step {}. The weights are those before that step.>>", step + 1),
+        ]
+    )
+    return _only_if(finite, message, gradients)
+
+
+def is_finite(gradients: list) -> tf.Tensor:
+    """Return whether the gradients are finite and of a size that can be squared."""
+    return tf.math.is_finite(tf.add_n([tf.nn.l2_loss(gradient) for gradient in gradients]))
+
+
+@contextlib.contextmanager
+def clear_errors():
+    """Turn our own stops inside a graph into the plain exception they mean."""
+    try:
+        yield
+    except tf.errors.InvalidArgumentError as error:
+        ours = _MARKED.search(error.message)
+        if ours is None:
+            raise
+        kind = {"ValueError": ValueError, "FloatingPointError": FloatingPointError}[ours[1]]
+        raise kind(ours[2].replace("\\'", "'")) from None
+
+
+def _of_all_replicas(finite, names, terms):
+    """Return whether all gradients are finite, and the names of the terms broken anywhere."""
+    found = tf.stack([tf.strings.regex_full_match(names, f".*{term}.*") for term in terms])
+    failures = tf.concat([[tf.logical_not(finite)], found], axis=0)
+    (failures,) = distribution.total([tf.cast(failures, tf.float32)])
+    broken = tf.boolean_mask(terms, failures[1:] > 0)
+    joined = tf.strings.reduce_join(broken, separator=", ")
+    return failures[0] == 0, tf.where(tf.size(broken) > 0, joined, _NO_TERM)
+
+
+def _only_if(condition, message, tensors):
+    """Return the tensors; nothing computed from them runs unless the condition holds."""
+    with tf.control_dependencies([tf.debugging.Assert(condition, [message])]):
+        return tf.nest.map_structure(tf.identity, tensors)

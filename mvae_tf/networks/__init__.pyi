@@ -1,0 +1,8 @@
+from . import contract as contract, convolutional as convolutional, dense as dense
+from .contract import (
+    DecoderBank as DecoderBank,
+    EncoderBank as EncoderBank,
+    PosteriorParameters as PosteriorParameters,
+    num_outputs as num_outputs,
+    posterior_parameters as posterior_parameters,
+)

@@ -1,0 +1,197 @@
+"""The contract of encoder and decoder banks, and the banks of K networks of one's own.
+
+A bank is a `keras.Layer`: an encoder bank maps images [n, *image] to `PosteriorParameters`, a
+decoder bank maps latent codes [n, K, d] to the components' images as logits [n, K, *image], both in
+float32. Batch comes first in every public shape; inside, the layout is the bank's own. A bank whose
+answer differs in training takes the argument `training`.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import keras
+import tensorflow as tf
+
+
+class PosteriorParameters(NamedTuple):
+    """What an encoder bank gives (eq. 2 and 3), in float32."""
+
+    loc: tf.Tensor  # [n, K, d]
+    scale: tf.Tensor  # [n, K, d], positive
+    concentration: tf.Tensor  # [n, K], positive
+
+
+class Architecture(NamedTuple):
+    """What the paper's banks are made of.
+
+    Attributes:
+        image_shape: Shape of one image.
+        num_components: K.
+        latent_dim: d.
+        hidden_units: Sizes of the encoders' hidden layers, in convolutions the channels; the
+            decoders are their mirror image.
+        activation: Of the hidden layers.
+        seed: int or `keras.random.SeedGenerator` of the Glorot uniform initial weights.
+        dtype: Dtype policy.
+    """
+
+    image_shape: Sequence[int]
+    num_components: int
+    latent_dim: int
+    hidden_units: Sequence[int]
+    activation: object = "relu"
+    seed: object = None
+    dtype: object = None
+
+
+def num_outputs(latent_dim: int) -> int:
+    """Return how many numbers an encoder gives for one image: loc, scale, concentration."""
+    return 2 * latent_dim + 1
+
+
+def posterior_parameters(outputs, latent_dim: int) -> PosteriorParameters:
+    """Return the posterior's parameters (eq. 2 and 3) from the encoders' outputs [n, K, 2 d + 1].
+
+    Scale and concentration are positive by softplus.
+    """
+    loc, scale, concentration = tf.split(outputs, [latent_dim, latent_dim, 1], -1)
+    return PosteriorParameters(
+        loc=loc,
+        # softplus underflows to 0 far below; a standard deviation must not.
+        scale=tf.nn.softplus(scale) + keras.config.epsilon(),
+        concentration=tf.nn.softplus(concentration[..., 0]),
+    )
+
+
+class _Bank(keras.layers.Layer):
+    """K networks side by side.
+
+    Args:
+        components: K different layers or models, one a component.
+
+    Raises:
+        ValueError: for anything else.
+    """
+
+    def __init__(self, components: Sequence[keras.layers.Layer], **kwargs):
+        super().__init__(**kwargs)
+        components = list(components)
+        if not components or not all(isinstance(each, keras.layers.Layer) for each in components):
+            raise ValueError(
+                f"Expected components to be one or more Keras layers. Received: {components}."
+            )
+        if len({id(each) for each in components}) < len(components):
+            raise ValueError(
+                "Expected components to be different layers. Received: one of them twice, which "
+                "would share its weights."
+            )
+        self.components = components
+        self.built = True  # each component builds itself
+
+    def get_config(self):
+        components = [keras.saving.serialize_keras_object(each) for each in self.components]
+        return {**super().get_config(), "components": components}
+
+    @classmethod
+    def from_config(cls, config):
+        components = [keras.saving.deserialize_keras_object(each) for each in config["components"]]
+        return cls(**{**config, "components": components})
+
+
+@keras.saving.register_keras_serializable(package="mvae_tf")
+class EncoderBank(_Bank):
+    """K encoders of any kind.
+
+    Call: images [n, *image] -> `PosteriorParameters`.
+
+    Args:
+        components: K different layers or models, each [n, *image] -> [n, 2 d + 1], see
+            `num_outputs`; without an activation at the end.
+
+    Raises:
+        ValueError: for anything else.
+
+    Example:
+        >>> def encoder():
+        ...     size = mvae_tf.networks.num_outputs(latent_dim=20)
+        ...     layers = keras.layers
+        ...     return keras.Sequential([layers.Flatten(), layers.Dense(size)])
+        >>> mvae_tf.networks.EncoderBank([encoder() for _ in range(4)])
+    """
+
+    def call(self, images, training=False):
+        outputs = [component(images, training=training) for component in self.components]
+        outputs = tf.cast(tf.stack(outputs, axis=1), tf.float32)
+        if outputs.shape.rank != 3 or outputs.shape[-1] % 2 == 0:
+            raise ValueError(
+                "Expected each of the encoder's components to give [n, 2 d + 1]. Received: "
+                f"{[outputs.shape[0], *outputs.shape[2:]]}."
+            )
+        return posterior_parameters(outputs, (outputs.shape[-1] - 1) // 2)
+
+
+@keras.saving.register_keras_serializable(package="mvae_tf")
+class DecoderBank(_Bank):
+    """K decoders of any kind.
+
+    Call: latent codes [n, K, d] -> logits [n, K, *image].
+
+    Args:
+        components: K different layers or models, each [n, d] -> logits [n, *image], without a
+            sigmoid at the end.
+
+    Raises:
+        ValueError: for anything else.
+    """
+
+    def call(self, codes, training=False):
+        pairs = zip(self.components, tf.unstack(codes, axis=1), strict=True)
+        logits = [component(code, training=training) for component, code in pairs]
+        return tf.cast(tf.stack(logits, axis=1), tf.float32)
+
+
+def checked_encoder(bank, image_shape, num_components: int, latent_dim: int):
+    """Return an encoder bank, built, if it keeps the contract on two black images."""
+    codes, weights = [2, num_components, latent_dim], [2, num_components]
+    _, scale, concentration = _answer("encoder", bank, image_shape, (codes, codes, weights))
+    if not (tf.reduce_all(scale > 0) and tf.reduce_all(concentration > 0)):
+        raise ValueError(
+            "Expected encoder to give a scale and a concentration above 0. Received: numbers that "
+            "are not; `mvae_tf.networks.posterior_parameters` makes them so."
+        )
+    return bank
+
+
+def checked_decoder(bank, image_shape, num_components: int, latent_dim: int):
+    """Return a decoder bank, built, if it keeps the contract on two codes."""
+    _answer("decoder", bank, (num_components, latent_dim), [2, num_components, *image_shape])
+    return bank
+
+
+def _answer(name, bank, input_shape, output_shapes):
+    """Return a bank's answer to two inputs of zeros, if it has these shapes and is in float32."""
+    if not isinstance(bank, keras.layers.Layer):
+        raise ValueError(f"Expected {name} to be a Keras layer. Received: {bank!r}.")
+    answer = bank(tf.zeros([2, *input_shape]))
+    received = _described(answer)
+    expected = _expected(output_shapes)
+    if received != expected:
+        raise ValueError(
+            f"Expected {name} to give {expected} for inputs of shape {[2, *input_shape]}. "
+            f"Received: {received}."
+        )
+    return answer
+
+
+def _expected(shapes):
+    if isinstance(shapes, tuple):
+        return f"({', '.join(_expected(shape) for shape in shapes)})"
+    return f"float32 {tf.TensorShape(shapes)}"
+
+
+def _described(answer):
+    if isinstance(answer, tuple | list):
+        return f"({', '.join(_described(each) for each in answer)})"
+    if not tf.is_tensor(answer):
+        return type(answer).__name__
+    return f"{answer.dtype.name} {answer.shape}"

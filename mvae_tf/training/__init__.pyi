@@ -1,0 +1,12 @@
+from . import (
+    checkpoints as checkpoints,
+    loop as loop,
+    optimizers as optimizers,
+    precision as precision,
+    progress as progress,
+    run_folder as run_folder,
+    version as version,
+)
+from .checkpoints import CheckpointError as CheckpointError
+from .loop import steps_per_execution as steps_per_execution, train as train
+from .optimizers import FusedAdam as FusedAdam

@@ -1,0 +1,307 @@
+"""A run's folder, as the command line and the scripts in reproduce/ share it.
+
+While a run trains its folder holds `checkpoints/`; once it is done, `model.keras` and
+`record.json`: settings, data, strategy, the model's SHA-256, time and history. The record is
+written last, so that where it is, the run is finished. The settings of a run are a dict of two
+parts: "model", the arguments of `MixtureVAE`, and "training", its protocol. TensorFlow starts only
+where a model is built, trained or loaded.
+"""
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import os
+import resource
+import shutil
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from mvae_tf.devices import strategies
+
+CHECKPOINTS, MODEL, RECORD = "checkpoints", "model.keras", "record.json"
+
+
+class DamagedRunError(RuntimeError):
+    """A finished run's files are not what its record says."""
+
+
+class BusyRunError(RuntimeError):
+    """Another process works in the run's folder."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A trained model and its record.
+
+    Attributes:
+        model: The `MixtureVAE`.
+        history: The terms epoch by epoch, see `mvae_tf.training.train`.
+        seconds: Training time, from the first epoch's begin to the last one's end.
+        peak_memory: Of the process that trained, MiB.
+    """
+
+    model: object
+    history: list[dict]
+    seconds: float
+    peak_memory: float
+
+
+def build(settings: Mapping, num_images: int, strategy: str = "none"):
+    """Return the compiled, untrained model of a run.
+
+    Args:
+        settings: Of the run.
+        num_images: To train on; a learning rate that decays depends on it.
+        strategy: By which it is trained, see `mvae_tf.devices.strategies.get`.
+
+    Raises:
+        LostWorkerError: another worker is gone.
+        ValueError: the settings don't go with each other, or the strategy with this machine; or
+            other workers have others.
+    """
+    from mvae_tf import training
+    from mvae_tf.devices import distribution
+    from mvae_tf.model import MixtureVAE
+    from mvae_tf.training.optimizers import FusedAdam
+
+    protocol = settings["training"]
+    chosen = strategies.get(strategy)
+    distribution.require_agreement(chosen, "settings", json.dumps([settings, num_images]))
+    with chosen.scope():
+        model = MixtureVAE(**settings["model"], dtype=protocol["precision"])
+        steps = training.steps_per_execution(num_images, protocol["batch_size"])
+        model.compile(
+            optimizer=FusedAdam(_learning_rate(protocol, num_images)),
+            steps_per_execution=steps if chosen.num_replicas_in_sync == 1 else 1,
+        )
+    return model
+
+
+def train(
+    model,
+    settings: Mapping,
+    data,
+    folder: Path,
+    *,
+    notes: Mapping | None = None,
+    callbacks: Sequence = (),
+    validate: bool = False,
+    keep_checkpoints: bool = False,
+) -> dict:
+    """Train a model into its folder, from the last checkpoint if there is one.
+
+    Of several workers the chief writes the folder; the others return when it has done so.
+
+    Args:
+        model: What `build` gives.
+        settings: Of the run.
+        data: What `mvae_tf.datasets.load` gives.
+        folder: Of the run.
+        notes: What the record is to say besides.
+        callbacks: As for `mvae_tf.training.train`.
+        validate: Whether the terms are measured on the test images after each epoch, too.
+        keep_checkpoints: Whether they stay once the run is done, so that it can be made longer.
+
+    Returns:
+        The record.
+
+    Raises:
+        CheckpointError, FloatingPointError, LostWorkerError: as `mvae_tf.training.train`.
+        OSError: the folder can't be written.
+    """
+    from mvae_tf import training
+    from mvae_tf.devices import distribution
+
+    protocol = settings["training"]
+    strategy = model.distribute_strategy
+    distribution.require_agreement(strategy, "images", data.digest)
+    history = training.train(
+        model,
+        data.train,
+        validation=data.test if validate else None,
+        epochs=protocol["epochs"],
+        batch_size=protocol["batch_size"],
+        seed=protocol["seed"],
+        directory=folder / CHECKPOINTS,
+        callbacks=callbacks,
+    )
+    with distribution.clear_errors(strategy):
+        if strategies.is_chief_of(strategy):
+            _write(model, settings, data, folder, notes, history)
+            if not keep_checkpoints:
+                shutil.rmtree(folder / CHECKPOINTS)
+        else:
+            with tempfile.TemporaryDirectory() as unused:  # as with checkpoints, all take part
+                model.save(Path(unused, MODEL))
+    distribution.wait_for_all(strategy)
+    return json.loads((folder / RECORD).read_text())
+
+
+def _write(model, settings, data, folder, notes, history):
+    """Write the model, then its record."""
+    aside = folder / f"writing-{MODEL}"
+    try:
+        model.save(aside)
+        # The record of a shorter run must not vouch for the new model.
+        (folder / RECORD).unlink(missing_ok=True)
+        os.replace(aside, folder / MODEL)
+    finally:
+        aside.unlink(missing_ok=True)
+    record = {
+        "settings": settings,
+        "dataset": {"name": data.name, "digest": data.digest},
+        "strategy": strategies.described(model.distribute_strategy),
+        **(notes or {}),
+        "model_sha256": sha256(folder / MODEL),
+        "seconds": round(sum(epoch["seconds"] for epoch in history), 3),
+        "peak_memory_mib": _peak_memory(),
+        "history": history,
+    }
+    write_text(folder / RECORD, json.dumps(record, indent=1))
+
+
+def load(folder: Path) -> Run:
+    """Return the run in a folder.
+
+    Raises:
+        DamagedRunError: its files are not what its record says.
+    """
+    import keras
+
+    from mvae_tf.model import MixtureVAE
+
+    record = read_record(folder)
+    own = {"MixtureVAE": MixtureVAE}
+    model = keras.models.load_model(folder / MODEL, custom_objects=own, compile=False)
+    return Run(model, record["history"], record["seconds"], record["peak_memory_mib"])
+
+
+def is_finished(folder: Path, strategy: str = "none") -> bool:
+    """Return whether a folder holds a finished run.
+
+    Args:
+        folder: Of the run.
+        strategy: By which the run is to be trained: of its workers all ask together and get the
+            answer of the chief, who has the lock.
+    """
+    finished = (folder / RECORD).exists()
+    if strategy != "multi_worker":
+        return finished
+    from mvae_tf.devices import distribution
+
+    return bool(distribution.numbers(strategies.get(strategy), finished)[0])
+
+
+def read_record(folder: Path) -> dict:
+    """Return a finished run's record, once the model is found to be the one that it speaks of.
+
+    Raises:
+        DamagedRunError: it isn't, or either can't be read.
+    """
+    path = folder / MODEL
+    try:
+        record = json.loads((folder / RECORD).read_text())
+        if sha256(path) != record["model_sha256"]:
+            raise ValueError(f"{path.name} has another SHA-256 than when it was written")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DamagedRunError(
+            f"The finished run in {folder} is damaged ({error}). Delete that folder and train "
+            "again."
+        ) from error
+    return record
+
+
+def last_checkpoint(folder: Path) -> Path | None:
+    """Return the newest checkpoint in a run's folder, if there is one."""
+    return max((folder / CHECKPOINTS).glob("epoch-?????"), default=None)
+
+
+def read_history(folder: Path) -> list[dict]:
+    """Return the history in the newest checkpoint that has a readable one; [] without any."""
+    for checkpoint in sorted((folder / CHECKPOINTS).glob("epoch-?????"), reverse=True):
+        # One may be damaged, or just be giving way to a newer one.
+        with contextlib.suppress(OSError, ValueError):
+            return json.loads((checkpoint / "history.json").read_text())
+    return []
+
+
+@contextlib.contextmanager
+def locked(folder: Path, *, wait: bool, strategy: str = "none"):
+    """Keep a folder, made if need be, to this process: two may want to train the same run.
+
+    Args:
+        folder: Of the run.
+        wait: Whether to wait until no other process works there.
+        strategy: By which the run is trained: of its workers the chief has the lock for all.
+
+    Raises:
+        BusyRunError: one does, and it isn't waited for.
+    """
+    import fcntl
+
+    if not strategies.is_chief(strategy):
+        yield
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if not wait:
+                raise BusyRunError(
+                    f"Expected no other process at work in {folder}. Received: one that trains "
+                    "there now."
+                ) from None
+            print(f"Waiting for another process that trains {folder.name}.", file=sys.stderr)
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def is_busy(folder: Path) -> bool:
+    """Return whether a process works in a run's folder now; for the moment of asking, none can."""
+    import fcntl
+
+    try:
+        with (folder / "lock").open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except FileNotFoundError:
+        return False
+    return False
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file aside and rename it: a reader sees the old content or the new, never a part."""
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        aside.write_text(text)
+        os.replace(aside, path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def sha256(path: Path) -> str:
+    """Return a file's SHA-256 (hex)."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _learning_rate(protocol, num_images):
+    import keras
+
+    from mvae_tf import checks
+
+    rate = checks.positive("learning_rate", protocol["learning_rate"])
+    if protocol["decay"] == "none":
+        return rate
+    steps = protocol["epochs"] * -(-num_images // protocol["batch_size"])
+    return keras.optimizers.schedules.CosineDecay(rate, steps)
+
+
+def _peak_memory():
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / (2**20 if sys.platform == "darwin" else 2**10), 1)

@@ -1,0 +1,1 @@
+"""The version of what training computes."""

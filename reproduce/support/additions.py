@@ -1,0 +1,127 @@
+"""Results that grow: further seeds, or further rows, joined to a stored result (--add).
+
+Both must have been made in one way: by the same code and packages, on the same data, in the same
+precision; the machines may differ, and all are named. The result is then the one that a single
+command would have made, and names that command.
+"""
+
+import json
+from collections.abc import Callable, Collection
+
+from support.environments import machines
+from support.study import Study
+from support.summaries import summary
+
+_SAME = ("preset", "code", "dataset")
+
+
+class AdditionError(ValueError):
+    """What is to be added does not fit the stored result."""
+
+
+class Addition:
+    """Seeds or rows to be added.
+
+    Args:
+        stored: The result to add to.
+        choices: The flags by which the addition is made, by name.
+        chosen: The names of the rows to be added; empty where none can be chosen.
+        order: All names that rows can have, as they are to stand.
+        by_name: Returns a result's rows by name; None where none can be chosen.
+    """
+
+    def __init__(
+        self,
+        stored: dict,
+        choices: dict,
+        chosen: Collection[str] = (),
+        order: Collection[str] = (),
+        by_name: Callable[[dict], dict] | None = None,
+    ):
+        # Its command is that of a part; the caller knows that of the whole.
+        self._stored = {name: value for name, value in stored.items() if name != "command"}
+        self._choices = choices
+        self._chosen, self._order, self._by_name = chosen, order, by_name
+
+    def check(self, study: Study) -> None:
+        """Refuse, before anything is trained, what can't be added.
+
+        Raises:
+            AdditionError: it is made in another way, or is there already.
+        """
+        stored, account = self._stored, study.account()
+        settings = {"seeds": [], "training": {}} | stored.get("settings", {})
+        made = {name: stored.get(name) for name in _SAME} | stored.get("choices", {})
+        made["precision"] = settings["training"].get("precision")
+        made["packages"] = stored.get("environment", {}).get("packages")
+        asked = self._choices | account
+        asked |= {"precision": study.precision, "packages": account["environment"]["packages"]}
+        differing = ", ".join(name for name in made if made[name] != asked.get(name))
+        if differing:
+            raise AdditionError(
+                "Expected a stored result that was made in the same way, to add to. Received: one "
+                f"of another {differing}."
+            )
+        seeds, chosen = settings["seeds"], set(self._chosen)
+        present = self._by_name(stored) if self._by_name else {}
+        other_seeds = chosen == set(present) and not set(seeds) & set(study.seeds)
+        other_rows = chosen and not chosen & set(present) and study.seeds == seeds
+        if not (other_seeds or other_rows):
+            rows = f"rows {', '.join(present)}; " if present else ""
+            raise AdditionError(
+                "Expected all rows of the stored result by other seeds, or other rows by the same "
+                f"seeds, to add to it. Received: a result of {rows}seeds "
+                f"{', '.join(map(str, seeds))}."
+            )
+
+    def joined(self, result: dict) -> dict:
+        """Return the stored result with another one's seeds or rows added, without a "command".
+
+        Raises:
+            AdditionError: they differ in something that all seeds share.
+        """
+        result = json.loads(json.dumps(result))  # its tuples are lists, as the stored one's
+        old, new = self._stored["settings"], result["settings"]
+        settings = {part: _common(old[part], new[part]) for part in ("model", "training")}
+        account = {
+            "settings": settings | {"seeds": old["seeds"]},
+            "machines": list(dict.fromkeys(machines(self._stored) + machines(result))),
+            "environment": self._stored["environment"],
+            "elapsed_seconds": self._stored["elapsed_seconds"] + result["elapsed_seconds"],
+        }
+        if old["seeds"] == new["seeds"]:
+            return self._stored | self._with_rows(result) | account
+        account["settings"]["seeds"] = old["seeds"] + new["seeds"]
+        return _over_all_seeds(self._stored | account, result | account, "result")
+
+    def _with_rows(self, result):
+        rows = self._by_name(self._stored) | self._by_name(result)
+        return {
+            "rows": [rows[name] for name in self._order if name in rows],
+            "complete": set(self._order) <= set(rows),
+        }
+
+
+def _common(old, new):
+    return {name: value for name, value in old.items() if name in new and new[name] == value}
+
+
+def _over_all_seeds(old, new, where):
+    """Join what was measured seed by seed; of other numbers the first seed's stay.
+
+    What the later seeds don't have, because it was measured with one alone, stays too.
+    """
+    if isinstance(old, dict) and isinstance(new, dict) and old.keys() >= new.keys():
+        if "per_seed" in old:
+            return old | summary(old["per_seed"] + new["per_seed"])
+        return old | {
+            name: _over_all_seeds(old[name], new[name], f"{where}, {name}") for name in new
+        }
+    if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        return [_over_all_seeds(*pair, where) for pair in zip(old, new, strict=True)]
+    if old == new or (isinstance(old, float) and isinstance(new, float)):
+        return old
+    raise AdditionError(
+        f"Expected a stored result by this version of the script, to add to. Received: another "
+        f"form of the {where}."
+    )

@@ -1,0 +1,307 @@
+"""What the scripts share: flags, tables as text, and results as files."""
+
+import json
+import os
+import shlex
+import sys
+from collections.abc import Callable, Collection
+from pathlib import Path
+
+from absl import app, flags, logging
+from tqdm import tqdm
+
+from mvae_tf import presets
+from mvae_tf.datasets.splits import TEST_IMAGES
+from mvae_tf.devices import strategies
+from mvae_tf.startup import import_tensorflow
+from mvae_tf.training import precision
+from mvae_tf.training.run_folder import DamagedRunError, write_text
+from support.additions import Addition, AdditionError
+from support.environments import listed, machines
+from support.study import Study
+
+ROOT = Path(__file__).resolve().parent.parent
+
+FLAGS = flags.FLAGS
+flags.DEFINE_enum("preset", "paper", ["paper", "quick"], "The paper's protocol, or a short one.")
+flags.DEFINE_list("seeds", ["0"], "Seeds, separated by commas; one training run each.")
+flags.DEFINE_string("data_dir", None, "Where data is kept (TensorFlow Datasets' folder).")
+flags.DEFINE_string("runs_dir", str(ROOT / "runs"), "Where trained models are kept.")
+flags.DEFINE_string("output_dir", None, "Where results go (figures/, or figures/quick/).")
+flags.DEFINE_bool("only_print", False, "Print the stored results and train nothing.")
+flags.DEFINE_bool(
+    "add",
+    False,
+    "Add these seeds, or these rows, to the stored result, which must be of the same code, data "
+    "and precision.",
+)
+flags.DEFINE_enum(
+    "precision",
+    "auto",
+    precision.PRECISIONS,
+    "What the networks compute in; auto: bfloat16 where this machine is faster at it, float32 "
+    "elsewhere.",
+)
+flags.DEFINE_enum(
+    "strategy",
+    "none",
+    strategies.STRATEGIES,
+    "Which devices share each batch: one; mirrored: all GPUs of this machine; multi_worker: those "
+    "of all workers that TF_CONFIG names, each of which is given the same command.",
+)
+flags.DEFINE_list(
+    "rows",
+    None,
+    "Rows to train, where a table takes long: of Table I K, of Table III K:weight. Default: all.",
+)
+# All scripts know the flags of CIFAR-10's, so that all.py can hand its own to each of them.
+flags.DEFINE_enum(
+    "split",
+    "standard",
+    ["standard", "heldout"],
+    "The CIFAR-10 test images: the official ones, or held-out training batch 5.",
+)
+flags.DEFINE_enum(
+    "classifier",
+    "cifar10",
+    ["cifar10", "inception"],
+    "What Inception scores are computed with: a network trained here on the images at hand, or "
+    "Inception v3.",
+)
+flags.DEFINE_string(
+    "inception_weights", None, "Inception v3's weights file. Default: Keras's, downloaded."
+)
+
+# For the texts of results in which they stand beside the paper's.
+BEST_MNIST = """\
+`best_mnist`: our own settings, chosen on training images held out (search_mnist.py); network sizes
+and epochs are the paper's."""
+
+# The flags that a result depends on, beside --preset, seeds and rows.
+_CHOICES = ("split", "classifier", "strategy")
+
+
+def run_script(
+    name: str,
+    rebuild: Callable[..., tuple[dict, dict]],
+    text: Callable[[dict], str],
+    dataset: str = "mnist",
+    rows: Collection[str] = (),
+    by_name: Callable[[dict], dict] | None = None,
+    grows: bool = False,
+) -> None:
+    """Run a script: rebuild its result, print it and write it as `name`.json, .md and .png.
+
+    Args:
+        name: Of the result's files.
+        rebuild: Called unless --only_print is given; returns the result, as JSON takes it, and its
+            pictures, matplotlib figures by what is added to `name`.
+        text: Returns a result as Markdown.
+        dataset: What the `Study` works on.
+        rows: The names among which --rows chooses; `rebuild` is also given the chosen ones.
+        by_name: With `rows`: returns a result's rows by these names.
+        grows: Whether --add can be: whatever differs from seed to seed is a `summary`, and a
+            picture shows the first seed.
+    """
+
+    def main(_):
+        names = chosen_rows(rows)
+        stored = output_dir() / f"{name}.json"
+        if FLAGS.only_print:
+            print(text(read_result(stored)))
+            return
+        check_strategy()
+        addition = None
+        if FLAGS.add:
+            if not grows:
+                raise app.UsageError(f"Expected --add with a result that grows. Received: {name}.")
+            choices = {flag: FLAGS[flag].value for flag in _CHOICES}
+            addition = Addition(read_result(stored), choices, names, rows, by_name)
+        arguments = [names] if rows else []
+        with strategies.only_chief_prints(FLAGS.strategy):
+            _rebuild(
+                stored, lambda study: rebuild(study, *arguments), text, dataset, by_name, addition
+            )
+
+    run_app(main)
+
+
+def _rebuild(stored, rebuild, text, dataset, by_name, addition):
+    """Rebuild a result, print and write it; of several workers the chief does, all take part."""
+    is_chief = strategies.is_chief(FLAGS.strategy)
+    if is_chief:
+        _require_writable(stored.parent)
+    logging.set_verbosity(logging.WARNING)
+    import_tensorflow()
+    from mvae_tf import plots
+    from mvae_tf.evaluation.image_classifiers import ClassifierError
+    from mvae_tf.training import CheckpointError
+
+    try:
+        devices = strategies.get(FLAGS.strategy)  # of several workers, once all have come
+        chosen = precision.resolve(FLAGS.precision)
+        print(f"precision: {chosen}", flush=True)
+        if FLAGS.strategy != "none":
+            print(f"strategy: {strategies.described(devices)}", flush=True)
+        study = Study(
+            FLAGS.preset,
+            seeds(),
+            FLAGS.data_dir,
+            Path(FLAGS.runs_dir),
+            dataset=dataset,
+            split=FLAGS.split,
+            classifier=FLAGS.classifier,
+            inception_weights=FLAGS.inception_weights,
+            precision=chosen.policy,
+            strategy=FLAGS.strategy,
+        )
+        if addition:
+            addition.check(study)
+        content, pictures = rebuild(study)
+        if not is_chief:
+            return
+        result = content | study.account()
+        if addition:
+            result, pictures = addition.joined(result), {}
+        part = [] if result.get("complete", True) else by_name(result)
+        result |= {"command": command(result["settings"], part)}
+        print(text(result))
+        for suffix, figure in pictures.items():
+            plots.save(figure, stored.with_name(f"{stored.stem}{suffix}.png"))
+        write_text(stored.with_suffix(".md"), text(result) + "\n")
+        write_text(stored, json.dumps(result, indent=1) + "\n")
+    except (AdditionError, CheckpointError, ClassifierError, DamagedRunError, OSError) as error:
+        sys.exit(f"{stored.stem}: {error}")
+
+
+def run_app(main: Callable[[list[str]], None]) -> None:
+    """Run a script's main function; Ctrl-C ends it in one line."""
+    try:
+        app.run(main)
+    except KeyboardInterrupt:
+        sys.exit("\nStopped. The same command goes on from the last checkpoint.")
+
+
+def output_dir() -> Path:
+    """Return the folder of the results."""
+    if FLAGS.output_dir is not None:
+        return Path(FLAGS.output_dir)
+    return ROOT / "figures" / ("" if FLAGS.preset == "paper" else FLAGS.preset)
+
+
+def check_strategy() -> None:
+    """Refuse a --strategy that can't be, before anything else is done."""
+    try:
+        strategies.check(FLAGS.strategy)
+    except ValueError as error:
+        message = f"--strategy={FLAGS.strategy}: {error}"
+        raise app.UsageError(message, exitcode=2) from error
+
+
+def chosen_rows(rows: Collection[str] = ()) -> list[str]:
+    """Return those of the rows that --rows names, all by default; refuse any other."""
+    chosen = list(rows) if FLAGS.rows is None else FLAGS.rows
+    if not set(chosen) <= set(rows):
+        expected = f"among {', '.join(rows)}" if rows else "with table1.py and table3.py alone"
+        raise app.UsageError(f"Expected --rows {expected}. Received: {','.join(chosen)}.")
+    return chosen
+
+
+def seeds() -> list[int]:
+    """Return --seeds as integers."""
+    try:
+        return [int(seed) for seed in FLAGS.seeds]
+    except ValueError:
+        raise app.UsageError(f"Expected --seeds as integers. Received: {FLAGS.seeds}.") from None
+
+
+def command(settings: dict, rows: Collection[str] = ()) -> str:
+    """Return the command that rebuilds a result; where things are kept does not belong to it.
+
+    It names the precision in any case: left out, it would be another one on other hardware.
+
+    Args:
+        settings: The result's.
+        rows: The names of its rows where it does not have all.
+    """
+    script = Path(sys.argv[0]).resolve()
+    given = [f"--preset={FLAGS.preset}"]
+    if settings["seeds"] != [0]:
+        given.append(f"--seeds={','.join(map(str, settings['seeds']))}")
+    given += [FLAGS[name].serialize() for name in _CHOICES if FLAGS[name].present]
+    if rows:
+        given.append(f"--rows={','.join(rows)}")
+    given.append(f"--precision={settings['training']['precision']}")
+    return shlex.join(["python", f"{script.parent.name}/{script.name}", *given])
+
+
+def read_result(path: Path) -> dict:
+    """Return a stored result; without one, end the script with what to do."""
+    try:
+        return json.loads(path.read_text())
+    except (FileNotFoundError, json.JSONDecodeError):
+        flag = "add" if FLAGS.add else "only_print"
+        sys.exit(f"Expected a stored result in {path}. Received: none; leave out --{flag}.")
+
+
+def markdown_table(header: list[str], rows: list[list[str]]) -> str:
+    """Return a Markdown table whose columns are aligned as plain text too."""
+    cells = [header, *rows]
+    # A rule has at least one dash beside its colon.
+    widths = [max(2, *(len(row[column]) for row in cells)) for column in range(len(header))]
+
+    def line(row):
+        first, *others = zip(row, widths, strict=True)
+        padded = [first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in others)]
+        return f"| {' | '.join(padded)} |"
+
+    rule = [":" + "-" * (widths[0] - 1), *("-" * (width - 1) + ":" for width in widths[1:])]
+    return "\n".join([line(header), f"| {' | '.join(rule)} |", *map(line, rows)])
+
+
+def origin(result: dict) -> str:
+    """Return the last lines of a result's text: how it came about."""
+    environment, seeds = result["environment"], result["settings"]["seeds"]
+    training = result["settings"]["training"]
+    epochs = training.get("epochs")
+    dataset = result["dataset"]
+    each = "" if epochs is None else f"{epochs}{_of_the_papers(epochs, dataset)} epochs, "
+    tested = dataset.get("test", TEST_IMAGES)
+    stands_in = "" if tested == TEST_IMAGES else f"\nTested on: {tested}."
+    return f"""\
+Rebuilt by `{result["command"]}`: {tqdm.format_interval(result["elapsed_seconds"])} ([h:]mm:ss)
+of training and evaluation on {listed(machines(result))}, \
+{training["precision"]}, TensorFlow {environment["packages"]["tensorflow"]};
+{each}seed{"s" * (len(seeds) > 1)} {", ".join(map(str, seeds))}. \
+Data: {dataset["name"]}, {dataset["source"]}.{stands_in}"""
+
+
+def _of_the_papers(epochs, dataset):
+    """Return the epochs of which these are a part; on CIFAR-10 the paper gives no number."""
+    whole = presets.get("paper_mnist").epochs
+    return f" of the paper's {whole}" if dataset["name"] == "mnist" and epochs < whole else ""
+
+
+def heading(dataset: dict) -> str:
+    """Return what a result was measured on, for its first line."""
+    if dataset["name"] != "cifar10":
+        return f"{dataset['name']} of photographs, not CIFAR-10"
+    stands_in = "" if dataset["test"] == TEST_IMAGES else f" ({dataset['test']})"
+    return f"CIFAR-10{stands_in}"
+
+
+def tested_images(dataset: dict) -> str:
+    """Return how many images a result was measured on, and which."""
+    of = "" if dataset["test"] == TEST_IMAGES else "images of "
+    return f"{dataset['test_images']:,} {of}{dataset['test']}"
+
+
+def _require_writable(folder):
+    """Find out now, not after hours of training, whether the result can be written."""
+    probe = folder / f".writable.{os.getpid()}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_text(probe, "")
+        probe.unlink()
+    except OSError as error:
+        sys.exit(f"Expected a folder that can be written: {folder}. Received: {error}.")

@@ -1,0 +1,167 @@
+"""What a rebuild works with: the data, trained models, and the account of what they took."""
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import mvae_tf
+from support import runs
+from support.environments import environment, machine
+
+# By dataset and preset, the same for all scripts, so that they share models. None: the preset's
+# own. MNIST's quick ones are as few as show that the mixtures beat the single VAE.
+EPOCHS = {"mnist": {"paper": None, "quick": 2}, "cifar10": {"paper": None, "quick": 3}}
+# The ablations compare models with each other, and there are many.
+ABLATION_EPOCHS = {"paper": 30}
+# Of the classifier whose opinion an Inception score is.
+CLASSIFIER_EPOCHS = {"paper": 30, "quick": 2}
+CIFAR10_TRAIN_IMAGES = 10_000  # Section V.C
+
+
+class Study:
+    """One script's rebuild.
+
+    Args:
+        preset: "paper" or "quick".
+        seeds: One training run each.
+        data_dir: Where data is kept; None: TensorFlow Datasets' default.
+        runs_dir: The run store.
+        dataset: "mnist" or "cifar10". The quick preset takes patches of photographs in place of
+            CIFAR-10: colour images of the same size, which need no download.
+        split: Of CIFAR-10, see `mvae_tf.datasets.load`.
+        classifier: Of images, for Inception scores: "cifar10" (trained on the dataset's training
+            images) or "inception".
+        inception_weights: Path of Inception's weights file; None: Keras's, downloaded.
+        precision: Keras's dtype policy of the models.
+        strategy: Of `mvae_tf.devices.strategies`, by which models are trained.
+
+    Attributes:
+        data: The dataset; of CIFAR-10, the paper's number of training images.
+        preset, seeds, dataset, precision, strategy: As given.
+    """
+
+    def __init__(
+        self,
+        preset: str,
+        seeds: list[int],
+        data_dir: str | None,
+        runs_dir: Path,
+        *,
+        dataset: str = "mnist",
+        split: str = "standard",
+        classifier: str = "cifar10",
+        inception_weights: str | None = None,
+        precision: str = "float32",
+        strategy: str = "none",
+    ):
+        self.preset, self.seeds, self.dataset = preset, seeds, dataset
+        self.precision, self.strategy = precision, strategy
+        self._choices = {}
+        if dataset == "mnist":
+            self.data = mvae_tf.datasets.load("mnist", data_dir=data_dir)
+        elif preset == "quick":
+            self.data = mvae_tf.datasets.load("patches")
+        else:
+            self._choices["split"] = split
+            whole = mvae_tf.datasets.load("cifar10", data_dir=data_dir, split=split)
+            self.data = whole.with_train(CIFAR10_TRAIN_IMAGES)
+        self._runs_dir = runs_dir
+        self._classifier, self._inception_weights = classifier, inception_weights
+        self._began, self._spent = time.monotonic(), 0.0
+        self._runs: dict[tuple[runs.Settings, str], runs.StoredRun] = {}  # and the data's digest
+
+    def hold_out(self, count: int) -> None:
+        """Put the test images aside: the last training images stand in for them, from now on."""
+        self.data = self.data.with_validation(count)
+
+    def run(
+        self,
+        seed: int,
+        *,
+        preset: str | None = None,
+        epochs: Mapping[str, int] | None = None,
+        protocol: Mapping[str, object] | None = None,
+        data=None,
+        **overrides,
+    ) -> runs.StoredRun:
+        """Return a trained model, from the run store or trained now.
+
+        Args:
+            seed: Of the run.
+            preset: Of `mvae_tf.presets`. Default: the paper's for the dataset.
+            epochs: In place of the usual numbers, by the study's preset, "paper" or "quick".
+            protocol: As for `runs.Settings`, in place of the preset's.
+            data: A `mvae_tf.datasets` dataset to train on. Default: the study's.
+            **overrides: Arguments of `MixtureVAE`.
+        """
+        preset = preset or f"paper_{self.dataset}"
+        length = {**EPOCHS[self.dataset], **(epochs or {})}[self.preset]
+        differing = tuple(sorted(overrides.items()))
+        others = tuple(sorted((protocol or {}).items()))
+        data = self.data if data is None else data
+        settings = runs.Settings(preset, differing, length, seed, self.precision, others)
+        key = settings, data.digest
+        if key not in self._runs:
+            told = ", ".join(f"{name}={value}" for name, value in differing + others)
+            print(f"{preset}, {told}, seed {seed}", flush=True)
+            began = time.monotonic()
+            self._runs[key] = runs.trained(settings, data, self._runs_dir, self.strategy)
+            # Counted as if each model had been trained for this result alone.
+            self._spent += self._runs[key].seconds - (time.monotonic() - began)
+        return self._runs[key]
+
+    def classifier(self):
+        """Return the classifier of images chosen for Inception scores, see `image_classifiers`.
+
+        Raises:
+            ClassifierError: its weights are not there, or damaged.
+        """
+        self._choices["classifier"] = self._classifier
+        if self._classifier == "inception":
+            from mvae_tf.evaluation.image_classifiers import InceptionClassifier
+
+            return InceptionClassifier(self._inception_weights)
+        print("The classifier of images", flush=True)
+        epochs = CLASSIFIER_EPOCHS[self.preset]
+        began = time.monotonic()
+        classifier = runs.image_classifier(self.data, self._runs_dir, epochs, self.strategy)
+        self._spent += classifier.record["seconds"] - (time.monotonic() - began)
+        return classifier
+
+    def account(self) -> dict:
+        """Return settings, data, environment and time, for the result's file.
+
+        "settings" holds what all runs have in common; what differs is the result's to say.
+        "choices": the flags, by name, that this result depends on beside preset and seeds.
+        "environment" is the one of the evaluation; "machines" are all that trained or evaluated.
+        """
+        resolved = [settings.resolved() for settings, _ in self._runs]
+        first = resolved[0] if resolved else {"model": {}, "training": {}}
+        common = {
+            part: {
+                name: value
+                for name, value in first[part].items()
+                if all(other[part].get(name, value) == value for other in resolved)
+            }
+            for part in first
+        }
+        elapsed = time.monotonic() - self._began + self._spent
+        present = environment()
+        environments = [each for run in self._runs.values() for each in run.environments]
+        return {
+            "preset": self.preset,
+            "settings": common | {"seeds": self.seeds},
+            "dataset": {
+                "name": self.data.name,
+                "source": self.data.source,
+                "digest": self.data.digest,
+                "test": self.data.test_part,
+                "train_images": len(self.data.train),
+                "test_images": len(self.data.test),
+            },
+            "choices": dict(self._choices),
+            "code": runs.code_digest(),
+            "environment": present | {"strategy": self.strategy},
+            "machines": list(dict.fromkeys(map(machine, [*environments, present]))),
+            "elapsed_seconds": round(elapsed, 1),
+        }
