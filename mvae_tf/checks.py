@@ -101,25 +101,26 @@ def mixing_weights(values, num_components: int) -> tf.Tensor:
     return tf.constant(values, tf.float32)
 
 
-def fit_source(source, part: str, shape: tuple[int, ...], kwargs: dict):
-    """Return what Keras's fit takes, and its keyword arguments, for any source of images.
+def fit_source(source, part: str, shape: tuple[int, ...]):
+    """Return the images of any source that fit and evaluate take.
 
     Args:
-        source: float images, a tf.data.Dataset of them, or a loaded dataset or one of its parts.
-        part: which part of a loaded dataset: "train" or "test".
-        shape: of one image.
-        kwargs: of fit; a loaded dataset is cut into its batch_size.
+        source: Float images, a tf.data.Dataset of them, or a loaded dataset or one of its parts.
+        part: Which part of a loaded dataset: "train" or "test".
+        shape: Of one image.
+
+    Returns:
+        An array, uint8 or float32 [n, *image], or what is no array as it came: a dataset, of which
+        the shape is checked, or a generator, to be checked batch by batch.
     """
     source = getattr(source, part, source)
-    if hasattr(source, "dataset"):
-        kwargs = dict(kwargs)
-        source = source.dataset(batch_size=kwargs.pop("batch_size", None) or 32)
+    if hasattr(source, "float_images"):  # checked when it was loaded, but for the shape
+        _check_spec("images", source.float_images(0, 1), shape)
+        return source.images
     if isinstance(source, tf.data.Dataset):
         _check_spec("images", first(source.element_spec), shape)
-        return source, kwargs
-    if not hasattr(source, "__array__"):
-        return source, kwargs  # a generator: checked batch by batch
-    return images(source, shape), kwargs
+        return source
+    return images(source, shape).numpy() if hasattr(source, "__array__") else source
 
 
 def image_dataset(dataset: tf.data.Dataset, shape: tuple[int, ...], *, endless: bool):

@@ -13,7 +13,8 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from mvae_tf import checks, presets
-from mvae_tf.devices import distribution, guards
+from mvae_tf.devices import distribution
+from mvae_tf.fitting import ImageTrainer
 from mvae_tf.networks import contract, convolutional, dense
 from mvae_tf.objective import importance, melbo, step
 from mvae_tf.objective.dirichlet import sample_log_weights
@@ -40,7 +41,7 @@ _ARGUMENTS = (
 
 
 @keras.saving.register_keras_serializable(package="mvae_tf")
-class MixtureVAE(keras.Model):
+class MixtureVAE(ImageTrainer):
     """A mixture of K variational autoencoders (Ye & Bors, 2020). One component is a plain VAE.
 
     Compile it with an optimizer alone; made in the scope of a `tf.distribute.Strategy` it trains on
@@ -105,7 +106,6 @@ class MixtureVAE(keras.Model):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        self.supports_jit = False  # XLA has no Gamma draws; Keras takes it where there is a GPU
         self.image_shape = checks.sizes("image_shape", image_shape)
         self.num_components = checks.size("num_components", num_components)
         self.latent_dim = checks.size("latent_dim", latent_dim)
@@ -263,83 +263,13 @@ class MixtureVAE(keras.Model):
             bound += melbo.gaussian_constant(self.image_shape)
         return bound
 
-    # Training ------------------------------------------------------------------------------------
-
-    @property
-    def metrics(self):
-        """The metrics of the class docstring, in that order."""
-        return list(self._trackers.values())
-
-    def fit(self, x=None, y=None, *, validation_data=None, **kwargs):
-        """`keras.Model.fit` of images alone: float arrays in [0, 1], a tf.data.Dataset of them, or
-        a loaded `mvae_tf.datasets` dataset (its training part).
-
-        Targets are ignored. Raises ValueError for other images, and FloatingPointError, naming the
-        term and the step, as soon as a gradient is not finite; the weights are then those of the
-        step before.
-        """  # noqa: D205
-        if validation_data is not None:
-            validation_data, _ = checks.fit_source(validation_data, "test", self.image_shape, {})
-        x, kwargs = checks.fit_source(x, "train", self.image_shape, kwargs)
-        if not tf.is_tensor(x):  # Keras shuffles arrays and warns that it does not shuffle the rest
-            kwargs.setdefault("shuffle", False)
-        with guards.clear_errors():
-            return super().fit(x, validation_data=validation_data, **kwargs)
-
-    def evaluate(self, x=None, y=None, **kwargs):
-        """`keras.Model.evaluate` of images alone, given as to `fit` (a dataset's test part)."""
-        if not kwargs.get("_use_cached_eval_dataset"):
-            x, kwargs = checks.fit_source(x, "test", self.image_shape, kwargs)
-        with guards.clear_errors():
-            return super().evaluate(x, **kwargs)
-
-    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
-        # Of the model nothing is left to build, and Keras would take the mean of the replicas'
-        # batches for it, whose sizes may differ.
-        if self._distribute_strategy is not None and not self.optimizer.built:
-            with self._distribute_strategy.scope():
-                self.optimizer.build(self.trainable_variables)
-
-    def train_step(self, data):
-        """One step on eq. 14, every term at one posterior draw."""
-        images, count = distribution.padded(guards.batch(data, self.image_shape))
-        seed = distribution.fold_in(tf.cast(self._seeds.next(), tf.int32))
-        averages = [tf.identity(variable) for variable in self._moving_averages()]
-        with tf.GradientTape() as tape:
-            loss, terms = self._objective(images, count, seed, training=True)
-            scaled = self.optimizer.scale_loss(loss)
-        variables = [variable.value for variable in self.trainable_variables]
-        gradients = tape.gradient(scaled, variables)
-        shared = distribution.shared_averages(self._moving_averages(), averages, count)
-        # A loss-scaling optimizer skips such steps by design.
-        if not isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer):
-            gradients = guards.finite_gradients(
-                gradients,
-                step.TERMS,
-                self._broken_terms,
-                [images, seed, *averages],
-                self.optimizer.iterations,
-            )
-        with tf.control_dependencies(gradients[:1]):
-            for variable, average in shared:
-                variable.assign(average)
-        self.optimizer.apply(gradients, self.trainable_variables)
-        return self._track(loss, terms)
-
-    def test_step(self, data):
-        """The terms at one posterior draw; mse at the posterior means."""
-        images, count = distribution.padded(guards.batch(data, self.image_shape))
-        # The count of images so far: new draws for each batch, the same in each evaluation.
-        counted = tf.cast(distribution.counted(self._trackers["loss"].count), tf.int32)
-        seed = distribution.fold_in(tf.stack([0, counted]))
-        return self._track(*self._objective(images, count, seed))
-
     # Parts ---------------------------------------------------------------------------------------
 
-    def _posterior(self, images, training=False) -> Posterior:
+    def _posterior(self, images, training=False, compiled=False) -> Posterior:
         return posterior(
             *self.encoder(images, training=training),
             normalized=self.concentration == "normalized",
+            compiled=compiled,
         )
 
     def _prior_w(self):
@@ -350,46 +280,13 @@ class MixtureVAE(keras.Model):
         return step.loss_and_terms(
             images,
             seed,
-            self._posterior(images, training),
+            self._posterior(images, training, compiled=self._is_compiled()),
             self._prior_w(),
             functools.partial(self.decoder, training=training),
             step.Objective(*(getattr(self, name) for name in step.Objective._fields)),
             at_means=not training,
             gather=functools.partial(distribution.gather, count),
         )
-
-    def _track(self, loss, terms):
-        # Weighted by images, so that a short last batch counts for what it is. Each replica has
-        # the terms of all images; its trackers are added up to those of the others.
-        shares = tf.fill(tf.shape(terms["melbo"]), 1.0 / distribution.num_replicas())
-        for name, tracker in self._trackers.items():
-            values = tf.broadcast_to({"loss": loss, **terms}[name], tf.shape(shares))
-            tracker.update_state(values, sample_weight=shares)
-        return distribution.logs(
-            {name: tracker.result() for name, tracker in self._trackers.items()}
-        )
-
-    def _moving_averages(self):
-        """Return the banks' variables that a forward pass in training updates."""
-        variables = self.encoder.non_trainable_variables + self.decoder.non_trainable_variables
-        return [variable.value for variable in variables if variable is not self._seeds.state]
-
-    def _broken_terms(self, images, seed, *averages):
-        """Return the terms whose gradient is not finite; reset the moving averages."""
-        with tf.GradientTape(persistent=True) as tape:
-            _, terms = self._objective(images, None, seed, training=True)
-            means = {name: tf.reduce_mean(terms[name]) for name in step.TERMS}
-        for variable, average in zip(self._moving_averages(), averages, strict=True):
-            variable.assign(average)
-        # Outside the graph is outside the replica, too: any of its copies of the weights will do.
-        copies = self.distribute_strategy.experimental_local_results
-        variables = [copies(variable.value)[0] for variable in self.trainable_variables]
-        zero = tf.UnconnectedGradients.ZERO
-        return [
-            name
-            for name, mean in means.items()
-            if not guards.is_finite(tape.gradient(mean, variables, unconnected_gradients=zero))
-        ]
 
     @tf.function(reduce_retracing=True)
     def _log_mean_weight(self, images, num_samples, seed):

@@ -106,26 +106,9 @@ class Split:
         Returns:
             As `dataset`, batch by batch.
         """
-        import tensorflow as tf
+        from mvae_tf.devices import feeds
 
-        # The arrays stay uint8 in host memory, and a batch is gathered by index: shuffling moves
-        # integers, and no float copy of the whole split ever exists.
-        with tf.device("CPU:0"):
-            all_images = tf.constant(self.images)
-            all_labels = tf.constant(self.labels) if labels else None
-
-        def take(indices):
-            images = tf.gather(all_images, indices)
-            if images.dtype == tf.uint8:
-                images = tf.cast(images, tf.float32) / 255.0
-            return (images, tf.gather(all_labels, indices)) if labels else images
-
-        # tf.data's tuning takes time from the steps, and Keras's fit would not return before the
-        # tuner next wakes, a minute later in a long run. There is nothing to tune: a batch is ready
-        # long before it is needed.
-        options = tf.data.Options()
-        options.autotune.enabled = False
-        return indices.map(take).prefetch(2).with_options(options)
+        return feeds.gather(self.images, indices, self.labels if labels else None)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -14,6 +14,11 @@ from mvae_tf.devices import distribution
 
 # Marks our own messages inside TensorFlow's long report of a failed assertion in a graph.
 _MARKED = re.compile(r"<<(ValueError|FloatingPointError): (.*?)>>", re.DOTALL)
+_OUT_OF_RANGE = "Expected images in [0, 1]. Received: values from {} to {}."
+_NOT_FINITE = (
+    "Expected finite gradients. Received: a gradient that is not finite, of {}, at step {}. The "
+    "weights are those before that step."
+)
 # What is named as the cause where each term's own gradient is finite.
 _NO_TERM = "their sum"
 
@@ -23,9 +28,7 @@ def batch(data, shape: tuple[int, ...]) -> tf.Tensor:
     values = checks.images(checks.first(data), shape)
     # Of all replicas, so that they stop together: one that went on would wait for the others.
     low, high = distribution.extremes(values)
-    message = tf.strings.format(
-        "<<ValueError: Expected images in [0, 1]. Received: values from {} to {}.>>", [low, high]
-    )
+    message = tf.strings.format(f"<<ValueError: {_OUT_OF_RANGE}>>", [low, high])
     # Not `low < 0 or high > 1`: a NaN compares false with everything.
     return _only_if((low >= 0) & (high <= 1), message, values)
 
@@ -51,20 +54,25 @@ def finite_gradients(
     names = tf.cond(finite, lambda: "", lambda: tf.py_function(joined, inputs, tf.string))
     if distribution.num_replicas() > 1:
         finite, names = _of_all_replicas(finite, names, terms)
-    message = tf.strings.join(
-        [
-            "<<FloatingPointError: Expected finite gradients. Received: a gradient that is not "
-            "finite, of ",
-            names,
-            tf.strings.format(", at step {}. The weights are those before that step.>>", step + 1),
-        ]
-    )
+    before, between, after = f"<<FloatingPointError: {_NOT_FINITE}>>".split("{}")
+    number = tf.strings.as_string(step + 1)
+    message = tf.strings.join([before, names, between, number, after])
     return _only_if(finite, message, gradients)
 
 
 def is_finite(gradients: list) -> tf.Tensor:
     """Return whether the gradients are finite and of a size that can be squared."""
     return tf.math.is_finite(tf.add_n([tf.nn.l2_loss(gradient) for gradient in gradients]))
+
+
+def out_of_range(least, greatest) -> ValueError:
+    """Return what to raise of images with such extremes."""
+    return ValueError(_OUT_OF_RANGE.format(float(least), float(greatest)))
+
+
+def not_finite(terms: Sequence[str], number: int) -> FloatingPointError:
+    """Return what to raise of the step of that number, in which these terms have no gradient."""
+    return FloatingPointError(_NOT_FINITE.format(", ".join(terms) or _NO_TERM, number))
 
 
 @contextlib.contextmanager

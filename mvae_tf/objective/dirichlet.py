@@ -3,10 +3,15 @@
 A Dirichlet draw is a normalised vector of Gamma draws. The usual route, `exp` of a log-Gamma draw
 followed by a division, underflows once a concentration is small, and its gradient becomes NaN in
 float32. Here everything stays in log space and in float64, which costs nothing at [n, K] numbers.
+
+TensorFlow's Gamma draws don't compile under XLA. `compiled_gamma` has others, of the same
+distribution, that do; a seed gives other draws there.
 """
 
 import tensorflow as tf
 import tensorflow_probability as tfp
+
+from mvae_tf.objective import compiled_gamma
 
 tfd = tfp.distributions
 
@@ -19,13 +24,16 @@ MIN_CONCENTRATION = 1e-6
 _SERIES_BELOW = -8.0
 
 
-def sample_log_weights(concentration: tf.Tensor, seed, shape=()) -> tf.Tensor:
+def sample_log_weights(
+    concentration: tf.Tensor, seed, shape=(), *, compiled: bool = False
+) -> tf.Tensor:
     """Draw log w, w ~ Dirichlet(concentration), differentiable in the concentration.
 
     Args:
         concentration: float [..., K], positive.
         seed: int [2], a stateless seed.
         shape: leading sample shape.
+        compiled: whether by operations that XLA compiles; the draws of a seed are others then.
 
     Returns:
         [*shape, ..., K], of the concentration's dtype. The logarithm stays finite where w itself
@@ -34,7 +42,8 @@ def sample_log_weights(concentration: tf.Tensor, seed, shape=()) -> tf.Tensor:
     concentration = tf.convert_to_tensor(concentration)
     wide = tf.maximum(tf.cast(concentration, tf.float64), MIN_CONCENTRATION)
     wide = tf.broadcast_to(wide, tf.concat([shape, tf.shape(wide)], axis=0))
-    log_weights = tf.nn.log_softmax(_sample_log_gamma(wide, seed), axis=-1)
+    sample = compiled_gamma.sample_log_gamma if compiled else _sample_log_gamma
+    log_weights = tf.nn.log_softmax(sample(wide, seed), axis=-1)
     return tf.cast(log_weights, concentration.dtype)
 
 
@@ -62,6 +71,8 @@ class Dirichlet(tfd.Dirichlet):
         >>> w = Dirichlet(tf.constant([[0.01, 2.0, 3.0]])).sample(5, seed=[1, 2])   # [5, 1, 3]
     """
 
+    _compiled = False  # see `sample_log_weights`
+
     def _parameter_control_dependencies(self, is_init):
         if self.concentration.shape[-1] == 1:
             return []  # tfd.Dirichlet would refuse it
@@ -69,7 +80,14 @@ class Dirichlet(tfd.Dirichlet):
 
     def _sample_n(self, n, seed=None):
         seed = tfp.random.sanitize_seed(seed)
-        return tf.exp(sample_log_weights(self.concentration, seed, shape=[n]))
+        draws = sample_log_weights(self.concentration, seed, [n], compiled=self._compiled)
+        return tf.exp(draws)
+
+
+class CompiledDirichlet(Dirichlet):
+    """`Dirichlet` whose draws XLA compiles; those of a seed are others."""
+
+    _compiled = True
 
 
 def _sample_log_gamma(concentration, seed):

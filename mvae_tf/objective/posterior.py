@@ -5,7 +5,7 @@ from typing import NamedTuple
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from mvae_tf.objective.dirichlet import MIN_CONCENTRATION, Dirichlet
+from mvae_tf.objective.dirichlet import MIN_CONCENTRATION, CompiledDirichlet, Dirichlet
 
 tfd = tfp.distributions
 
@@ -22,7 +22,7 @@ class Posterior(NamedTuple):
     w: tfd.Distribution
 
 
-def posterior(loc, scale, concentration, *, normalized: bool) -> Posterior:
+def posterior(loc, scale, concentration, *, normalized: bool, compiled: bool = False) -> Posterior:
     """Return the posterior of the encoders' answer (eq. 2 and 3).
 
     Args:
@@ -30,11 +30,13 @@ def posterior(loc, scale, concentration, *, normalized: bool) -> Posterior:
         scale: [n, K, d], positive.
         concentration: [n, K], positive.
         normalized: Whether the concentrations are divided by their sum.
+        compiled: Whether its draws are to be such as XLA compiles.
     """
     if normalized:
         concentration /= tf.reduce_sum(concentration, axis=-1, keepdims=True)
     concentration = tf.maximum(concentration, MIN_CONCENTRATION)
-    return Posterior(tfd.Independent(tfd.Normal(loc, scale), 1), Dirichlet(concentration))
+    dirichlet = CompiledDirichlet if compiled else Dirichlet
+    return Posterior(tfd.Independent(tfd.Normal(loc, scale), 1), dirichlet(concentration))
 
 
 def symmetric_prior(num_components: int, concentration: float) -> Dirichlet:

@@ -1,5 +1,6 @@
 from . import (
     checkpoints as checkpoints,
+    jit as jit,
     loop as loop,
     optimizers as optimizers,
     precision as precision,

@@ -18,7 +18,7 @@ import keras
 import tensorflow as tf
 
 from mvae_tf import checks
-from mvae_tf.devices import distribution, strategies
+from mvae_tf.devices import distribution, feeds, strategies
 from mvae_tf.training.checkpoints import CheckpointError, Checkpoints
 from mvae_tf.training.progress import Bar, Lines
 
@@ -85,13 +85,19 @@ def train(
             # Keras doesn't know beforehand how many of their batches there are to validate.
             shown.enter_context(warnings.catch_warnings())
             warnings.filterwarnings("ignore", "Your input ran out of data", UserWarning)
+        orders = _orders(len(split), seed, done, epochs)
+        if model.jit_compile:
+            images = feeds.BlockFeed(split.images, orders, batch_size)
+        else:
+            images = distribution.batches(strategy, feeds.batches(orders, batch_size), split.gather)
+            validation = validation and _validation(validation, batch_size, strategy)
         model.fit(
-            _batches(split, batch_size, seed, done, epochs, strategy),
+            images,
             initial_epoch=done,
             epochs=epochs,
             steps_per_epoch=steps,
-            validation_data=validation and _validation(validation, batch_size, strategy),
-            shuffle=False,  # they come in order; Keras warns that it can't shuffle them
+            validation_data=validation,
+            validation_batch_size=batch_size,
             verbose=0,
             callbacks=callbacks,
         )
@@ -115,21 +121,19 @@ def steps_per_execution(num_images: int, batch_size: int) -> int:
     return next(count for count in range(_MOST_STEPS, 0, -1) if steps % count == 0)
 
 
-def _batches(split, batch_size, seed, first_epoch, last_epoch, strategy):
-    """Return the batches of all epochs from first to last, in an order that each epoch fixes."""
+def _orders(num_images, seed, first_epoch, last_epoch):
+    """Return the order of the images in all epochs from first to last, which each epoch fixes."""
 
     def order(epoch):
-        indices = tf.random.experimental.stateless_shuffle(
-            tf.range(len(split), dtype=tf.int64), seed=[seed, epoch]
+        return tf.random.experimental.stateless_shuffle(
+            tf.range(num_images, dtype=tf.int64), seed=[seed, epoch]
         )
-        return tf.data.Dataset.from_tensor_slices(indices).batch(batch_size)
 
-    epochs = tf.data.Dataset.range(first_epoch, last_epoch)
-    return distribution.batches(strategy, epochs.flat_map(order), split.gather)
+    return tf.data.Dataset.range(first_epoch, last_epoch).map(order)
 
 
 def _validation(split, batch_size, strategy):
-    indices = tf.data.Dataset.range(len(split)).batch(batch_size)
+    indices = feeds.batches(feeds.in_order(len(split)), batch_size)
     return distribution.batches(strategy, indices, split.gather)
 
 

@@ -34,7 +34,8 @@ class Bar(_Progress):
         self._bar.set_description(f"epoch {epoch + 1}/{self._epochs}", refresh=False)
 
     def on_train_batch_end(self, batch, logs=None):
-        steps = self._before + batch + 1 - self._bar.n  # of one execution; batch is the last's
+        # Of one execution; batch is the last's, which may lie beyond the end of the epoch.
+        steps = self._before + min(batch + 1, self._steps) - self._bar.n
         if self._bar.update(steps):  # only when it is drawn: reading the terms takes time
             self._bar.set_postfix_str(_format(logs), refresh=False)
 

@@ -72,10 +72,14 @@ def build(settings: Mapping, num_images: int, strategy: str = "none"):
     distribution.require_agreement(chosen, "settings", json.dumps([settings, num_images]))
     with chosen.scope():
         model = MixtureVAE(**settings["model"], dtype=protocol["precision"])
-        steps = training.steps_per_execution(num_images, protocol["batch_size"])
+        is_compiled = protocol.get("jit", "off") == "on"
+        steps = 1
+        if not is_compiled and chosen.num_replicas_in_sync == 1:
+            steps = training.steps_per_execution(num_images, protocol["batch_size"])
         model.compile(
             optimizer=FusedAdam(_learning_rate(protocol, num_images)),
-            steps_per_execution=steps if chosen.num_replicas_in_sync == 1 else 1,
+            steps_per_execution=steps,
+            jit_compile=is_compiled,
         )
     return model
 

@@ -1,0 +1,169 @@
+"""How images reach the device: as a stream of batches, or block by block for compiled steps.
+
+The order of an epoch decides which images make up its batches, so that every way gives the same
+ones.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import psutil
+import tensorflow as tf
+
+# Of the device's memory that images may take; the rest is the model's.
+_SHARE = 0.25
+# In a block. More would gain nothing, and Ctrl-C would be heard later.
+MOST_STEPS = 64
+
+
+class Block(NamedTuple):
+    """Some of an epoch's batches, all of one size, and what is left of the epoch.
+
+    Attributes:
+        batches: int32 [s, b], indices, or [s, b, *image], the images.
+        size: int32, how many of them count; the others fill the block up.
+        rest: [1, r] or [1, r, *image], the epoch's last, smaller batch; r is 0 but at its end.
+    """
+
+    batches: tf.Tensor
+    size: tf.Tensor
+    rest: tf.Tensor
+
+
+class BlockFeed:
+    """Images in blocks, for `compiled.Steps`.
+
+    Images that fit live on the device, and blocks are indices; others are gathered on the host, a
+    block ahead.
+
+    Args:
+        images: uint8 or float32 [n, *image].
+        orders: A dataset of int64 [n]: for each epoch, the order of its images.
+        batch_size: Images a step.
+        most_steps: Of a block.
+
+    Attributes:
+        steps_per_epoch: Batches of an epoch.
+        steps_per_block: Of each block, but for the last ones of an epoch.
+        source: The images on the device, or None.
+        blocks: The dataset of `Block`s.
+    """
+
+    def __init__(
+        self,
+        images: np.ndarray,
+        orders: tf.data.Dataset,
+        batch_size: int,
+        most_steps: int = MOST_STEPS,
+    ):
+        self.steps_per_epoch = -(-len(images) // batch_size)
+        count = -(-self.steps_per_epoch // most_steps)
+        self.steps_per_block = -(-self.steps_per_epoch // count)
+        self.source = None
+        blocks = orders.flat_map(self._cut(len(images), batch_size, count))
+        if images.nbytes <= _SHARE * memory():
+            with tf.device(device()):
+                self.source = tf.constant(images)
+        else:
+            with tf.device("CPU:0"):
+                everything = tf.constant(images)
+            blocks = blocks.map(
+                lambda batches, size, rest: Block(
+                    tf.gather(everything, batches), size, tf.gather(everything, rest)
+                )
+            )
+        self.blocks = blocks.prefetch(2).with_options(untuned())
+
+    def _cut(self, num_images, batch_size, count):
+        """Return what cuts an epoch's order into so many blocks."""
+        steps, whole = self.steps_per_block, num_images // batch_size
+
+        def cut(order):
+            order = tf.cast(order, tf.int32)
+            batches, rest = order[: whole * batch_size], order[whole * batch_size :]
+            batches = tf.pad(batches, [[0, (count * steps - whole) * batch_size]])
+            batches = tf.reshape(batches, [count, steps, batch_size])
+
+            def block(index):
+                size = tf.clip_by_value(whole - index * steps, 0, steps)
+                is_last = tf.cast(index == count - 1, tf.int32)
+                return Block(batches[index], size, rest[None, : is_last * batch_size])
+
+            return tf.data.Dataset.range(count, output_type=tf.int32).map(block)
+
+        return cut
+
+
+def shuffled(num_images: int, seed: int | None) -> tf.data.Dataset:
+    """Return an epoch's order of images, int64 [n], each time a new one.
+
+    Args:
+        num_images: n.
+        seed: With the same seed (and the same `tf.random.set_seed`, if any) epoch e has the same order
+            in every run.
+    """
+    indices = tf.data.Dataset.range(num_images)
+    indices = indices.shuffle(num_images, seed=seed, reshuffle_each_iteration=True)
+    return indices.batch(num_images)
+
+
+def in_order(num_images: int) -> tf.data.Dataset:
+    """Return the order, int64 [n], of images that come as they are."""
+    return tf.data.Dataset.range(num_images).batch(num_images)
+
+
+def batches(orders: tf.data.Dataset, batch_size: int) -> tf.data.Dataset:
+    """Cut each epoch's order into batches of indices, int64 [b]; its last may be smaller."""
+    return orders.flat_map(
+        lambda order: tf.data.Dataset.from_tensor_slices(order).batch(batch_size)
+    )
+
+
+def gather(
+    images: np.ndarray, indices: tf.data.Dataset, labels: np.ndarray | None = None
+) -> tf.data.Dataset:
+    """Return batches of float32 images, or pairs with labels, of batches of indices, int64 [b]."""
+    # The arrays stay as they are in host memory, and a batch is gathered by index: shuffling moves
+    # integers, and no float copy of all images ever exists.
+    with tf.device("CPU:0"):
+        all_images = tf.constant(images)
+        all_labels = None if labels is None else tf.constant(labels)
+
+    def take(indices):
+        taken = as_floats(tf.gather(all_images, indices))
+        return taken if all_labels is None else (taken, tf.gather(all_labels, indices))
+
+    return indices.map(take).prefetch(2).with_options(untuned())
+
+
+def as_floats(images: tf.Tensor) -> tf.Tensor:
+    """Return uint8 images as float32 in [0, 1], others as they are."""
+    return tf.cast(images, tf.float32) / 255.0 if images.dtype == tf.uint8 else images
+
+
+def untuned() -> tf.data.Options:
+    """Return options without tf.data's tuner.
+
+    Tuning takes time from the steps, and Keras's fit would not return before the tuner next wakes,
+    a minute later in a long run. There is nothing to tune: a batch is ready long before it is
+    needed.
+    """
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return options
+
+
+def device() -> str:
+    """Return the name of the device that trains: the first GPU, or else the processor."""
+    return "GPU:0" if tf.config.list_logical_devices("GPU") else "CPU:0"
+
+
+def memory() -> int:
+    """Return how much memory that device has, in bytes."""
+    if device() == "CPU:0":
+        return psutil.virtual_memory().total
+    from tensorflow.python.client import device_lib  # the only place that tells
+
+    return next(
+        each.memory_limit for each in device_lib.list_local_devices() if each.device_type == "GPU"
+    )
