@@ -1,21 +1,25 @@
 """How fast M-VAE trains: beside its peers and beside the machine's matrix products.
 
     python benchmarks/training.py [--num_components=4,10] [--batch_sizes=128] [--precisions=float32]
+    python benchmarks/training.py --device=gpu --batch_sizes=128,1024
 
 Every contender trains the networks of the preset paper_mnist (2 x 500, d = 20) on the same images
 with everything a step needs: shuffled batches, draws, KL terms, dHSIC, Adam.
 
-- mvae_tf: `MixtureVAE` as `python -m mvae_tf train` builds, feeds and fits it, once it has begun.
+- mvae_tf: `MixtureVAE` as `python -m mvae_tf train` builds, feeds and fits it, once it has begun;
+  on a GPU compiled (`--jit`), and beside it step by step.
 - Keras loop: the same model of K pairs of `keras.Sequential`, with Keras's Adam.
 - PyTorch loop: K pairs of `nn.Sequential`, Adam in its fused form.
-- PyTorch compiled: batched products under `torch.compile`, Adam in its fused form.
+- PyTorch compiled: batched products under `torch.compile`, Adam in its fused form; on a GPU also
+  replayed as CUDA graphs.
+- JAX scan: batched products, blocks of steps in one program under `jit`.
 - limit: large matrix products of as many operations as the networks' products have.
 - limit and Adam: these and, once a step, the fused Adam on as many parameters, which memory bounds.
 
 Each runs in a process of its own; they take turns, round by round, with the others asleep, so that
 what else the machine does meets all of them, in both precisions. Prints the median round's samples
 a second, its ratio to ours and the fraction of the limit, of the same precision; then ours over the
-best PyTorch of either precision.
+best peer of either precision. On a GPU float32 products are in TF32, everybody's.
 
 Precisions: float32, and mixed_bfloat16 if `mvae_tf.training.precision` takes it here or it is
 asked for.
@@ -35,6 +39,7 @@ import numpy as np
 from absl import app, flags
 
 FLAGS = flags.FLAGS
+flags.DEFINE_enum("device", "cpu", ["cpu", "gpu"], "Where all of them train.")
 flags.DEFINE_list("num_components", ["4", "10"], "K.")
 flags.DEFINE_list("batch_sizes", ["128"], "Images a step.")
 flags.DEFINE_list("precisions", None, "Dtype policies. Default: what is said above.")
@@ -52,7 +57,7 @@ def main(_):
     policies = FLAGS.precisions or ["float32"]
     if FLAGS.precisions is None and precision.resolve().policy != "float32":
         policies.append(precision.resolve().policy)
-    print(f"auto: {precision.resolve()}; {os.cpu_count()} cores\n")
+    print(f"auto: {precision.resolve()}; {os.cpu_count()} cores; {_device_name()}\n")
     print("| K | batch | precision | contender | samples/s | ours / its | of the limit |")
     print("| -: | ----: | :-------- | :-------- | --------: | ---------: | -----------: |")
     ratios = []
@@ -66,9 +71,9 @@ def main(_):
 
 def _rates(policies, num_components, batch_size):
     """Return the median samples a second of each contender, by precision."""
-    names = FLAGS.contenders or CONTENDERS
+    names = FLAGS.contenders or (ON_GPU if FLAGS.device == "gpu" else ON_CPU)
     contenders = {
-        (policy, name): _Contender(name, policy, num_components, batch_size)
+        (policy, name): _Contender(name, FLAGS.device, policy, num_components, batch_size)
         for policy in policies
         for name in dict.fromkeys(["limit", *names])
     }
@@ -93,14 +98,14 @@ def _print_rows(rates, num_components, batch_size, policy):
 
 
 def _across(rates):
-    """Say how we compare with the best PyTorch, in each pair of precisions."""
+    """Say how we compare with the best peer, in each pair of precisions."""
     best = {
-        policy: max(rate for name, rate in each.items() if name.startswith("PyTorch"))
+        policy: max(rate for name, rate in each.items() if name.startswith(PEERS))
         for policy, each in rates.items()
-        if OURS in each and any(name.startswith("PyTorch") for name in each)
+        if OURS in each and any(name.startswith(PEERS) for name in each)
     }
     return [
-        f"{ours} over the best PyTorch in {theirs}: {rates[ours][OURS] / best[theirs]:.2f}"
+        f"{ours} over the best peer in {theirs}: {rates[ours][OURS] / best[theirs]:.2f}"
         for ours, theirs in itertools.product(best, best)
     ]
 
@@ -141,7 +146,11 @@ class _Contender:
         self._process.join()
 
 
-def _serve(pipe, name, *arguments):
+def _serve(pipe, name, device, *arguments):
+    if device == "gpu":  # all of them live there at once
+        os.environ |= {"TF_FORCE_GPU_ALLOW_GROWTH": "true", "XLA_PYTHON_CLIENT_PREALLOCATE": "0"}
+    else:
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
     run = CONTENDERS[name](*arguments)
     while (steps := pipe.recv()) is not None:
         began = time.perf_counter()
@@ -153,15 +162,38 @@ def _images():
     return np.random.default_rng(0).integers(256, size=[IMAGES, PIXELS], dtype=np.uint8)
 
 
-def _ours(policy, num_components, batch_size):
-    from mvae_tf.training import run_folder
+def _ours(policy, num_components, batch_size, *, jit=None):
+    from mvae_tf.training import jit as choices, run_folder
 
     protocol = {"epochs": 1, "batch_size": batch_size, "learning_rate": 1e-3, "seed": 0}
-    protocol |= {"decay": "none", "precision": policy}
+    jit = jit or choices.resolve().jit
+    protocol |= {"decay": "none", "precision": policy, "jit": jit}
     shape = {"image_shape": (28, 28, 1), "hidden_units": HIDDEN_UNITS}
     model = {**shape, "num_components": num_components, "latent_dim": LATENT_DIM, "seed": 0}
-    settings = {"model": model, "training": protocol}
-    return _fitting(run_folder.build(settings, IMAGES), batch_size)
+    model = run_folder.build({"model": model, "training": protocol}, IMAGES)
+    return (_in_blocks if jit == "on" else _fitting)(model, batch_size)
+
+
+def _in_blocks(model, batch_size):
+    from mvae_tf.devices import feeds
+    from mvae_tf.training import loop
+
+    feed = feeds.BlockFeed(
+        _images().reshape(-1, 28, 28, 1), loop._orders(IMAGES, 0, 0, 10**6), batch_size
+    )
+    model.optimizer.build(model.trainable_variables)
+    model.make_train_function()
+    model._running.feeds["train"] = feed
+    source = iter(feed.blocks)
+
+    def run(steps):
+        executions = -(-steps // feed.steps_per_block)
+        for _ in range(executions):
+            model.train_function(source)
+        model._running.steps["train"].finish()
+        return executions * feed.steps_per_epoch / feed.blocks_per_epoch * batch_size
+
+    return run
 
 
 def _keras_loop(policy, num_components, batch_size):
@@ -172,11 +204,13 @@ def _keras_loop(policy, num_components, batch_size):
 
 
 def _fitting(model, batch_size):
-    from mvae_tf import training
     from mvae_tf.datasets.splits import Split
+    from mvae_tf.devices import feeds
+    from mvae_tf.training import loop
 
     split = Split(_images().reshape(-1, 28, 28, 1), None, is_train=True)
-    batches = training._batches(split, batch_size, 0, 0, 10**6, model.distribute_strategy)
+    indices = feeds.batches(loop._orders(IMAGES, 0, 0, 10**6), batch_size)
+    batches = split.gather(indices)
 
     at_once = model.steps_per_execution
     model.fit(batches, steps_per_epoch=at_once, verbose=0)
@@ -194,6 +228,7 @@ def _fitting(model, batch_size):
 
 
 def _pytorch(kind, policy, num_components, batch_size):
+    import torch
     from peers import pytorch
 
     train = pytorch.trainer(
@@ -204,6 +239,7 @@ def _pytorch(kind, policy, num_components, batch_size):
         batch_size=batch_size,
         bfloat16=policy == "mixed_bfloat16",
         threads=os.cpu_count(),
+        device="cuda" if torch.cuda.is_available() else "cpu",
     )
 
     def run(steps):
@@ -213,12 +249,33 @@ def _pytorch(kind, policy, num_components, batch_size):
     return run
 
 
+def _jax(policy, num_components, batch_size):
+    from peers import jax_scan
+
+    train = jax_scan.trainer(
+        _images(),
+        num_components=num_components,
+        latent_dim=LATENT_DIM,
+        batch_size=batch_size,
+        bfloat16=policy == "mixed_bfloat16",
+    )
+    return lambda steps: train(steps) * batch_size
+
+
+def _device_name():
+    import tensorflow as tf
+
+    gpus = tf.config.list_physical_devices("GPU") if FLAGS.device == "gpu" else []
+    details = [tf.config.experimental.get_device_details(gpu) for gpu in gpus]
+    return ", ".join(each.get("device_name", "a GPU") for each in details) or "no GPU"
+
+
 def _limit(policy, num_components, batch_size, *, adam):
     import tensorflow as tf
 
     from mvae_tf.training.optimizers import FusedAdam
 
-    size = 2048
+    size = 8192 if tf.config.list_physical_devices("GPU") else 2048
     dtype = tf.bfloat16 if policy == "mixed_bfloat16" else tf.float32
     left, right = tf.cast(tf.random.normal([2, size, size]), dtype)
     # A component at a time, as ours are arrays of about this size.
@@ -242,14 +299,20 @@ def _limit(policy, num_components, batch_size, *, adam):
 
 
 OURS = "mvae_tf"
+PEERS = ("PyTorch", "JAX")
 CONTENDERS = {
     OURS: _ours,
+    "mvae_tf, step by step": functools.partial(_ours, jit="off"),
     "Keras loop": _keras_loop,
     "PyTorch loop": functools.partial(_pytorch, "loop"),
     "PyTorch compiled": functools.partial(_pytorch, "compiled"),
+    "PyTorch graphs": functools.partial(_pytorch, "graphs"),
+    "JAX scan": _jax,
     "limit": functools.partial(_limit, adam=False),
     "limit and Adam": functools.partial(_limit, adam=True),
 }
+ON_CPU = (OURS, "Keras loop", "PyTorch loop", "PyTorch compiled", "limit", "limit and Adam")
+ON_GPU = tuple(name for name in CONTENDERS if name != "Keras loop")
 
 
 if __name__ == "__main__":

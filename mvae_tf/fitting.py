@@ -49,7 +49,7 @@ class ImageTrainer(keras.Model):
         """The model's metrics, in their order."""
         return list(self._trackers.values())
 
-    def fit(
+    def fit(  # noqa: D417
         self,
         x=None,
         y=None,

@@ -102,36 +102,41 @@ def loss(model, images, latent_dim):
     return dhsic(codes) - bound.mean()
 
 
-def trainer(kind, images, *, num_components, latent_dim, batch_size, bfloat16, threads):
+def trainer(
+    kind, images, *, num_components, latent_dim, batch_size, bfloat16, threads, device="cpu"
+):
     """Return a function that trains for a number of steps.
 
     Args:
-        kind: "loop", or "compiled": batched products under torch.compile.
-        images: uint8 [n, pixels], in memory.
+        kind: "loop"; "compiled": batched products under torch.compile; or "graphs": these replayed
+            as CUDA graphs (mode "reduce-overhead").
+        images: uint8 [n, pixels]; they live on the device.
         num_components: K.
         latent_dim: d.
         batch_size: Images a step.
         bfloat16: Whether the networks run under autocast.
         threads: Of PyTorch.
+        device: "cpu" or "cuda"; there float32 products are in TF32, as TensorFlow's are.
     """
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     torch.distributions.Distribution.set_default_validate_args(False)
-    images = torch.from_numpy(images)
-    network = {"loop": Loop, "compiled": Batched}[kind]
-    model = network(images.shape[1], num_components, latent_dim)
+    torch.set_float32_matmul_precision("high")
+    images = torch.from_numpy(images).to(device)
+    network = Loop if kind == "loop" else Batched
+    model = network(images.shape[1], num_components, latent_dim).to(device)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True)
 
     def forward(batch):
-        with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+        with torch.autocast(device, torch.bfloat16, enabled=bfloat16):
             return loss(model, batch, latent_dim)
 
-    if kind == "compiled":
-        forward = torch.compile(forward)
+    if kind != "loop":
+        forward = torch.compile(forward, mode="reduce-overhead" if kind == "graphs" else None)
 
     def batches():
         while True:
-            for indices in torch.randperm(len(images)).split(batch_size):
+            for indices in torch.randperm(len(images), device=device).split(batch_size):
                 if len(indices) == batch_size:  # another size would be compiled anew
                     yield images[indices].float() / 255
 

@@ -44,6 +44,7 @@ class BlockFeed:
 
     Attributes:
         steps_per_epoch: Batches of an epoch.
+        blocks_per_epoch: Blocks of an epoch.
         steps_per_block: Of each block, but for the last ones of an epoch.
         source: The images on the device, or None.
         blocks: The dataset of `Block`s.
@@ -57,7 +58,7 @@ class BlockFeed:
         most_steps: int = MOST_STEPS,
     ):
         self.steps_per_epoch = -(-len(images) // batch_size)
-        count = -(-self.steps_per_epoch // most_steps)
+        self.blocks_per_epoch = count = -(-self.steps_per_epoch // most_steps)
         self.steps_per_block = -(-self.steps_per_epoch // count)
         self.source = None
         blocks = orders.flat_map(self._cut(len(images), batch_size, count))
@@ -68,8 +69,8 @@ class BlockFeed:
             with tf.device("CPU:0"):
                 everything = tf.constant(images)
             blocks = blocks.map(
-                lambda batches, size, rest: Block(
-                    tf.gather(everything, batches), size, tf.gather(everything, rest)
+                lambda indices, size, rest: Block(
+                    tf.gather(everything, indices), size, tf.gather(everything, rest)
                 )
             )
         self.blocks = blocks.prefetch(2).with_options(untuned())
@@ -99,8 +100,8 @@ def shuffled(num_images: int, seed: int | None) -> tf.data.Dataset:
 
     Args:
         num_images: n.
-        seed: With the same seed (and the same `tf.random.set_seed`, if any) epoch e has the same order
-            in every run.
+        seed: With the same seed (and the same `tf.random.set_seed`, if any) epoch e has the same
+            order in every run.
     """
     indices = tf.data.Dataset.range(num_images)
     indices = indices.shuffle(num_images, seed=seed, reshuffle_each_iteration=True)
