@@ -28,7 +28,7 @@ LOCK = "lock"
 
 # A lock is asked for this often, and for so long before it counts as another's.
 _POLL_SECONDS = 0.02
-_MOMENT = 0.3
+_MOMENT = 0.5
 
 
 class DamagedRunError(RuntimeError):
