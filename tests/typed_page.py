@@ -39,4 +39,4 @@ reveal_type(test)
 reveal_type(folder)
 reveal_type(plots.image_rows)
 
-mvae_tf.export_saved_model(model, "serving/digits", score_sample=8)  # the one mistake
+model.fit(images, epocs=2)  # the one mistake
