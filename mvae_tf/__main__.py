@@ -1,4 +1,4 @@
-"""The command line: `python -m mvae_tf COMMAND [flags]`."""
+"""The command line: `mvae-tf COMMAND [flags]`, or `python -m mvae_tf COMMAND [flags]`."""
 
 import signal
 import sys

@@ -1,6 +1,8 @@
-"""`python -m mvae_tf`: flags, errors, and the commands that use a trained model."""
+"""`mvae-tf`: flags, errors, and the commands that use a trained model."""
 
 import json
+import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -16,6 +18,8 @@ from sklearn.neighbors import KNeighborsClassifier
 import mvae_tf
 from mvae_tf import evaluation
 from mvae_tf.commands import program
+from mvae_tf.commands.program import COMMANDS
+from mvae_tf.commands.support import settings
 from mvae_tf.training import run_folder
 
 SMALL = ["--num_components=2", "--latent_dim=3", "--hidden_units=16", "--batch_size=100"]
@@ -101,8 +105,39 @@ def test_an_unknown_command_is_guessed(call):
 def test_wrong_flags_are_named(call, argv, named):
     status, out, err = call(*argv)
     assert status == 2 and out == ""
-    assert err.startswith(f"mvae_tf {argv[0]}: ") and named in err
-    assert f"python -m mvae_tf {argv[0]} --help" in err
+    assert err.startswith(f"mvae-tf {argv[0]}: ") and named in err
+    assert err.endswith(f"\nSee mvae-tf {argv[0]} --help.\n")
+
+
+def test_the_program_is_called_by_one_name(call):
+    """In every help text; how else it can be started is said once."""
+    texts = [call(*argv)[1] for argv in (["--help"], *([each, "--help"] for each in COMMANDS))]
+    for text in texts:
+        assert "mvae-tf " in text and "mvae_tf " not in text.replace("python -m mvae_tf is", "")
+    assert sum(text.count("python -m") for text in texts) == 1
+    assert call("--version") == (0, f"mvae-tf {mvae_tf.__version__}\n", "")
+    assert call("trian")[2].endswith("Did you mean train? See mvae-tf --help.\n")
+
+
+def test_a_command_to_copy_starts_this_installation(tmp_path, monkeypatch):
+    """By its script's name only where a shell would find that script, and not another's."""
+    ours, others = tmp_path / "ours", tmp_path / "others"
+    for folder in (ours, others):
+        folder.mkdir()
+        (folder / "mvae-tf").write_text("#!/bin/sh\n")
+        (folder / "mvae-tf").chmod(0o755)
+    monkeypatch.setattr(settings.sysconfig, "get_path", lambda name: str(ours))
+    in_full = f"{shlex.quote(sys.executable)} -m mvae_tf info '--model=a run'"
+    for path, line in (
+        ([ours, others], "mvae-tf info '--model=a run'"),
+        ([others, ours], in_full),
+        ([tmp_path], in_full),
+    ):
+        monkeypatch.setenv("PATH", os.pathsep.join(map(str, path)))
+        assert settings.command_line("info", "--model=a run") == line
+    (ours / "mvae-tf").unlink()  # not installed, but in the Python path
+    monkeypatch.setenv("PATH", str(others))
+    assert settings.command_line("info", "--model=a run") == in_full
 
 
 def test_flags_of_one_call_are_gone_in_the_next(call, run):
@@ -145,7 +180,7 @@ def test_a_damaged_file_is_named(call, run, tmp_path, damage):
         status, out, err = call(command, f"--model={path}")
         assert status == 1 and out == ""
         assert (
-            err.startswith(f"mvae_tf {command}: Expected a whole .keras file") and str(path) in err
+            err.startswith(f"mvae-tf {command}: Expected a whole .keras file") and str(path) in err
         )
 
 

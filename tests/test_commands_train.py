@@ -1,21 +1,27 @@
-"""`python -m mvae_tf train`: from a first start to the end of a run, whatever comes between."""
+"""`mvae-tf train`: from a first start to the end of a run, whatever comes between."""
 
+import configparser
 import json
 import os
+import re
 import resource
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+import mvae_tf
 from mvae_tf import presets
 from mvae_tf.commands import program
 from mvae_tf.commands.support import arguments, settings, train_flags
+from mvae_tf.commands.support.arguments import PROGRAM
 from mvae_tf.training import precision, run_folder
 
 SMALL = ["--num_components=2", "--latent_dim=3", "--hidden_units=16", "--batch_size=100"]
@@ -194,7 +200,7 @@ def test_data_that_is_not_there(call, tmp_path):
     for source in ("minst", tmp_path / "no folder"):
         status, out, err = call(f"--data={source}", f"--output_dir={tmp_path / 'run'}")
         assert status == 1 and out == "" and str(source) in err
-        assert err.startswith("mvae_tf train: Expected ")
+        assert err.startswith("mvae-tf train: Expected ")
     (tmp_path / "bad.npz").write_text("no arrays")
     status, _, err = call(f"--data={tmp_path / 'bad.npz'}", f"--output_dir={tmp_path / 'run'}")
     assert status == 1 and "bad.npz" in err
@@ -328,10 +334,27 @@ def test_the_images_may_move_but_not_change(call, tmp_path, digits):
 SLOWER = ["--data=digits", "--epochs=4", *SMALL[:-1], "--batch_size=8"]
 
 
-def start(folder):
-    command = [sys.executable, "-m", "mvae_tf", "train", f"--output_dir={folder}", *SLOWER]
+@pytest.fixture
+def script(tmp_path):
+    """The start of `mvae-tf`, as an installation makes it of what setup.cfg says."""
+    declared = configparser.ConfigParser()
+    declared.read(Path(__file__).parent.parent / "setup.cfg")
+    (line,) = declared["options.entry_points"]["console_scripts"].strip().splitlines()
+    name, module, function = re.fullmatch(r"(\S+) = (\S+):(\S+)", line).groups()
+    assert name == PROGRAM
+    path = tmp_path / name
+    path.write_text(f"import sys\nfrom {module} import {function}\nsys.exit({function}())\n")
+    return [sys.executable, path]
+
+
+def start(folder, program=(sys.executable, "-m", "mvae_tf")):
+    command = [*program, "train", f"--output_dir={folder}", *SLOWER]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     return subprocess.Popen(command, **pipes, env=os.environ | {"PYTHONUNBUFFERED": "1"})
+
+
+def run_in_shell(*words):
+    return subprocess.run(shlex.join(words), shell=True, text=True, stdout=-1, check=True).stdout
 
 
 def wait_for(child, path):
@@ -348,8 +371,9 @@ def test_ctrl_c_and_on_is_bit_identical(call, tmp_path):
         out, err = child.communicate(timeout=60)
     assert child.returncode == 130 and out == ""
     assert "Traceback" not in err and str(folder / "checkpoints" / "epoch-0000") in err
-    last = err.splitlines()[-1]
-    assert last == f"To go on: python -m mvae_tf train '--output_dir={folder}' --resume"
+    *program_words, command, where, resume = shlex.split(err.splitlines()[-1][len("To go on: ") :])
+    assert (command, where, resume) == ("train", f"--output_dir={folder}", "--resume")
+    assert run_in_shell(*program_words, "--version") == f"{PROGRAM} {mvae_tf.__version__}\n"
     others = [line for line in err.splitlines() if line and not line.startswith("epoch ")]
     # What it trains on and with, the answer to the signal, and where it stopped; not TensorFlow.
     assert len(others) == 4 + 1 + 3, err
@@ -361,9 +385,9 @@ def test_ctrl_c_and_on_is_bit_identical(call, tmp_path):
     np.testing.assert_array_equal(weights(folder), weights(tmp_path / "whole"))
 
 
-def test_sigterm_before_the_first_checkpoint(tmp_path):
+def test_sigterm_before_the_first_checkpoint(tmp_path, script):
     folder = tmp_path / "run"
-    with start(folder) as child:
+    with start(folder, script) as child:
         wait_for(child, folder / settings.FILE)
         child.terminate()
         out, err = child.communicate(timeout=60)

@@ -61,8 +61,10 @@ def is_alive(process_id):
     return answer.stdout.strip()[:1] not in (b"", b"Z")
 
 
-def test_stalled_child_is_ended_with_its_own_children(tmp_path, monkeypatch):
+@pytest.mark.parametrize("end", [fetching._end, fetching._end_tree])  # here, and on Windows
+def test_stalled_child_is_ended_with_its_own_children(tmp_path, monkeypatch, end):
     monkeypatch.setattr(fetching, "STALL_SECONDS", 1.0)
+    monkeypatch.setattr(fetching, "_end", end)
     program = (
         "import subprocess, time, os\n"
         "child = subprocess.Popen(['sleep', '60'])\n"

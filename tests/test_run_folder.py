@@ -4,6 +4,9 @@ import json
 import os
 import subprocess
 import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import keras
 import numpy as np
@@ -137,19 +140,22 @@ def test_callbacks_come_before_the_checkpoint(digits, tmp_path):
 HOLD = """
 import sys
 from pathlib import Path
-from mvae_tf import run_folder
+from mvae_tf.training import run_folder
 with run_folder.locked(Path(sys.argv[1]), wait=False):
     print("held", flush=True)
     sys.stdin.readline()
 """
 
 
+def hold(folder):
+    command = [sys.executable, "-c", HOLD, folder]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
 def test_two_processes_do_not_train_the_same_run_at_once(tmp_path, capsys):
     folder = tmp_path / "a run"
     assert not run_folder.is_busy(folder)
-    command = [sys.executable, "-c", HOLD, folder]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    with subprocess.Popen(command, **pipes) as other:
+    with hold(folder) as other:
         assert other.stdout.readline() == "held\n"
         assert run_folder.is_busy(folder)
         with (
@@ -157,11 +163,49 @@ def test_two_processes_do_not_train_the_same_run_at_once(tmp_path, capsys):
             run_folder.locked(folder, wait=False),
         ):
             pass
-        other.stdin.write("\n")
-        other.stdin.flush()
+        # Once the other is told to go on, so that the message comes while it still is at work.
+        threading.Timer(1.0, lambda: (other.stdin.write("\n"), other.stdin.flush())).start()
         with run_folder.locked(folder, wait=True):
             assert other.wait(timeout=5) == 0
+    assert "Waiting for another process that trains a run." in capsys.readouterr().err
     assert not run_folder.is_busy(folder)
+
+
+def test_a_killed_process_holds_no_lock(tmp_path):
+    with hold(tmp_path) as other:
+        assert other.stdout.readline() == "held\n" and run_folder.is_busy(tmp_path)
+        other.kill()
+        other.wait()
+        assert not run_folder.is_busy(tmp_path)
+        with run_folder.locked(tmp_path, wait=False):
+            assert run_folder.is_busy(tmp_path)
+
+
+def test_a_look_at_a_run_stops_nobody(tmp_path):
+    """Some look at a folder all the time; none of them, and no training, finds it busy."""
+    with run_folder.locked(tmp_path, wait=False):
+        pass
+    with ThreadPoolExecutor(4) as looking:
+        looks = [looking.submit(run_folder.is_busy, tmp_path) for _ in range(200)]
+        for _ in range(20):
+            with run_folder.locked(tmp_path, wait=False):
+                pass
+            time.sleep(0.005)
+    # Each was under 0.1 s at work, and so looked free to whoever waited for it.
+    assert not any(look.result() for look in looks)
+
+
+def test_a_folder_that_cannot_be_written_can_be_looked_at(tmp_path, monkeypatch):
+    def refused(*arguments, **options):
+        raise PermissionError(13, "Permission denied")
+
+    with hold(tmp_path) as other:
+        assert other.stdout.readline() == "held\n"
+        monkeypatch.setattr(run_folder.filelock.FileLock, "acquire", refused)
+        assert run_folder.is_busy(tmp_path)
+        other.kill()
+        other.wait()
+        assert not run_folder.is_busy(tmp_path)
 
 
 def test_write_text_never_shows_a_part(tmp_path):

@@ -1,8 +1,8 @@
 """Measure what a trained model is worth on images.
 
-  python -m mvae_tf evaluate --model=runs/photos                      # the run's own test images
-  python -m mvae_tf evaluate --model=m.keras --data=mnist --json > mnist.json
-  python -m mvae_tf evaluate --model=runs/photos --num_samples=0      # without the log-likelihood
+  mvae-tf evaluate --model=runs/photos                      # the run's own test images
+  mvae-tf evaluate --model=m.keras --data=mnist --json > mnist.json
+  mvae-tf evaluate --model=runs/photos --num_samples=0      # without the log-likelihood
 
 Squared errors are sums over an image's pixels, which are in [0, 1], and means over images. The
 log-likelihood is importance-weighted: in expectation a lower bound, with bernoulli likelihoods only

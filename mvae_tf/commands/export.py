@@ -1,7 +1,7 @@
 """Write a trained model as a SavedModel, which needs TensorFlow alone to run.
 
-  python -m mvae_tf export --model=runs/photos --output=serving/photos      # the next version
-  python -m mvae_tf export --model=runs/photos --output=serving/photos/1    # this version
+  mvae-tf export --model=runs/photos --output=serving/photos      # the next version
+  mvae-tf export --model=runs/photos --output=serving/photos/1    # this version
 
 Prints the version's folder and its signatures, with the shapes of what they take and give (-1: any
 number of images). Images are floats in [0, 1], or uint8 where the signature's name says so.

@@ -1,7 +1,7 @@
 """Say what a run folder or a .keras file holds; TensorFlow isn't started.
 
-python -m mvae_tf info --model=runs/photos
-python -m mvae_tf info --model=m.keras --json
+mvae-tf info --model=runs/photos
+mvae-tf info --model=m.keras --json
 """
 
 import dataclasses

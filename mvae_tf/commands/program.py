@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 
 import mvae_tf
-from mvae_tf.commands.support.arguments import CommandError, HelpShown, UsageError
+from mvae_tf.commands.support.arguments import PROGRAM, CommandError, HelpShown, UsageError
 from mvae_tf.training.run_folder import BusyRunError, DamagedRunError
 
 COMMANDS = {
@@ -30,12 +30,14 @@ DONE, FAILED, USAGE, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
 _HELP = """\
 Mixtures of variational autoencoders.
 
-usage: python -m mvae_tf COMMAND [--flag=value ...]
+usage: mvae-tf COMMAND [--flag=value ...]
 
 {commands}
 
-python -m mvae_tf COMMAND --help     a command's flags, and examples
-python -m mvae_tf --version          the version
+mvae-tf COMMAND --help     a command's flags, and examples
+mvae-tf --version          the version
+
+Where a shell does not find mvae-tf, python -m mvae_tf is the same.
 
 Exit status: 0 done; 1 failed (no such data, a damaged file, a full disk, values that are not
 finite); 2 wrong usage (an unknown flag, flags that contradict each other or the run); 130 and 143
@@ -70,14 +72,14 @@ def main(argv: Sequence[str]) -> int:
     if name in ("--help", "-h", "-help", "help"):
         return _ended(name, lambda: print(_help(), end=""))
     if name == "--version":
-        return _ended(name, lambda: print(f"mvae_tf {mvae_tf.__version__}"))
+        return _ended(name, lambda: print(f"{PROGRAM} {mvae_tf.__version__}"))
     if name not in COMMANDS:
         close = difflib.get_close_matches(name, COMMANDS, n=1)
         _say(
-            "mvae_tf",
+            PROGRAM,
             f"Expected one of {', '.join(COMMANDS)}. Received: {name!r}."
             + (f" Did you mean {close[0]}?" if close else "")
-            + " See python -m mvae_tf --help.",
+            + f" See {PROGRAM} --help.",
         )
         return USAGE
     command = importlib.import_module(f"mvae_tf.commands.{name}")
@@ -86,7 +88,7 @@ def main(argv: Sequence[str]) -> int:
 
 def _ended(name, run) -> int:
     """Run and return the exit status that says how it ended."""
-    program = f"mvae_tf {name}"
+    program = f"{PROGRAM} {name}"
     try:
         try:
             run()
@@ -99,7 +101,7 @@ def _ended(name, run) -> int:
         _drop_stdout()  # whoever reads has seen enough, as `head` has
         return DONE
     except UsageError as error:
-        _say(program, f"{error}\nSee python -m mvae_tf {name} --help.")
+        _say(program, f"{error}\nSee {program} --help.")
         return USAGE
     except KeyboardInterrupt as stop:
         terminated = isinstance(stop, Terminated)

@@ -1,8 +1,8 @@
 """Write images beside what a model makes of them: the mixture image, and each component's.
 
-  python -m mvae_tf reconstruct --model=runs/photos --output=reconstructions.png
-  python -m mvae_tf reconstruct --model=m.keras --data=mnist --count=100 --output=mnist.npz
-  python -m mvae_tf reconstruct --model=runs/photos --output=pictures/
+  mvae-tf reconstruct --model=runs/photos --output=reconstructions.png
+  mvae-tf reconstruct --model=m.keras --data=mnist --count=100 --output=mnist.npz
+  mvae-tf reconstruct --model=runs/photos --output=pictures/
 
 An .npz holds images, mixture [n, h, w, c], components [n, K, h, w, c], weights [n, K] (the expected
 mixing weights) and codes [n, K, d] (posterior means), and labels [n] where there are some.

@@ -1,8 +1,8 @@
 """Write draws from a trained model's prior.
 
-  python -m mvae_tf sample --model=runs/photos --output=samples.png
-  python -m mvae_tf sample --model=runs/photos --count=1000 --seed=1 --output=samples.npz
-  python -m mvae_tf sample --model=runs/photos --output=samples/
+  mvae-tf sample --model=runs/photos --output=samples.png
+  mvae-tf sample --model=runs/photos --count=1000 --seed=1 --output=samples.npz
+  mvae-tf sample --model=runs/photos --output=samples/
 
 An .npz holds images [n, h, w, c], floats in [0, 1]. The same seed gives the same images.
 """

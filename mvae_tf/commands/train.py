@@ -1,10 +1,10 @@
 """Train a model, or go on with a run.
 
-  python -m mvae_tf train --data=photos --image_size=64x64
-  python -m mvae_tf train --data=mnist --preset=paper_mnist --epochs=10 --output_dir=runs/ten
-  python -m mvae_tf train --output_dir=runs/ten --resume               # after a stop
-  python -m mvae_tf train --output_dir=runs/ten --resume --epochs=20   # ten epochs more
-  python -m mvae_tf train --data=photos --strategy=mirrored            # all GPUs of this machine
+  mvae-tf train --data=photos --image_size=64x64
+  mvae-tf train --data=mnist --preset=paper_mnist --epochs=10 --output_dir=runs/ten
+  mvae-tf train --output_dir=runs/ten --resume               # after a stop
+  mvae-tf train --output_dir=runs/ten --resume --epochs=20   # ten epochs more
+  mvae-tf train --data=photos --strategy=mirrored            # all GPUs of this machine
 
 The run folder holds settings.json, a checkpoint of each of the last two epochs, and, once the run
 is done, model.keras and record.json. A run that was stopped, at any moment, ends with the same

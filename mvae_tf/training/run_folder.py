@@ -12,16 +12,23 @@ import dataclasses
 import hashlib
 import json
 import os
-import resource
 import shutil
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import filelock
+import psutil
+
 from mvae_tf.devices import strategies
 
 CHECKPOINTS, MODEL, RECORD = "checkpoints", "model.keras", "record.json"
+LOCK = "lock"
+
+# A lock is asked for this often, and for so long before it counts as another's.
+_POLL_SECONDS = 0.02
+_MOMENT = 0.5
 
 
 class DamagedRunError(RuntimeError):
@@ -244,45 +251,49 @@ def locked(folder: Path, *, wait: bool, strategy: str = "none"):
     Raises:
         BusyRunError: one does, and it isn't waited for.
     """
-    import fcntl
-
     if not strategies.is_chief(strategy):
         yield
         return
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if not wait:
-                raise BusyRunError(
-                    f"Expected no other process at work in {folder}. Received: one that trains "
-                    "there now."
-                ) from None
-            print(f"Waiting for another process that trains {folder.name}.", file=sys.stderr)
-            fcntl.flock(file, fcntl.LOCK_EX)
+    # Of an operating system's own kind: whatever ends the process, the lock is gone with it.
+    lock = filelock.FileLock(folder / LOCK, poll_interval=_POLL_SECONDS)
+    try:
+        lock.acquire(timeout=_MOMENT)
+    except filelock.Timeout:
+        if not wait:
+            raise BusyRunError(
+                f"Expected no other process at work in {folder}. Received: one that trains "
+                "there now."
+            ) from None
+        print(f"Waiting for another process that trains {folder.name}.", file=sys.stderr)
+        lock.acquire()
+    try:
         yield
+    finally:
+        lock.release()
 
 
 def is_busy(folder: Path) -> bool:
-    """Return whether a process works in a run's folder now; for the moment of asking, none can."""
-    import fcntl
-
-    try:
-        with (folder / "lock").open() as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except FileNotFoundError:
+    """Return whether a process works in a run's folder now."""
+    path = folder / LOCK
+    if not path.exists():
         return False
-    return False
+    try:
+        # To find it free is to have it for a moment, for which others wait.
+        with filelock.FileLock(path, timeout=_MOMENT, poll_interval=_POLL_SECONDS):
+            return False
+    except filelock.Timeout:
+        return True
+    except PermissionError:  # a folder that is somebody else's, who lets us read
+        with path.open() as file:
+            return not filelock.lock_descriptor(file.fileno(), blocking=False)
 
 
 def write_text(path: Path, text: str) -> None:
     """Write a file aside and rename it: a reader sees the old content or the new, never a part."""
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        aside.write_text(text)
+        aside.write_text(text, encoding="utf-8")
         os.replace(aside, path)
     finally:
         aside.unlink(missing_ok=True)
@@ -307,5 +318,12 @@ def _learning_rate(protocol, num_images):
 
 
 def _peak_memory():
+    """Return the most memory that this process has had, in MiB."""
+    if sys.platform == "win32":
+        return round(psutil.Process().memory_info().peak_wset / 2**20, 1)
+    try:
+        import resource
+    except ImportError:  # a Unix without it; what there is now is at most the peak
+        return round(psutil.Process().memory_info().rss / 2**20, 1)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return round(peak / (2**20 if sys.platform == "darwin" else 2**10), 1)

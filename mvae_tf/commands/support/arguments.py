@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 
 from absl import flags
 
+PROGRAM = "mvae-tf"  # the script that an installation puts beside Python
+
 
 class CommandError(Exception):
     """What went wrong, in one or a few plain lines for the user."""

@@ -35,7 +35,7 @@ def checked(given: flags.FlagValues) -> Path:
         UsageError: it is of another kind, or a folder that isn't empty.
     """
     path = Path(given.output).expanduser()
-    is_folder = path.is_dir() or given.output.endswith("/")
+    is_folder = path.is_dir() or given.output.endswith(("/", os.sep))
     if not is_folder and path.suffix not in (".png", ".npz", ""):
         raise UsageError(
             "Expected --output to end in .png or .npz, or to be a folder's name. "

@@ -3,14 +3,19 @@
 import dataclasses
 import importlib.metadata
 import json
+import os
 import shlex
+import shutil
+import subprocess
+import sys
+import sysconfig
 from pathlib import Path
 
 from absl import flags
 
 import mvae_tf
 from mvae_tf import presets
-from mvae_tf.commands.support.arguments import CommandError, UsageError
+from mvae_tf.commands.support.arguments import PROGRAM, CommandError, UsageError
 from mvae_tf.training import run_folder
 from mvae_tf.training.run_folder import DamagedRunError
 
@@ -192,5 +197,19 @@ def resume_command(folder: Path, strategy: str = "none") -> str:
 
 
 def command_line(*words: str) -> str:
-    """Return a command of this package, as a shell takes it."""
-    return shlex.join(["python", "-m", "mvae_tf", *words])
+    """Return a command of this package, to be pasted into the shell that it was started from."""
+    words = (*_program(), *words)
+    return subprocess.list2cmdline(words) if sys.platform == "win32" else shlex.join(words)
+
+
+def _program():
+    """Return the words that start this installation, and no other.
+
+    `mvae-tf`, if that is what a shell finds by this name. In an environment that is not activated
+    it finds none, or another's, and `python` too may be another: then this Python, by its path.
+    """
+    ours = shutil.which(PROGRAM, path=sysconfig.get_path("scripts"))
+    found = shutil.which(PROGRAM)
+    if ours and found and os.path.samefile(ours, found):
+        return (PROGRAM,)
+    return sys.executable, "-m", "mvae_tf"

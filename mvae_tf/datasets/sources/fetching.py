@@ -83,7 +83,7 @@ def run_watched(
         tempfile.TemporaryFile() as log,
         tqdm(total=total_bytes, desc=title, unit="B", unit_scale=True, leave=False) as bar,
     ):
-        # A session of its own, so that the child's own children are ended with it.
+        # A session of its own where there are any, so that its own children are ended with it.
         child = subprocess.Popen(
             command,
             cwd=folder,
@@ -113,13 +113,32 @@ def run_watched(
                 time.sleep(_POLL_SECONDS)
         finally:
             if child.poll() is None:
-                # It may end by itself just now; macOS then denies permission.
-                with contextlib.suppress(ProcessLookupError, PermissionError):
-                    os.killpg(child.pid, signal.SIGKILL)
+                _end(child.pid)
             child.wait()
         if child.returncode != 0:
             log.seek(0)
             raise SourceError(_last_words(log.read()) or f"exit status {child.returncode}")
+
+
+def _end(pid: int) -> None:
+    """End a process that leads a session, and all that it started, at once."""
+    if sys.platform == "win32":
+        _end_tree(pid)
+        return
+    # It may end by itself just now; macOS then denies permission.
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)
+
+
+def _end_tree(pid: int) -> None:
+    """End a process and its descendants, as far as they are still known to be that."""
+    import psutil
+
+    with contextlib.suppress(psutil.Error):
+        process = psutil.Process(pid)
+        for each in (*process.children(recursive=True), process):
+            with contextlib.suppress(psutil.Error):
+                each.kill()
 
 
 def _folder_size(folder: Path) -> int:
