@@ -17,7 +17,8 @@ from tqdm import tqdm
 from mvae_tf import presets
 from mvae_tf.devices import strategies
 from mvae_tf.training import run_folder
-from support import claims, results, runs
+from mvae_tf.training.version import TRAINING_VERSION, recorded
+from support import claims, results
 from support.results import FLAGS, markdown_table, output_dir
 from support.study import ABLATION_EPOCHS
 
@@ -82,11 +83,11 @@ def _stored(name):
         result = json.loads((output_dir() / f"{name}.json").read_text())
     except (FileNotFoundError, json.JSONDecodeError):
         return None
-    return result if "code" in result else None
+    return result if "settings" in result else None
 
 
 def _is_done(name):
-    """Return whether there is a whole result of these flags and of the code as it is now.
+    """Return whether there is a whole result of these flags and of this training version.
 
     One of more seeds will do.
     """
@@ -97,7 +98,7 @@ def _is_done(name):
         and set(results.seeds()) <= set(result["settings"]["seeds"])
         and all(FLAGS[name].value in (value, "auto") for name, value in _choices(result).items())
         and result.get("complete", True)
-        and result["code"] == runs.code_digest()
+        and recorded(result) == TRAINING_VERSION
     )
 
 
@@ -143,8 +144,10 @@ def _section(name, result):
     if result is None:
         return f"## {name}\n\nNot run yet: `python reproduce/{name}.py --preset={FLAGS.preset}`."
     text = importlib.import_module(name).text(result).replace("# ", "## ", 1)
-    is_current = result["code"] == runs.code_digest()
-    return text if is_current else f"{text}\n\nTrained by an earlier version of the code."
+    version = recorded(result)
+    if version == TRAINING_VERSION:
+        return text
+    return f"{text}\n\nOf training version {version}; now it is {TRAINING_VERSION}."
 
 
 if __name__ == "__main__":

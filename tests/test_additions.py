@@ -7,10 +7,11 @@ import pytest
 
 from support.additions import Addition, AdditionError
 
-ORDER = ("4", "7", "1")
+ORDER = ("4", "7", "1", "9")
+WHOLE = ("4", "7", "1")  # row 9 is an extra
 ACCOUNT = {
     "preset": "paper",
-    "code": "now",
+    "training_version": 2,
     "dataset": {"name": "mnist", "digest": "a"},
     "environment": {"packages": {"keras": "3"}, "processor": "P", "cores": 2, "gpus": []},
     "machines": ["2 cores (P)"],
@@ -39,7 +40,7 @@ def result(seeds, *names):
     )
     return ACCOUNT | {
         "rows": rows,
-        "complete": set(ORDER) <= set(names),
+        "complete": set(WHOLE) <= set(names),
         "choices": {"split": "heldout"},
         "settings": {"model": {"latent_dim": 20}, "training": training, "seeds": list(seeds)},
         "elapsed_seconds": 2.0,
@@ -51,7 +52,7 @@ def by_name(result):
 
 
 def addition(stored, *chosen, **choices):
-    return Addition(stored, {"split": "heldout"} | choices, chosen, ORDER, by_name)
+    return Addition(stored, {"split": "heldout"} | choices, chosen, ORDER, WHOLE, by_name)
 
 
 @pytest.mark.parametrize(
@@ -87,7 +88,7 @@ def test_without_rows_seeds_alone_can_be_added():
 @pytest.mark.parametrize(
     ("named", "differing"),
     [
-        ("code", {"code": "later"}),
+        ("training_version", {"training_version": 3}),
         ("dataset", {"dataset": {"name": "mnist", "digest": "b"}}),
         ("packages", {"environment": {"packages": {"keras": "4"}}}),
         ("preset, precision", {"preset": "quick", "precision": "mixed_bfloat16"}),
@@ -105,16 +106,28 @@ def test_another_choice_is_named():
 
 @pytest.mark.parametrize("stored", [{}, {"rows": []}, {"rows": [], "settings": {}}])
 def test_a_result_of_an_earlier_kind_is_refused(stored):
-    with pytest.raises(AdditionError, match="another preset, code, dataset, precision, packages"):
+    differing = "another preset, training_version, dataset, precision, packages"
+    with pytest.raises(AdditionError, match=differing):
         addition(stored, "7").check(study([0]))
+
+
+def test_a_result_without_a_version_is_of_version_1():
+    stored = result([0], "4")
+    del stored["training_version"]
+    with pytest.raises(AdditionError, match=r"another training_version\."):
+        addition(stored, "7").check(study([0]))
+    addition(stored, "7").check(study([0], training_version=1))
+    joined = addition(stored, "7").joined(result([0], "7") | {"training_version": 1})
+    assert joined["training_version"] == 1
 
 
 def test_rows_stand_in_the_tables_order_and_become_complete():
     stored = result([0], "1", "4") | {"command": "python table.py --rows=4,1"}
     before = copy.deepcopy(stored)
     whole = addition(stored, "7").joined(result([0], "7"))
-    assert whole == result([0], *ORDER) | {"elapsed_seconds": 4.0}
+    assert whole == result([0], *WHOLE) | {"elapsed_seconds": 4.0} and whole["complete"]
     assert stored == before
+    assert not addition(stored, "9").joined(result([0], "9"))["complete"]
 
 
 def test_seeds_are_joined_one_by_one():

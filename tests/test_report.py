@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from mvae_tf.training.version import TRAINING_VERSION
 from support import claims
 
 ALL = Path(__file__).parent.parent / "reproduce" / "all.py"
@@ -127,12 +128,12 @@ def test_only_print_shows_what_remains_without_running_it(tmp_path):
 def test_only_report_writes_what_there_is(tmp_path):
     stored = ALL.parent.parent / "figures" / "quick" / "fig2_components.json"
     result = json.loads(stored.read_text())
-    (tmp_path / stored.name).write_text(json.dumps(result | {"code": "another"}))
+    (tmp_path / stored.name).write_text(json.dumps(result | {"training_version": 0}))
     finished = run_all(tmp_path, "--only_report")
     assert finished.returncode == 0, finished.stderr
     report = (tmp_path / "REPORT.md").read_text()
     assert report.count("Not run yet: ") == len(importlib.import_module("all").SCRIPTS) - 1
-    assert report.count("Trained by an earlier version of the code.") == 1
+    assert report.count(f"Of training version 0; now it is {TRAINING_VERSION}.") == 1
     assert f"| Mixture     |    {result['mse']['Mixture']['mean']:.2f} |" in report
     assert sorted(path.name for path in tmp_path.iterdir()) == ["REPORT.md", stored.name]
 
@@ -151,10 +152,11 @@ def test_scripts_that_are_done_are_not_run_again(tmp_path, monkeypatch):
 import sys
 sys.argv[0] = {str(ALL)!r}
 sys.path.insert(0, {str(ALL.parent)!r})
-import all, json, runs
+import all, json
 from absl import app
+from mvae_tf.training.version import TRAINING_VERSION
 settings = {{"seeds": [0], "training": {{"precision": "float32"}}}}
-done = {{"preset": "quick", "settings": settings, "code": runs.code_digest()}}
+done = {{"preset": "quick", "settings": settings, "training_version": TRAINING_VERSION}}
 all._stored = lambda name: None if name == "table2" else done
 all._report = lambda stored: "the report"
 all._scorecard = lambda stored: "the scorecard"
@@ -194,17 +196,21 @@ SETTINGS = {"seeds": [0], "training": {"precision": "float32"}}
         (["--precision=auto"], {}, True),
         (["--precision=float32"], {}, True),
         (["--precision=mixed_bfloat16"], {}, False),
+        ([], {"training_version": 2}, False),
+        ([], {"training_version": None}, True),  # of before there was a number: version 1
     ],
 )
 def test_a_result_is_done_if_it_is_whole_and_of_these_flags(tmp_path, arguments, differs, done):
-    result = {"preset": "quick", "settings": SETTINGS, "code": "now", **differs}
+    result = {"preset": "quick", "settings": SETTINGS, "training_version": 1, **differs}
+    if result["training_version"] is None:
+        del result["training_version"]
     (tmp_path / "table3.json").write_text(json.dumps(result))
     script = f"""
 import sys
 sys.path.insert(0, {str(ALL.parent)!r})
-import all, runs
+import all
 from absl import app
-runs.code_digest = lambda: "now"
+all.TRAINING_VERSION = 1
 app.run(lambda _: print(all._is_done("table3")))
 """
     finished = subprocess.run(
@@ -239,7 +245,8 @@ def test_ctrl_c_ends_in_one_line(tmp_path):
 import sys, subprocess, time
 sys.argv[0] = {str(ALL)!r}
 sys.path.insert(0, {str(ALL.parent)!r})
-import all, results
+import all
+from support import results
 all._is_done = lambda name: False
 run = subprocess.run
 sleep = [sys.executable, "-c", "import time; print('running', flush=True); time.sleep(60)"]

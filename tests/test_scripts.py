@@ -11,6 +11,7 @@ import sklearn.neighbors
 
 import mvae_tf
 from mvae_tf import evaluation, plots, presets
+from mvae_tf.training.version import TRAINING_VERSION
 from support import additions, paper, results, study as study_module
 
 
@@ -34,7 +35,8 @@ def rebuilt(name, study, tmp_path):
     result = json.loads(json.dumps(content | study.account() | {"command": f"python {name}.py"}))
     text = script.text(result)
     assert text.startswith("# ") and f"`python {name}.py`" in text
-    assert result["code"] and result["settings"]["training"]["precision"] == "float32"
+    assert result["training_version"] == TRAINING_VERSION
+    assert result["settings"]["training"]["precision"] == "float32"
     for suffix, figure in pictures.items():
         path = tmp_path / f"{name}{suffix}.png"
         plots.save(figure, path)

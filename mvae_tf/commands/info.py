@@ -13,7 +13,7 @@ from absl import flags
 from tqdm import tqdm
 
 from mvae_tf.commands.support import archives, arguments, settings
-from mvae_tf.training import run_folder
+from mvae_tf.training import run_folder, version
 
 
 def main(argv: Sequence[str]) -> None:
@@ -36,7 +36,7 @@ def _run(folder):
     if (folder / settings.FILE).exists():
         stored = dataclasses.asdict(settings.read(folder))
     else:  # a run of the scripts in reproduce/
-        stored = {**record["settings"], "data": record["dataset"]}
+        stored = {**record, **record["settings"], "data": record["dataset"]}
     history = run_folder.read_history(folder) or record.get("history", [])
     epochs = stored["training"]["epochs"]
     done = len(record.get("history", ())) >= epochs
@@ -59,6 +59,7 @@ def _run(folder):
             if name not in ("epoch", "seconds")
         },
         "versions": stored.get("versions"),
+        "training_version": version.recorded(stored),
         "file": _file(folder / run_folder.MODEL) if finished else None,
     }
 
@@ -95,6 +96,7 @@ def _text(described):
         f"model      {_listed(described['model'])}",
         f"training   {_listed(described['training'])}",
         f"data       {data['name']}, from {source}, SHA-256 {data['digest']}",
+        f"version    {described['training_version']} of what training computes",
     ]
     if described["preset"]:
         lines.insert(0, f"preset     {described['preset']}")

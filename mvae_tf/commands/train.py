@@ -24,6 +24,7 @@ from mvae_tf.commands.support.arguments import CommandError, UsageError
 from mvae_tf.devices import strategies
 from mvae_tf.startup import import_tensorflow
 from mvae_tf.training import precision, run_folder
+from mvae_tf.training.version import TRAINING_VERSION
 
 _WITHOUT_DATA = "Expected --data; or --output_dir and --resume, to go on with a run."
 
@@ -69,6 +70,7 @@ def _begin(given, folder):
         data={**described, "name": data.name, "digest": data.digest},
         tensorboard_every=_tensorboard_every(given, None),
         versions=settings.versions(),
+        training_version=TRAINING_VERSION,
     )
     model = _build(stored, data, chosen, given.strategy)
     with run_folder.locked(folder, wait=False, strategy=given.strategy):
@@ -97,12 +99,18 @@ def _resume(given, folder):
         sources.require_digest(data, stored.data["digest"], "begun with")
         if stored.versions != settings.versions():
             _say(f"The run was begun under other versions, {stored.versions}.")
+        if stored.training_version != TRAINING_VERSION:
+            _say(
+                f"What training computes has changed since the run was begun, from version "
+                f"{stored.training_version} to {TRAINING_VERSION}: it will be of both."
+            )
         stored = dataclasses.replace(
             stored,
             training={**stored.training, "epochs": epochs},
             data={**stored.data, **place},
             tensorboard_every=_tensorboard_every(given, stored.tensorboard_every),
             versions=settings.versions(),
+            training_version=TRAINING_VERSION,
         )
         import_tensorflow()
         kept = precision.Choice(stored.training["precision"], "the run's own")

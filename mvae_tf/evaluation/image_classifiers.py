@@ -20,6 +20,7 @@ import tensorflow as tf
 from mvae_tf import checks
 from mvae_tf.datasets.sources.tfds_prepared import probe
 from mvae_tf.evaluation import resnet
+from mvae_tf.training.version import CLASSIFIER_VERSION, recorded
 
 INCEPTION_FILE = "inception_v3_weights_tf_dim_ordering_tf_kernels.h5"
 INCEPTION_URL = (
@@ -119,8 +120,9 @@ class DatasetClassifier(_Classifier):
 
     Args:
         model: A Keras model, images [b, *image_shape] to logits [b, C].
-        record: How it was trained: "dataset" ("name", "digest"), "settings", "train_images",
-            "test_images", "test_part" (what those are), "test_accuracy" and "seconds".
+        record: How it was trained: "dataset" ("name", "digest"), "settings", "classifier_version"
+            (see `mvae_tf.training.version`), "train_images", "test_images", "test_part" (what those
+            are), "test_accuracy" and "seconds".
 
     Attributes:
         name: The dataset's name.
@@ -196,11 +198,13 @@ def trained_classifier(
         The `DatasetClassifier`.
 
     Raises:
-        ClassifierError: What is in the folder is damaged, or of other data or settings.
+        ClassifierError: What is in the folder is damaged, or of other data or settings, or of
+            another version of what is trained.
     """
     asked = {
         "dataset": {"name": data.name, "digest": data.digest},
         "settings": resnet.settings(epochs, seed, flips),
+        "classifier_version": CLASSIFIER_VERSION,
     }
     if not (Path(folder) / "record.json").exists():
         began = time.monotonic()
@@ -218,6 +222,7 @@ def trained_classifier(
         DatasetClassifier(model, record).save(folder)
     classifier = DatasetClassifier.load(folder)
     stored = {key: classifier.record.get(key) for key in asked}
+    stored["classifier_version"] = recorded(classifier.record, "classifier_version")
     if stored != asked:
         raise ClassifierError(
             f"Expected in {folder} a classifier of {asked}. Received: {stored}. Choose another "

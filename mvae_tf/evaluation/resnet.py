@@ -1,4 +1,8 @@
-"""A small residual network that learns to classify a dataset's images, on a CPU in minutes."""
+"""A small residual network that learns to classify a dataset's images, on a CPU in minutes.
+
+After a change by which it learns other weights, `CLASSIFIER_VERSION` is to be raised, see
+`mvae_tf.training.version`.
+"""
 
 import keras
 import numpy as np

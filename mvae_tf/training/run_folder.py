@@ -1,10 +1,10 @@
 """A run's folder, as the command line and the scripts in reproduce/ share it.
 
 While a run trains its folder holds `checkpoints/`; once it is done, `model.keras` and
-`record.json`: settings, data, strategy, the model's SHA-256, time and history. The record is
-written last, so that where it is, the run is finished. The settings of a run are a dict of two
-parts: "model", the arguments of `MixtureVAE`, and "training", its protocol. TensorFlow starts only
-where a model is built, trained or loaded.
+`record.json`: settings, data, the version of what training computes, strategy, the model's SHA-256,
+time and history. The record is written last, so that where it is, the run is finished. The settings
+of a run are a dict of two parts: "model", the arguments of `MixtureVAE`, and "training", its
+protocol. TensorFlow starts only where a model is built, trained or loaded.
 """
 
 import contextlib
@@ -22,6 +22,7 @@ import filelock
 import psutil
 
 from mvae_tf.devices import strategies
+from mvae_tf.training.version import TRAINING_VERSION
 
 CHECKPOINTS, MODEL, RECORD = "checkpoints", "model.keras", "record.json"
 LOCK = "lock"
@@ -164,6 +165,7 @@ def _write(model, settings, data, folder, notes, history):
     record = {
         "settings": settings,
         "dataset": {"name": data.name, "digest": data.digest},
+        "training_version": TRAINING_VERSION,
         "strategy": strategies.described(model.distribute_strategy),
         **(notes or {}),
         "model_sha256": sha256(folder / MODEL),

@@ -1,18 +1,19 @@
 """Results that grow: further seeds, or further rows, joined to a stored result (--add).
 
-Both must have been made in one way: by the same code and packages, on the same data, in the same
-precision; the machines may differ, and all are named. The result is then the one that a single
-command would have made, and names that command.
+Both must have been made in one way: by the same version of what training computes and the same
+packages, on the same data, in the same precision; the machines may differ, and all are named. The
+result is then the one that a single command would have made, and names that command.
 """
 
 import json
 from collections.abc import Callable, Collection
 
+from mvae_tf.training.version import recorded
 from support.environments import machines
 from support.study import Study
 from support.summaries import summary
 
-_SAME = ("preset", "code", "dataset")
+_SAME = ("preset", "training_version", "dataset")
 
 
 class AdditionError(ValueError):
@@ -27,6 +28,7 @@ class Addition:
         choices: The flags by which the addition is made, by name.
         chosen: The names of the rows to be added; empty where none can be chosen.
         order: All names that rows can have, as they are to stand.
+        whole: Those of them without which a result is a part.
         by_name: Returns a result's rows by name; None where none can be chosen.
     """
 
@@ -36,12 +38,15 @@ class Addition:
         choices: dict,
         chosen: Collection[str] = (),
         order: Collection[str] = (),
+        whole: Collection[str] = (),
         by_name: Callable[[dict], dict] | None = None,
     ):
         # Its command is that of a part; the caller knows that of the whole.
         self._stored = {name: value for name, value in stored.items() if name != "command"}
+        self._stored["training_version"] = recorded(stored)
         self._choices = choices
-        self._chosen, self._order, self._by_name = chosen, order, by_name
+        self._chosen, self._order, self._whole = chosen, order, whole
+        self._by_name = by_name
 
     def check(self, study: Study) -> None:
         """Refuse, before anything is trained, what can't be added.
@@ -98,7 +103,7 @@ class Addition:
         rows = self._by_name(self._stored) | self._by_name(result)
         return {
             "rows": [rows[name] for name in self._order if name in rows],
-            "complete": set(self._order) <= set(rows),
+            "complete": set(self._whole) <= set(rows),
         }
 
 

@@ -20,7 +20,7 @@ from support.additions import Addition, AdditionError
 from support.environments import listed, machines
 from support.study import Study
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parent.parent.parent
 
 FLAGS = flags.FLAGS
 flags.DEFINE_enum("preset", "paper", ["paper", "quick"], "The paper's protocol, or a short one.")
@@ -32,8 +32,8 @@ flags.DEFINE_bool("only_print", False, "Print the stored results and train nothi
 flags.DEFINE_bool(
     "add",
     False,
-    "Add these seeds, or these rows, to the stored result, which must be of the same code, data "
-    "and precision.",
+    "Add these seeds, or these rows, to the stored result, which must be of the same training "
+    "version, data and precision.",
 )
 flags.DEFINE_enum(
     "precision",
@@ -87,6 +87,7 @@ def run_script(
     text: Callable[[dict], str],
     dataset: str = "mnist",
     rows: Collection[str] = (),
+    usual_rows: Callable[[str], Collection[str]] | None = None,
     by_name: Callable[[dict], dict] | None = None,
     grows: bool = False,
 ) -> None:
@@ -99,13 +100,15 @@ def run_script(
         text: Returns a result as Markdown.
         dataset: What the `Study` works on.
         rows: The names among which --rows chooses; `rebuild` is also given the chosen ones.
+        usual_rows: Returns those of a preset, without --rows. None: all.
         by_name: With `rows`: returns a result's rows by these names.
         grows: Whether --add can be: whatever differs from seed to seed is a `summary`, and a
             picture shows the first seed.
     """
 
     def main(_):
-        names = chosen_rows(rows)
+        usual = rows if usual_rows is None else usual_rows(FLAGS.preset)
+        names = chosen_rows(rows, usual)
         stored = output_dir() / f"{name}.json"
         if FLAGS.only_print:
             print(text(read_result(stored)))
@@ -116,17 +119,23 @@ def run_script(
             if not grows:
                 raise app.UsageError(f"Expected --add with a result that grows. Received: {name}.")
             choices = {flag: FLAGS[flag].value for flag in _CHOICES}
-            addition = Addition(read_result(stored), choices, names, rows, by_name)
+            addition = Addition(read_result(stored), choices, names, rows, usual, by_name)
         arguments = [names] if rows else []
+
+        def named(result):
+            """Return the rows that the result's command has to name."""
+            present = by_name(result) if rows else {}
+            return [] if set(present) == set(usual) else list(present)
+
         with strategies.only_chief_prints(FLAGS.strategy):
             _rebuild(
-                stored, lambda study: rebuild(study, *arguments), text, dataset, by_name, addition
+                stored, lambda study: rebuild(study, *arguments), text, dataset, named, addition
             )
 
     run_app(main)
 
 
-def _rebuild(stored, rebuild, text, dataset, by_name, addition):
+def _rebuild(stored, rebuild, text, dataset, named, addition):
     """Rebuild a result, print and write it; of several workers the chief does, all take part."""
     is_chief = strategies.is_chief(FLAGS.strategy)
     if is_chief:
@@ -163,8 +172,7 @@ def _rebuild(stored, rebuild, text, dataset, by_name, addition):
         result = content | study.account()
         if addition:
             result, pictures = addition.joined(result), {}
-        part = [] if result.get("complete", True) else by_name(result)
-        result |= {"command": command(result["settings"], part)}
+        result |= {"command": command(result["settings"], named(result))}
         print(text(result))
         for suffix, figure in pictures.items():
             plots.save(figure, stored.with_name(f"{stored.stem}{suffix}.png"))
@@ -198,9 +206,9 @@ def check_strategy() -> None:
         raise app.UsageError(message, exitcode=2) from error
 
 
-def chosen_rows(rows: Collection[str] = ()) -> list[str]:
-    """Return those of the rows that --rows names, all by default; refuse any other."""
-    chosen = list(rows) if FLAGS.rows is None else FLAGS.rows
+def chosen_rows(rows: Collection[str] = (), usual: Collection[str] = ()) -> list[str]:
+    """Return those of the rows that --rows names, the usual ones by default; refuse any other."""
+    chosen = list(usual) if FLAGS.rows is None else FLAGS.rows
     if not set(chosen) <= set(rows):
         expected = f"among {', '.join(rows)}" if rows else "with table1.py and table3.py alone"
         raise app.UsageError(f"Expected --rows {expected}. Received: {','.join(chosen)}.")
@@ -222,7 +230,7 @@ def command(settings: dict, rows: Collection[str] = ()) -> str:
 
     Args:
         settings: The result's.
-        rows: The names of its rows where it does not have all.
+        rows: The names of its rows where they are not the preset's.
     """
     script = Path(sys.argv[0]).resolve()
     given = [f"--preset={FLAGS.preset}"]

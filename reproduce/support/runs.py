@@ -1,53 +1,19 @@
 """The run store: settings in, trained model out; trained once and shared by all scripts.
 
 A run is keyed by what its result depends on: the model's settings, the training protocol, the
-data's digest and the code that trains. What its folder holds is said in
-`mvae_tf.training.run_folder`.
+data's digest and the version of what training computes (`mvae_tf.training.version`). What its
+folder holds is said in `mvae_tf.training.run_folder`.
 """
 
-import ast
 import dataclasses
 import hashlib
 import json
 from pathlib import Path
 
-import mvae_tf
 from mvae_tf import presets
 from mvae_tf.devices import strategies
-from mvae_tf.training import run_folder
+from mvae_tf.training import run_folder, version
 from support.environments import environment
-
-# What the weights of a trained model depend on, beside settings and data.
-_CODE = (
-    "convolutional",
-    "dense",
-    "dirichlet",
-    "distribution",
-    "hsic",
-    "hsic_blocks",
-    "hsic_median",
-    "melbo",
-    "model",
-    "networks",
-    "optimizers",
-    "run_folder",
-    "strategies",
-    "training",
-)
-# What those of a classifier depend on.
-_CLASSIFIER_CODE = ("resnet", "training")
-
-# Code that was found to train the same weights, bit for bit, as that of an older digest goes by it,
-# so that results and stored models stay valid.
-_SAME_WEIGHTS = {
-    # No XLA on GPUs, where it could not train; and digests that are the same in all Pythons.
-    "09dc4304da01c6d92ba1ba58889d7eb9e21159a4c81dfd15ddb278d2e924ff9c": (
-        "387baf01465e7949c97a40f53cab5acb5f129564e150eeade1dc5a78411c6ce5"
-    ),
-    "efdd157341cdca87b87a5b06d51a580f656cbfa95f70bc4b5922238ee1c4a730": (
-        "6800d511390d175d4ab46e0131272cf9933e3c7a180316f217dba9a601d01528"
-    ),
-}
 
 _ENVIRONMENTS = "environments.json"  # in a run's folder
 
@@ -124,7 +90,7 @@ def trained(settings: Settings, data, runs_dir: Path, strategy: str = "none") ->
             model = run_folder.build(resolved, len(data.train), strategy)
             if strategies.is_chief(strategy):
                 _note_environment(folder)
-            run_folder.train(model, resolved, data, folder, notes={"code": code_digest()})
+            run_folder.train(model, resolved, data, folder)
         # Older runs don't say; as a rule a store stays on its machine.
         environments = _environments(folder) or [environment()]
         return StoredRun(**vars(run_folder.load(folder)), environments=environments)
@@ -150,35 +116,11 @@ def image_classifier(data, runs_dir: Path, epochs: int, strategy: str = "none"):
     from mvae_tf.devices import distribution
     from mvae_tf.evaluation import image_classifiers
 
-    digest = _digest([data.digest, epochs, code_digest(_CLASSIFIER_CODE)])
+    digest = _digest([data.digest, epochs, version.CLASSIFIER_VERSION])
     folder = runs_dir / f"{data.name}-classifier-epochs{epochs}-{digest}"
     locked = run_folder.locked(folder, wait=True, strategy=strategy)
     with locked, distribution.chief_first(strategy):
         return image_classifiers.trained_classifier(data, folder, epochs=epochs)
-
-
-def code_digest(modules: tuple[str, ...] = _CODE) -> str:
-    """Return the SHA-256 of the code that trains; comments, docstrings and layout don't count."""
-    package = Path(mvae_tf.__file__).parent
-    total = hashlib.sha256()
-    for name in modules:
-        tree = ast.parse((package / f"{name}.py").read_text())
-        for node in ast.walk(tree):
-            documented = isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
-            if documented and ast.get_docstring(node) is not None:
-                node.body[0] = ast.Pass()
-        total.update(repr(_structure(tree)).encode())
-    return _SAME_WEIGHTS.get(total.hexdigest(), total.hexdigest())
-
-
-def _structure(node):
-    """Return a syntax tree as tuples, the same in all versions of Python."""
-    if isinstance(node, list):
-        return [_structure(each) for each in node]
-    if not isinstance(node, ast.AST):
-        return node
-    fields = ((name, value) for name, value in ast.iter_fields(node) if value not in (None, []))
-    return type(node).__name__, *((name, _structure(value)) for name, value in fields)
 
 
 def _environments(folder):
@@ -196,7 +138,7 @@ def _note_environment(folder):
 
 
 def _name(resolved, data):
-    digest = _digest([resolved, data.digest, code_digest()])
+    digest = _digest([resolved, data.digest, version.TRAINING_VERSION])
     model, protocol = resolved["model"], resolved["training"]
     return (
         f"{data.name}-K{model['num_components']}-d{model['latent_dim']}"

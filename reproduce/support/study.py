@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import mvae_tf
+from mvae_tf.training.version import TRAINING_VERSION
 from support import runs
 from support.environments import environment, machine
 
@@ -160,7 +161,7 @@ class Study:
                 "test_images": len(self.data.test),
             },
             "choices": dict(self._choices),
-            "code": runs.code_digest(),
+            "training_version": TRAINING_VERSION,
             "environment": present | {"strategy": self.strategy},
             "machines": list(dict.fromkeys(map(machine, [*environments, present]))),
             "elapsed_seconds": round(elapsed, 1),

@@ -18,6 +18,7 @@ from mvae_tf import presets
 from mvae_tf.commands.support.arguments import PROGRAM, CommandError, UsageError
 from mvae_tf.training import run_folder
 from mvae_tf.training.run_folder import DamagedRunError
+from mvae_tf.training.version import recorded
 
 FILE = "settings.json"
 
@@ -55,6 +56,7 @@ class RunSettings:
             "name" and "digest", what they are.
         tensorboard_every: Epochs from one set of pictures to the next; None: no TensorBoard.
         versions: Of the packages that the weights depend on.
+        training_version: Of what training computes, see `mvae_tf.training.version`.
     """
 
     preset: str
@@ -63,6 +65,7 @@ class RunSettings:
     data: dict
     tensorboard_every: int | None
     versions: dict
+    training_version: int
 
     def resolved(self) -> dict:
         """Return the settings as `run_folder` takes them."""
@@ -89,7 +92,7 @@ def read(folder: Path) -> RunSettings:
         for part, names in needed.items():
             if not set(names) <= set(content[part]):
                 raise ValueError(f"too little in {part!r}")
-        return RunSettings(**content)
+        return RunSettings(**{**content, "training_version": recorded(content)})
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise DamagedRunError(
             f"Expected the settings of a run in {folder / FILE}. Received: {error}. Delete that "
