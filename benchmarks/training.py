@@ -46,6 +46,9 @@ flags.DEFINE_list("precisions", None, "Dtype policies. Default: what is said abo
 flags.DEFINE_multi_string("contenders", None, "Only these. Default: all.")
 flags.DEFINE_integer("rounds", 5, "Turns of each contender.")
 flags.DEFINE_integer("steps", 120, "Of a turn, at K = 4 and 128 images; fewer of larger ones.")
+flags.DEFINE_integer(
+    "start_seconds", 300, "What a contender may take to begin; one that does not is left out."
+)
 
 IMAGES, PIXELS, LATENT_DIM, HIDDEN_UNITS = 60_000, 784, 20, (500, 500)
 
@@ -77,8 +80,12 @@ def _rates(policies, num_components, batch_size):
         for policy in policies
         for name in dict.fromkeys(["limit", *names])
     }
-    steps = max(10, FLAGS.steps * 4 * 128 // (num_components * batch_size))
     rates = {key: [] for key in contenders}
+    for key, each in list(contenders.items()):
+        if not each.wait():
+            print(f"left out, since it did not start: {key}", flush=True)
+            del contenders[key], rates[key]
+    steps = max(10, FLAGS.steps * 4 * 128 // (num_components * batch_size))
     for _ in range(FLAGS.rounds):
         for key, each in contenders.items():
             rates[key].append(each.run(steps))
@@ -93,8 +100,9 @@ def _rates(policies, num_components, batch_size):
 def _print_rows(rates, num_components, batch_size, policy):
     for name, rate in rates.items():
         ratio = f"{rates[OURS] / rate:.2f}" if OURS in rates else "-"
+        of_limit = f"{rate / rates['limit']:.2f}" if "limit" in rates else "-"
         cells = (num_components, batch_size, policy, name, f"{rate:,.0f}", ratio)
-        print(f"| {' | '.join(map(str, cells))} | {rate / rates['limit']:.2f} |", flush=True)
+        print(f"| {' | '.join(map(str, cells))} | {of_limit} |", flush=True)
 
 
 def _across(rates):
@@ -126,7 +134,7 @@ def _operations():
 
 
 class _Contender:
-    """A process that trains when told to."""
+    """A process that trains when told to; all start at once."""
 
     def __init__(self, name, *arguments):
         context = multiprocessing.get_context("spawn")
@@ -134,7 +142,14 @@ class _Contender:
         self._process = context.Process(target=_serve, args=(theirs, name, *arguments), daemon=True)
         self._process.start()
         theirs.close()
-        self.run(5)  # compiled and warm before the first turn
+        self._pipe.send(5)
+
+    def wait(self):
+        """Return whether it has become warm, and compiled; some can't everywhere."""
+        try:
+            return self._pipe.poll(FLAGS.start_seconds) and self._pipe.recv() is not None
+        except EOFError:
+            return False
 
     def run(self, steps):
         """Return the samples a second of so many steps, or a few more."""

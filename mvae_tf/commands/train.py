@@ -23,7 +23,7 @@ from mvae_tf.commands.support import arguments, settings, sources, train_flags
 from mvae_tf.commands.support.arguments import CommandError, UsageError
 from mvae_tf.devices import strategies
 from mvae_tf.startup import import_tensorflow
-from mvae_tf.training import precision, run_folder
+from mvae_tf.training import jit, precision, run_folder
 from mvae_tf.training.version import TRAINING_VERSION
 
 _WITHOUT_DATA = "Expected --data; or --output_dir and --resume, to go on with a run."
@@ -64,15 +64,16 @@ def _begin(given, folder):
         _say(f"No --preset: that for images most like these, {preset}.")
     import_tensorflow()
     chosen = precision.resolve(given.precision)
+    compiled = jit.resolve(given.jit, given.strategy)
     stored = settings.RunSettings(
         preset=preset,
-        **settings.from_flags(given, preset, images, chosen.policy),
+        **settings.from_flags(given, preset, images, chosen.policy, compiled.jit),
         data={**described, "name": data.name, "digest": data.digest},
         tensorboard_every=_tensorboard_every(given, None),
         versions=settings.versions(),
         training_version=TRAINING_VERSION,
     )
-    model = _build(stored, data, chosen, given.strategy)
+    model = _build(stored, data, chosen, compiled, given.strategy)
     with run_folder.locked(folder, wait=False, strategy=given.strategy):
         if strategies.is_chief(given.strategy):
             _require_no_run(folder)  # by now
@@ -114,7 +115,8 @@ def _resume(given, folder):
         )
         import_tensorflow()
         kept = precision.Choice(stored.training["precision"], "the run's own")
-        model = _build(stored, data, kept, given.strategy)
+        kept_jit = jit.Choice(stored.training.get("jit", "off"), "the run's own")
+        model = _build(stored, data, kept, kept_jit, given.strategy)
         _train(model, stored, data, folder, given.strategy)
 
 
@@ -141,7 +143,7 @@ def _join(strategy):
         strategies.get(strategy)
 
 
-def _build(stored, data, chosen, strategy):
+def _build(stored, data, chosen, compiled, strategy):
     """Return the compiled model; say what will be trained, on what, how precisely and by whom."""
     shape = data.train.images.shape[1:]
     try:
@@ -161,6 +163,7 @@ def _build(stored, data, chosen, strategy):
         f"{stored.training['batch_size']}"
     )
     _say(f"precision: {chosen}")
+    _say(f"jit: {compiled}")
     if strategy != "none":
         _say(f"strategy: {strategies.described(model.distribute_strategy)}")
     # All that was left to MixtureVAE's own choice.

@@ -68,7 +68,7 @@ class Steps:
         Returns:
             The logs, by name.
         """
-        failed, verdict, logs = self._program(source, batches)(source, batches, size)
+        failed, verdict, logs = self._program(source, batches)(source, batches, tf.constant(size))
         self._pending.append((failed, verdict, source, batches))
         self._look(keep=1)
         return logs

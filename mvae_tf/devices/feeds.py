@@ -69,8 +69,9 @@ class BlockFeed:
             with tf.device("CPU:0"):
                 everything = tf.constant(images)
             blocks = blocks.map(
-                lambda indices, size, rest: Block(
-                    tf.gather(everything, indices), size, tf.gather(everything, rest)
+                lambda block: block._replace(
+                    batches=tf.gather(everything, block.batches),
+                    rest=tf.gather(everything, block.rest),
                 )
             )
         self.blocks = blocks.prefetch(2).with_options(untuned())

@@ -14,7 +14,7 @@ from mvae_tf import presets
 from mvae_tf.datasets.splits import TEST_IMAGES
 from mvae_tf.devices import strategies
 from mvae_tf.startup import import_tensorflow
-from mvae_tf.training import precision
+from mvae_tf.training import jit, precision
 from mvae_tf.training.run_folder import DamagedRunError, write_text
 from support.additions import Addition, AdditionError
 from support.environments import listed, machines
@@ -41,6 +41,12 @@ flags.DEFINE_enum(
     precision.PRECISIONS,
     "What the networks compute in; auto: bfloat16 where this machine is faster at it, float32 "
     "elsewhere.",
+)
+flags.DEFINE_enum(
+    "jit",
+    "auto",
+    jit.JITS,
+    "Whether training steps are compiled by XLA; auto: on a GPU, not on processors.",
 )
 flags.DEFINE_enum(
     "strategy",
@@ -149,7 +155,8 @@ def _rebuild(stored, rebuild, text, dataset, named, addition):
     try:
         devices = strategies.get(FLAGS.strategy)  # of several workers, once all have come
         chosen = precision.resolve(FLAGS.precision)
-        print(f"precision: {chosen}", flush=True)
+        compiled = jit.resolve(FLAGS.jit, FLAGS.strategy)
+        print(f"precision: {chosen}\njit: {compiled}", flush=True)
         if FLAGS.strategy != "none":
             print(f"strategy: {strategies.described(devices)}", flush=True)
         study = Study(
@@ -162,6 +169,7 @@ def _rebuild(stored, rebuild, text, dataset, named, addition):
             classifier=FLAGS.classifier,
             inception_weights=FLAGS.inception_weights,
             precision=chosen.policy,
+            jit=compiled.jit,
             strategy=FLAGS.strategy,
         )
         if addition:
@@ -226,7 +234,7 @@ def seeds() -> list[int]:
 def command(settings: dict, rows: Collection[str] = ()) -> str:
     """Return the command that rebuilds a result; where things are kept does not belong to it.
 
-    It names the precision in any case: left out, it would be another one on other hardware.
+    It names precision and jit in any case: left out, they would be others on other hardware.
 
     Args:
         settings: The result's.
@@ -240,6 +248,7 @@ def command(settings: dict, rows: Collection[str] = ()) -> str:
     if rows:
         given.append(f"--rows={','.join(rows)}")
     given.append(f"--precision={settings['training']['precision']}")
+    given.append(f"--jit={settings['training'].get('jit', 'off')}")
     return shlex.join(["python", f"{script.parent.name}/{script.name}", *given])
 
 

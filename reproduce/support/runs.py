@@ -28,6 +28,7 @@ class Settings:
         epochs: Passes over the training images. None: the preset's.
         seed: Of the initial weights, the draws and the images' order.
         precision: Keras's dtype policy, never "auto": it is a part of the run's key.
+        jit: "on" or "off", likewise, see `mvae_tf.training.jit`.
         protocol: "batch_size", "learning_rate" or "decay" that differ from the preset's, (name,
             value) pairs.
     """
@@ -37,6 +38,7 @@ class Settings:
     epochs: int | None = None
     seed: int = 0
     precision: str = "float32"
+    jit: str = "off"
     protocol: tuple[tuple[str, object], ...] = ()
 
     def resolved(self) -> dict:
@@ -51,6 +53,8 @@ class Settings:
             "decay": preset.decay,
             "seed": self.seed,
             "precision": self.precision,
+            # Left out where it is off, as in all runs before there was a choice.
+            **({} if self.jit == "off" else {"jit": self.jit}),
             **dict(self.protocol),
         }
         return {"model": model, "training": training}

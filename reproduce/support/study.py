@@ -34,11 +34,12 @@ class Study:
             images) or "inception".
         inception_weights: Path of Inception's weights file; None: Keras's, downloaded.
         precision: Keras's dtype policy of the models.
+        jit: "on" or "off", whether their training steps are compiled.
         strategy: Of `mvae_tf.devices.strategies`, by which models are trained.
 
     Attributes:
         data: The dataset; of CIFAR-10, the paper's number of training images.
-        preset, seeds, dataset, precision, strategy: As given.
+        preset, seeds, dataset, precision, jit, strategy: As given.
     """
 
     def __init__(
@@ -53,10 +54,11 @@ class Study:
         classifier: str = "cifar10",
         inception_weights: str | None = None,
         precision: str = "float32",
+        jit: str = "off",
         strategy: str = "none",
     ):
         self.preset, self.seeds, self.dataset = preset, seeds, dataset
-        self.precision, self.strategy = precision, strategy
+        self.precision, self.jit, self.strategy = precision, jit, strategy
         self._choices = {}
         if dataset == "mnist":
             self.data = mvae_tf.datasets.load("mnist", data_dir=data_dir)
@@ -100,7 +102,7 @@ class Study:
         differing = tuple(sorted(overrides.items()))
         others = tuple(sorted((protocol or {}).items()))
         data = self.data if data is None else data
-        settings = runs.Settings(preset, differing, length, seed, self.precision, others)
+        settings = runs.Settings(preset, differing, length, seed, self.precision, self.jit, others)
         key = settings, data.digest
         if key not in self._runs:
             told = ", ".join(f"{name}={value}" for name, value in differing + others)

@@ -51,7 +51,7 @@ class RunSettings:
         preset: What model and training started from.
         model: Arguments of `MixtureVAE`, all of them.
         training: The protocol: epochs, batch_size, optimizer, learning_rate, decay, seed,
-            precision.
+            precision, jit; without the last, which came later, it was "off".
         data: Where the images are ("source", "data_dir", "image_size", "test_fraction"), and
             "name" and "digest", what they are.
         tensorboard_every: Epochs from one set of pictures to the next; None: no TensorBoard.
@@ -124,7 +124,7 @@ def usual_batch_size(batch_size: int, num_images: int) -> int:
     return min(batch_size, max(few, _SMALLEST_BATCH))
 
 
-def from_flags(given: flags.FlagValues, name: str, images, policy: str) -> dict:
+def from_flags(given: flags.FlagValues, name: str, images, policy: str, jit: str) -> dict:
     """Return the settings of a new run: the preset's, but for the flags given.
 
     Args:
@@ -132,6 +132,7 @@ def from_flags(given: flags.FlagValues, name: str, images, policy: str) -> dict:
         name: Of the preset; where none is given, few images make its batches smaller.
         images: To train on, [n, h, w, c], whatever the preset was made for.
         policy: Keras's dtype policy, what --precision stands for on this machine.
+        jit: "on" or "off", what --jit stands for.
 
     Returns:
         "model" and "training".
@@ -153,6 +154,7 @@ def from_flags(given: flags.FlagValues, name: str, images, policy: str) -> dict:
         "decay": preset.decay,
         "seed": 0,
         "precision": policy,
+        "jit": jit,
     }
     training |= {
         flag: given[flag].value for flag in TRAINING_FLAGS if given[flag].value is not None
@@ -176,6 +178,7 @@ def require_agreement(given: flags.FlagValues, stored: RunSettings) -> None:
     before = {
         "preset": stored.preset,
         "precision": stored.training["precision"],
+        "jit": stored.training.get("jit", "off"),
         **{flag: stored.model[flag] for flag in MODEL_FLAGS},
         **{flag: stored.training[flag] for flag in TRAINING_FLAGS},
         **{flag: stored.data[flag] for flag in ("image_size", "test_fraction")},

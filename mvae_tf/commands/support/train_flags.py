@@ -5,7 +5,7 @@ from absl import flags
 from mvae_tf import presets
 from mvae_tf.commands.support import arguments
 from mvae_tf.devices import strategies
-from mvae_tf.training import precision
+from mvae_tf.training import jit, precision
 
 
 def define(values: flags.FlagValues) -> None:
@@ -103,6 +103,14 @@ def _define_training(values):
         precision.PRECISIONS,
         "What the networks compute in; auto: bfloat16 where GPU or processor is faster at it, "
         "float32 elsewhere. A resumed run keeps its own.",
+        flag_values=values,
+    )
+    flags.DEFINE_enum(
+        "jit",
+        "auto",
+        jit.JITS,
+        "Whether steps are compiled by XLA, many in one program; auto: on a GPU, not on "
+        "processors. A resumed run keeps its own.",
         flag_values=values,
     )
     flags.DEFINE_enum(
