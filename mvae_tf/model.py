@@ -277,14 +277,16 @@ class MixtureVAE(ImageTrainer):
 
     def _objective(self, images, count, seed, training=False):
         """Return eq. 14 of the whole batch, and by name its terms and mse (all [n] but dhsic)."""
+        compiled = self._is_compiled()
         return step.loss_and_terms(
             images,
             seed,
-            self._posterior(images, training, compiled=self._is_compiled()),
+            self._posterior(images, training, compiled),
             self._prior_w(),
             functools.partial(self.decoder, training=training),
             step.Objective(*(getattr(self, name) for name in step.Objective._fields)),
             at_means=not training,
+            compiled=compiled,
             gather=functools.partial(distribution.gather, count),
         )
 

@@ -239,3 +239,26 @@ def test_works_in_a_graph_of_unknown_sizes(count):
 def test_refuses_what_it_cannot_do(shapes, bandwidths, message):
     with pytest.raises(ValueError, match=message):
         dhsic([np.zeros(shape) for shape in shapes], bandwidths)
+
+
+@pytest.mark.parametrize(
+    ("count", "bandwidths"),
+    [(1, "median"), (7, "median"), (8, "median"), (8, [0.7, 1.3]), (blocks.BLOCK + 9, "dimension")],
+)
+def test_compiled_by_xla_value_and_gradient_are_the_same(count, bandwidths):
+    rng = np.random.default_rng(count)
+    variables = [rng.normal(size=[count, 2]), rng.integers(3, size=[count, 3]).astype(float)]
+    variables = [tf.constant(variable) for variable in variables]
+
+    def value_and_gradients(*variables, compiled):
+        with tf.GradientTape() as tape:
+            tape.watch(variables)
+            value = dhsic(variables, bandwidths, compiled=compiled)
+        return value, *tape.gradient(value, variables)
+
+    def fast(*variables):
+        return value_and_gradients(*variables, compiled=True)
+
+    plain = value_and_gradients(*variables, compiled=False)
+    for one, other in zip(tf.function(fast, jit_compile=True)(*variables), plain, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-14)

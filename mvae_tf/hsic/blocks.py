@@ -28,9 +28,14 @@ class Blocks(NamedTuple):
     diagonal: tf.Tensor
 
 
-def split(points: Sequence[tf.Tensor]) -> Blocks:
-    """Cut variables, one tensor [K, n, d] or several [1, n, d_k], into blocks of about a size."""
+def split(points: Sequence[tf.Tensor], *, whole: bool = False) -> Blocks:
+    """Cut variables, one tensor [K, n, d] or several [1, n, d_k], into blocks of about a size.
+
+    All pairs are one block where `whole` asks for it: XLA compiles no loop over blocks.
+    """
     points, halves, diagonal = single(points)
+    if whole:
+        return Blocks(tuple(each[None] for each in points), halves[None], diagonal[None])
     infinity = halves.dtype.as_numpy_dtype("inf")
     points = tuple(_cut(each, 0) for each in points)
     return Blocks(points, _cut(halves, infinity), _cut(diagonal, -infinity))

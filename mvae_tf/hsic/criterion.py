@@ -13,11 +13,14 @@ import tensorflow as tf
 
 from mvae_tf import checks
 from mvae_tf.hsic.blocks import exponents, paste, single, split, sum_pairs
-from mvae_tf.hsic.median import median_squared_distance
+from mvae_tf.hsic.median import median_squared_distance, sorted_median_squared_distance
 
 
 def dhsic(
-    variables: Sequence[tf.Tensor], bandwidths: str | Sequence[float] = "dimension"
+    variables: Sequence[tf.Tensor],
+    bandwidths: str | Sequence[float] = "dimension",
+    *,
+    compiled: bool = False,
 ) -> tf.Tensor:
     """Estimate how far K variables are from joint independence; 0 in the limit means independent.
 
@@ -31,6 +34,8 @@ def dhsic(
             normal draws in d_k dimensions (`dimension_bandwidth`); "median": the median distance
             between the samples (`median_bandwidth`), without a gradient of its own; or K positive
             numbers.
+        compiled: whether by operations that XLA compiles, for use under `jit_compile=True`: all
+            pairs at once, so that memory grows as K n^2.
 
     Returns:
         A scalar, at least 0 up to rounding, float64 if any variable is and float32 otherwise. A
@@ -47,12 +52,12 @@ def dhsic(
         >>> dhsic([x, x[:, :2] ** 2])                # clearly larger
     """
     variables = as_matrices(variables)
-    sigmas = _sigmas(variables, bandwidths)
+    sigmas = _sigmas(variables, bandwidths, compiled)
     if len({variable.shape[1] for variable in variables}) == 1:  # All in one batched operation.
         sigmas = tf.convert_to_tensor(sigmas, variables[0].dtype)[:, None, None]
-        return _statistic(_centred(tf.stack(variables)) / sigmas)
+        return _statistic([_centred(tf.stack(variables)) / sigmas], compiled)
     each = zip(variables, sigmas, strict=True)
-    return _statistic(*(_centred(variable)[None] / sigma for variable, sigma in each))
+    return _statistic([_centred(variable)[None] / sigma for variable, sigma in each], compiled)
 
 
 def gaussian_kernel(variable: tf.Tensor, bandwidth: float | tf.Tensor) -> tf.Tensor:
@@ -66,12 +71,15 @@ def dimension_bandwidth(dimension: int) -> float:
     return 2.0 * math.exp(math.lgamma((dimension + 1) / 2) - math.lgamma(dimension / 2))
 
 
-def median_bandwidth(variable: tf.Tensor) -> tf.Tensor:
+def median_bandwidth(variable: tf.Tensor, *, compiled: bool = False) -> tf.Tensor:
     """Return the median positive distance between the rows of [n, d]; 1 if there is none.
 
-    The exact median of all n (n - 1) / 2 distances, in memory that grows with n.
+    The exact median of all n (n - 1) / 2 distances, in memory that grows with n; where it is to be
+    `compiled` by XLA, with n^2.
     """
-    blocks = split([_centred(tf.stop_gradient(variable))[None]])
+    blocks = split([_centred(tf.stop_gradient(variable))[None]], whole=compiled)
+    if compiled:
+        return tf.sqrt(sorted_median_squared_distance(blocks))
     return tf.sqrt(median_squared_distance(blocks, tf.shape(variable)[0]))
 
 
@@ -96,12 +104,12 @@ def as_matrices(variables: Sequence[tf.Tensor]) -> list[tf.Tensor]:
     return variables
 
 
-def _sigmas(variables, bandwidths):
+def _sigmas(variables, bandwidths, compiled=False):
     bandwidths = checks.bandwidths(bandwidths, len(variables))
     if bandwidths == "dimension":
         return [dimension_bandwidth(variable.shape[1]) for variable in variables]
     if bandwidths == "median":
-        return [median_bandwidth(variable) for variable in variables]
+        return [median_bandwidth(variable, compiled=compiled) for variable in variables]
     return bandwidths
 
 
@@ -111,29 +119,35 @@ def _centred(variable):
     return variable - tf.stop_gradient(tf.reduce_mean(variable, axis=-2, keepdims=True))
 
 
-@tf.custom_gradient
-def _statistic(*points):
+def _statistic(points, compiled):
     """Return dHSIC of x_k / sigma_k: one tensor [K, n, d], or several [1, n, d_k]."""
-    # A tape shall not keep the blocks.
-    blocks = split([tf.stop_gradient(each) for each in points])
-    dtype, count = points[0].dtype, tf.shape(points[0])[1]
-    n = tf.cast(count, tf.float64)
-    sums = sum_pairs(_row_sums, blocks)
-    row_means, joint = sums[:, :-1] / n, sums[:, -1] / n
-    means = tf.reduce_sum(row_means, axis=[0, 2]) / n
-    cross = tf.reduce_prod(row_means, axis=1)
-    value = tf.reduce_sum(joint - 2.0 * cross) / n + tf.reduce_prod(means)
 
     @tf.custom_gradient
-    def gradient(*_):
-        # With v_k[i] = prod_{l != k} mean_j G_l[i, j] - prod_{l != k} mean_ij G_l / 2,
-        # n^2 G_k dD/dG_k = prod_l G_l - G_k (v_k[i] + v_k[j]), and dG_k = G_k (x_j - x_i) dx_i.
-        excess = _products_of_others(row_means, 1) - _products_of_others(means, 0)[:, None] / 2
-        sums = sum_pairs(_pulls, (blocks, tf.cast(excess, dtype)))
-        pulls = [tf.cast(paste(each, count) * 2 / n**2, dtype) for each in sums]
-        return pulls, _no_second_derivative
+    def statistic(*points):
+        # A tape shall not keep the blocks.
+        blocks = split([tf.stop_gradient(each) for each in points], whole=compiled)
+        dtype, count = points[0].dtype, tf.shape(points[0])[1]
+        n = tf.cast(count, tf.float64)
+        sums = sum_pairs(_row_sums, blocks)
+        row_means, joint = sums[:, :-1] / n, sums[:, -1] / n
+        means = tf.reduce_sum(row_means, axis=[0, 2]) / n
+        cross = tf.reduce_prod(row_means, axis=1)
+        value = tf.reduce_sum(joint - 2.0 * cross) / n + tf.reduce_prod(means)
 
-    return tf.cast(value, dtype), lambda upstream: [upstream * each for each in gradient(*points)]
+        @tf.custom_gradient
+        def gradient(*_):
+            # With v_k[i] = prod_{l != k} mean_j G_l[i, j] - prod_{l != k} mean_ij G_l / 2,
+            # n^2 G_k dD/dG_k = prod_l G_l - G_k (v_k[i] + v_k[j]), and dG_k = G_k (x_j - x_i) dx_i.
+            excess = _products_of_others(row_means, 1) - _products_of_others(means, 0)[:, None] / 2
+            sums = sum_pairs(_pulls, (blocks, tf.cast(excess, dtype)))
+            pulls = [tf.cast(paste(each, count) * 2 / n**2, dtype) for each in sums]
+            return pulls, _no_second_derivative
+
+        return tf.cast(value, dtype), lambda upstream: [
+            upstream * each for each in gradient(*points)
+        ]
+
+    return statistic(*points)
 
 
 def _row_sums(left, right, same):

@@ -3,10 +3,12 @@
 import numpy as np
 import tensorflow as tf
 
-from mvae_tf.hsic.blocks import Blocks, fold_pairs
+from mvae_tf.hsic.blocks import Blocks, exponents, fold_pairs
 
 _BITS = 16  # That one run over all pairs tells apart,
 _BINS = 2**_BITS  # in so many bins.
+# Equal rows may be so many rounding errors of the largest distance apart.
+_ROUNDING = 16
 
 
 def median_squared_distance(blocks: Blocks, count: tf.Tensor) -> tf.Tensor:
@@ -17,11 +19,22 @@ def median_squared_distance(blocks: Blocks, count: tf.Tensor) -> tf.Tensor:
     return (_median if tf.inside_function() else _median_eagerly)(blocks, count)
 
 
+def sorted_median_squared_distance(blocks: Blocks) -> tf.Tensor:
+    """Return the same of samples in one block, by sorting all pairs: XLA compiles it."""
+    block = Blocks(tuple(each[0] for each in blocks.points), blocks.halves[0], blocks.diagonal[0])
+    squared = tf.reshape(_squared(exponents(block, block, same=True)), [-1])
+    least = _ROUNDING * np.finfo(squared.dtype.as_numpy_dtype).eps * tf.reduce_max(squared)
+    positive = squared > least
+    total = tf.reduce_sum(tf.cast(positive, tf.int32))
+    ordered = tf.sort(tf.where(positive, squared, squared.dtype.as_numpy_dtype("inf")))
+    middle = (ordered[tf.maximum(total - 1, 0) // 2] + ordered[total // 2]) / 2
+    return tf.where(total > 0, middle, tf.ones_like(middle))
+
+
 def _median(blocks, count):
     dtype = blocks.halves.dtype
     largest = fold_pairs(_largest, tf.zeros([], dtype), blocks)
-    # Equal rows may be a rounding error apart.
-    least = 16 * np.finfo(dtype.as_numpy_dtype).eps * largest
+    least = _ROUNDING * np.finfo(dtype.as_numpy_dtype).eps * largest
     # Positive floats are ordered as their bits are: the lower of the middle two is found from its
     # most significant digit to its least.
     bits = tf.int32 if dtype == tf.float32 else tf.int64

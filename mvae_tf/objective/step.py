@@ -34,6 +34,7 @@ def loss_and_terms(
     objective: Objective,
     *,
     at_means: bool = False,
+    compiled: bool = False,
     gather: Callable[..., Sequence[tf.Tensor]] = lambda *tensors: tensors,
 ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
     """Return eq. 14 and what it is made of, every term at one draw of codes and weights.
@@ -47,6 +48,7 @@ def loss_and_terms(
         decode: The decoders, latent codes [n, K, d] -> logits [n, K, *image].
         objective: The choices.
         at_means: Whether mse is that of posterior means and expected weights, not of the draw.
+        compiled: Whether by operations that XLA compiles.
         gather: Given tensors of a part of a batch, [n, ...], returns those of the whole batch, over
             which dHSIC and the means are taken.
 
@@ -71,7 +73,8 @@ def loss_and_terms(
     terms["mse"] = tf.reduce_sum(squared, axis=list(range(1, squared.shape.rank)))
     codes, *values = gather(codes, *terms.values())
     terms = dict(zip(terms, values, strict=True))
-    terms["dhsic"] = dhsic(tf.unstack(codes, axis=1), objective.bandwidths)  # eq. 13
+    codes = tf.unstack(codes, axis=1)
+    terms["dhsic"] = dhsic(codes, objective.bandwidths, compiled=compiled)  # eq. 13
     kl = terms["kl_z"] + terms["kl_w"]
     terms["melbo"] = terms["reconstruction"] - objective.kl_weight * kl
     penalty = terms["dhsic"]
