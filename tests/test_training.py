@@ -13,6 +13,7 @@ import tensorflow as tf
 
 import mvae_tf
 from mvae_tf import training
+from mvae_tf.training import loop
 
 SCRIPT = Path(__file__).parent / "train_digits.py"
 STEPS = 24  # an epoch: 1,500 digits in batches of 64
@@ -104,9 +105,7 @@ def test_history_has_every_epoch_and_finished_runs_do_nothing(digits, tmp_path):
 
 def test_order_of_images_depends_on_seed_and_epoch_alone(digits):
     def order(seed, first, last):
-        batches = training._batches(
-            digits.train, 100, seed, first, last, tf.distribute.get_strategy()
-        )
+        batches = loop._batches(digits.train, 100, seed, first, last, tf.distribute.get_strategy())
         return np.concatenate(list(batches.as_numpy_iterator()))
 
     both = order(1, 0, 2)
