@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+from recycled import recycled
 
 import mvae_tf
 from mvae_tf import training
@@ -75,6 +76,7 @@ def test_killed_at_any_moment_is_bit_identical(attempt, uninterrupted, tmp_path)
     np.testing.assert_array_equal(weights(tmp_path), uninterrupted)
 
 
+@recycled
 def make():
     model = mvae_tf.MixtureVAE((8, 8, 1), 2, 2, (8,), seed=0)
     model.compile(optimizer="adam")
@@ -241,7 +243,7 @@ def test_several_steps_in_one_execution_are_the_same_steps(digits, monkeypatch, 
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
 
     def trained(steps):
-        model = mvae_tf.MixtureVAE((8, 8, 1), 2, 2, (8,), seed=0)
+        model = make.new()
         model.compile(optimizer="adam", steps_per_execution=steps)
         history = training.train(
             model, digits.train, validation=digits.test, epochs=2, batch_size=64
