@@ -5,8 +5,10 @@ os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
 import numpy as np
 import pytest
+import recycled
 
 import mvae_tf
+from mvae_tf.training import run_folder
 
 
 @pytest.fixture(scope="session")
@@ -36,3 +38,24 @@ def small_model():
     head = model.encoder.stack[-1]
     head.kernel.assign(20 * head.kernel)
     return model
+
+
+@pytest.fixture(autouse=True)
+def models_are_taken_back():
+    """Whatever a test was lent, the next may have."""
+    yield
+    recycled.take_back()
+
+
+@pytest.fixture
+def recycled_runs(monkeypatch):
+    """Let runs train the model of an earlier run of the same settings, set back to its start."""
+
+    def key(settings, num_images, strategy="none"):
+        training = dict(settings["training"])
+        if training["decay"] == "none":
+            training.pop("epochs")  # only a learning rate that decays asks how many come
+        training.pop("seed")  # of the images' order
+        return settings["model"], training, num_images, strategy
+
+    monkeypatch.setattr(run_folder, "build", recycled.recycled(run_folder.build, key))

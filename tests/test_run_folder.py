@@ -27,6 +27,8 @@ TRAINING = {
     "precision": "float32",
 }
 
+pytestmark = pytest.mark.usefixtures("recycled_runs")
+
 
 def settings(**training):
     return {"model": MODEL | {"seed": 5}, "training": TRAINING | training}

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
+from recycled import recycled
 from tensorboard.backend.event_processing import data_provider, event_multiplexer
 from tensorboard.plugins import base_plugin
 from tensorboard.plugins.projector import projector_plugin
@@ -23,6 +24,7 @@ STEPS, EPOCHS, EVERY, IMAGES, CODES = 5, 4, 2, 3, 60
 RNG = np.random.default_rng(0)
 
 
+@recycled
 def make(image_shape=(8, 8, 1), num_components=2, epochs=EPOCHS):
     model = mvae_tf.MixtureVAE(image_shape, num_components, 3, (8,), seed=0)
     schedule = keras.optimizers.schedules.CosineDecay(1e-2, STEPS * epochs)
@@ -126,7 +128,7 @@ class Seen(keras.callbacks.Callback):
 def trained(digits, tmp_path_factory):
     """A training with the callback: folder, model, history, what was seen, seconds."""
     folder = tmp_path_factory.mktemp("logs") / "digits"
-    model, seen = make(), Seen(digits.test)
+    model, seen = make.new(), Seen(digits.test)
     board = TensorBoard(folder, digits.test, every=EVERY, images=IMAGES, codes=CODES)
     began = time.monotonic()
     history = fit(model, digits, [board, seen], validation_data=digits.test.float_images(0, 40))

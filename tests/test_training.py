@@ -10,9 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+from recycled import recycled
 
 import mvae_tf
 from mvae_tf import training
+from mvae_tf.training import loop
 
 SCRIPT = Path(__file__).parent / "train_digits.py"
 STEPS = 24  # an epoch: 1,500 digits in batches of 64
@@ -74,6 +76,7 @@ def test_killed_at_any_moment_is_bit_identical(attempt, uninterrupted, tmp_path)
     np.testing.assert_array_equal(weights(tmp_path), uninterrupted)
 
 
+@recycled
 def make():
     model = mvae_tf.MixtureVAE((8, 8, 1), 2, 2, (8,), seed=0)
     model.compile(optimizer="adam")
@@ -104,9 +107,7 @@ def test_history_has_every_epoch_and_finished_runs_do_nothing(digits, tmp_path):
 
 def test_order_of_images_depends_on_seed_and_epoch_alone(digits):
     def order(seed, first, last):
-        batches = training._batches(
-            digits.train, 100, seed, first, last, tf.distribute.get_strategy()
-        )
+        batches = loop._batches(digits.train, 100, seed, first, last, tf.distribute.get_strategy())
         return np.concatenate(list(batches.as_numpy_iterator()))
 
     both = order(1, 0, 2)
@@ -242,7 +243,7 @@ def test_several_steps_in_one_execution_are_the_same_steps(digits, monkeypatch, 
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
 
     def trained(steps):
-        model = mvae_tf.MixtureVAE((8, 8, 1), 2, 2, (8,), seed=0)
+        model = make.new()
         model.compile(optimizer="adam", steps_per_execution=steps)
         history = training.train(
             model, digits.train, validation=digits.test, epochs=2, batch_size=64
