@@ -104,8 +104,9 @@ def _is_done(name):
 
 def _choices(result):
     """Return the flags that a result depends on; "auto" leaves one open: any result will do."""
-    precision = result["settings"]["training"]["precision"]
-    return {"precision": precision, **result.get("choices", {})}
+    training = result["settings"]["training"]
+    made = {"precision": training["precision"], "jit": training.get("jit", "off")}
+    return {**made, **result.get("choices", {})}
 
 
 def _scorecard(stored):

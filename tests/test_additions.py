@@ -18,9 +18,9 @@ ACCOUNT = {
 }
 
 
-def study(seeds, precision="float32", **differing):
+def study(seeds, precision="float32", jit="off", **differing):
     account = ACCOUNT | differing
-    return types.SimpleNamespace(seeds=seeds, precision=precision, account=lambda: account)
+    return types.SimpleNamespace(seeds=seeds, precision=precision, jit=jit, account=lambda: account)
 
 
 def values(*numbers):
@@ -92,6 +92,7 @@ def test_without_rows_seeds_alone_can_be_added():
         ("dataset", {"dataset": {"name": "mnist", "digest": "b"}}),
         ("packages", {"environment": {"packages": {"keras": "4"}}}),
         ("preset, precision", {"preset": "quick", "precision": "mixed_bfloat16"}),
+        ("jit", {"jit": "on"}),
     ],
 )
 def test_what_was_made_in_another_way_is_named(named, differing):

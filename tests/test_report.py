@@ -176,6 +176,7 @@ app.run(all.main)
 
 
 SETTINGS = {"seeds": [0], "training": {"precision": "float32"}}
+COMPILED = {"seeds": [0], "training": {"precision": "float32", "jit": "on"}}
 
 
 @pytest.mark.parametrize(
@@ -196,6 +197,11 @@ SETTINGS = {"seeds": [0], "training": {"precision": "float32"}}
         (["--precision=auto"], {}, True),
         (["--precision=float32"], {}, True),
         (["--precision=mixed_bfloat16"], {}, False),
+        (["--jit=off"], {}, True),  # what older results, that don't say, were made with
+        (["--jit=on"], {}, False),
+        (["--jit=auto"], {"settings": COMPILED}, True),
+        (["--jit=on"], {"settings": COMPILED}, True),
+        (["--jit=off"], {"settings": COMPILED}, False),
         ([], {"training_version": 2}, False),
         ([], {"training_version": None}, True),  # of before there was a number: version 1
     ],

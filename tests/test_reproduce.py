@@ -13,7 +13,7 @@ import pytest
 import mvae_tf
 import table1
 from mvae_tf import training
-from mvae_tf.training import loop, precision, run_folder, version
+from mvae_tf.training import jit, loop, precision, run_folder, version
 from support import environments, paper, results, runs, summaries
 
 ROOT = Path(__file__).parent.parent
@@ -85,6 +85,7 @@ print(float(run.model.features(data.test.float_images(0, 1)).numpy().sum()))
         runs.Settings("paper_mnist", SMALL, 3),
         runs.Settings("authors_mnist", SMALL, 2),
         runs.Settings("paper_mnist", SMALL, 2, precision="mixed_bfloat16"),
+        runs.Settings("paper_mnist", SMALL, 2, jit="on"),
         runs.Settings("paper_mnist", SMALL, 2, protocol=(("decay", "cosine"),)),
     ],
 )
@@ -269,9 +270,12 @@ def test_table1_quick_has_the_papers_rows_and_says_how_it_was_made(stored):
     assert result["elapsed_seconds"] > 0
     chosen = precision.resolve()  # what it is on this machine, never "auto"
     assert result["settings"]["training"]["precision"] == chosen.policy
-    assert finished.stdout.splitlines().count(f"precision: {chosen}") == 1
+    compiled = jit.resolve()
+    for line in (f"precision: {chosen}", f"jit: {compiled}"):
+        assert finished.stdout.splitlines().count(line) == 1
     assert result["command"] == (
-        f"python reproduce/table1.py --preset=quick --seeds=0,1 --precision={chosen.policy}"
+        f"python reproduce/table1.py --preset=quick --seeds=0,1 --precision={chosen.policy} "
+        f"--jit={compiled.jit}"
     )
     text = (folder / "out" / "table1.md").read_text()
     assert text in finished.stdout

@@ -398,7 +398,7 @@ def test_the_command_tells_choices_and_no_paths(monkeypatch):
         settings = {"seeds": [0, 1], "training": {"precision": "float32"}}
         assert results.command(settings, ["4:0.05", "1:1"]) == (
             "python reproduce/table3.py --preset=paper --seeds=0,1 --split=heldout "
-            "--classifier=inception --rows=4:0.05,1:1 --precision=float32"
+            "--classifier=inception --rows=4:0.05,1:1 --precision=float32 --jit=off"
         )
     finally:
         flags.FLAGS.unparse_flags()

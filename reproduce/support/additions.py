@@ -1,8 +1,8 @@
 """Results that grow: further seeds, or further rows, joined to a stored result (--add).
 
 Both must have been made in one way: by the same version of what training computes and the same
-packages, on the same data, in the same precision; the machines may differ, and all are named. The
-result is then the one that a single command would have made, and names that command.
+packages, on the same data, in the same precision, compiled or not; the machines may differ, and all
+are named. The result is then the one that a single command would have made, and names that command.
 """
 
 import json
@@ -58,9 +58,11 @@ class Addition:
         settings = {"seeds": [], "training": {}} | stored.get("settings", {})
         made = {name: stored.get(name) for name in _SAME} | stored.get("choices", {})
         made["precision"] = settings["training"].get("precision")
+        made["jit"] = settings["training"].get("jit", "off")
         made["packages"] = stored.get("environment", {}).get("packages")
         asked = self._choices | account
-        asked |= {"precision": study.precision, "packages": account["environment"]["packages"]}
+        asked |= {"precision": study.precision, "jit": study.jit}
+        asked |= {"packages": account["environment"]["packages"]}
         differing = ", ".join(name for name in made if made[name] != asked.get(name))
         if differing:
             raise AdditionError(
