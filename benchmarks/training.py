@@ -318,6 +318,7 @@ PEERS = ("PyTorch", "JAX")
 CONTENDERS = {
     OURS: _ours,
     "mvae_tf, step by step": functools.partial(_ours, jit="off"),
+    "mvae_tf, compiled": functools.partial(_ours, jit="on"),
     "Keras loop": _keras_loop,
     "PyTorch loop": functools.partial(_pytorch, "loop"),
     "PyTorch compiled": functools.partial(_pytorch, "compiled"),
@@ -327,7 +328,7 @@ CONTENDERS = {
     "limit and Adam": functools.partial(_limit, adam=True),
 }
 ON_CPU = (OURS, "Keras loop", "PyTorch loop", "PyTorch compiled", "limit", "limit and Adam")
-ON_GPU = tuple(name for name in CONTENDERS if name != "Keras loop")
+ON_GPU = tuple(name for name in CONTENDERS if name not in ("Keras loop", "mvae_tf, compiled"))
 
 
 if __name__ == "__main__":

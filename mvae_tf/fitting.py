@@ -7,6 +7,7 @@ are compiled, see `devices.compiled`.
 
 import contextlib
 import functools
+import importlib
 import math
 
 import keras
@@ -186,6 +187,11 @@ class ImageTrainer(keras.Model):
         if self._distribute_strategy is not None and not self.optimizer.built:
             with self._distribute_strategy.scope():
                 self.optimizer.build(self.trainable_variables)
+
+    def compile_from_config(self, config):
+        """As Keras does, which finds an optimizer of this package in a file once it is imported."""
+        importlib.import_module("mvae_tf.training.optimizers")
+        super().compile_from_config(config)
 
     def make_train_function(self, force=False):
         """As Keras does; compiled steps are taken a block at a time."""

@@ -8,10 +8,11 @@ import pytest
 import tensorflow as tf
 
 import mvae_tf
+from mvae_tf.commands import program
 from mvae_tf.devices import compiled, feeds
 from mvae_tf.evaluation import reconstruction_errors
 from mvae_tf.objective import compiled_gamma, melbo, posterior, step
-from mvae_tf.training import jit, loop
+from mvae_tf.training import jit, loop, run_folder
 
 IMAGES = np.random.default_rng(0).uniform(size=[20, 4, 4, 1]).astype("float32")
 
@@ -307,3 +308,18 @@ def test_auto_is_on_where_there_is_a_gpu_and_one_device(monkeypatch):
 def test_choices_that_cannot_be_are_refused(arguments):
     with pytest.raises(ValueError, match="Expected jit"):
         jit.resolve(*arguments)
+
+
+@pytest.mark.parametrize(("settings", "expected"), [({}, False), ({"jit": "on"}, True)])
+def test_a_run_is_compiled_where_its_settings_say_so(settings, expected):
+    protocol = {"batch_size": 8, "learning_rate": 1e-3, "decay": "none", "precision": "float32"}
+    model = {"image_shape": (4, 4, 1), "num_components": 2, "latent_dim": 2, "hidden_units": (4,)}
+    built = run_folder.build({"model": model, "training": {**protocol, **settings}}, 20)
+    assert built.jit_compile is expected
+    assert built.steps_per_execution == (1 if expected else 3)
+
+
+def test_the_command_refuses_compiled_steps_on_several_devices(capsys):
+    flags = ["--data=digits", "--jit=on", "--strategy=mirrored"]
+    assert program.main(["train", *flags]) == program.USAGE
+    assert 'Expected jit "on" on one device alone.' in capsys.readouterr().err

@@ -42,8 +42,9 @@ def main(argv: Sequence[str]) -> None:
     folder = Path(given.output_dir or _usual_folder(given.data)).expanduser()
     try:
         strategies.check(given.strategy)
+        jit.check(given.jit, given.strategy)
     except ValueError as error:
-        raise UsageError(f"--strategy={given.strategy}: {error}") from error
+        raise UsageError(f"--strategy={given.strategy} --jit={given.jit}: {error}") from error
     with strategies.only_chief_prints(given.strategy):
         if given.resume:
             _resume(given, folder)

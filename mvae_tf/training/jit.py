@@ -25,12 +25,8 @@ class Choice(NamedTuple):
         return f"{self.jit} ({self.reason})"
 
 
-def resolve(jit: str = "auto", strategy: str = "none") -> Choice:
-    """Return what a choice stands for on this machine.
-
-    Args:
-        jit: One of `JITS`; "auto": what is fastest here.
-        strategy: Of `mvae_tf.devices.strategies`, by which is trained.
+def check(jit: str, strategy: str = "none") -> None:
+    """Refuse a choice that can't be, before TensorFlow starts.
 
     Raises:
         ValueError: it is none of `JITS`, or "on" with several devices.
@@ -39,6 +35,19 @@ def resolve(jit: str = "auto", strategy: str = "none") -> Choice:
         raise ValueError(f"Expected jit to be one of {JITS}. Received: {jit!r}.")
     if jit == "on" and strategy != "none":
         raise ValueError(f'Expected jit "on" on one device alone. Received: strategy {strategy!r}.')
+
+
+def resolve(jit: str = "auto", strategy: str = "none") -> Choice:
+    """Return what a choice stands for on this machine.
+
+    Args:
+        jit: One of `JITS`; "auto": what is fastest here.
+        strategy: Of `mvae_tf.devices.strategies`, by which is trained.
+
+    Raises:
+        ValueError: see `check`.
+    """
+    check(jit, strategy)
     if jit != "auto":
         return Choice(jit, "as asked for")
     if strategy != "none":

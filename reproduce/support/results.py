@@ -209,6 +209,7 @@ def check_strategy() -> None:
     """Refuse a --strategy that can't be, before anything else is done."""
     try:
         strategies.check(FLAGS.strategy)
+        jit.check(FLAGS.jit, FLAGS.strategy)
     except ValueError as error:
         message = f"--strategy={FLAGS.strategy}: {error}"
         raise app.UsageError(message, exitcode=2) from error
