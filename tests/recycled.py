@@ -10,7 +10,7 @@ _idle, _lent = {}, []
 
 
 def recycled(make, key=lambda *args, **settings: (args, sorted(settings.items()))):
-    """Let a function that makes a compiled model give one of an earlier test, set back to its start.
+    """Let a function that makes a compiled model give an earlier one, set back to its start.
 
     Within a test each call gives another model. Every variable is set back: weights, moving
     averages, the state of the draws, metrics, and those of the optimizer.

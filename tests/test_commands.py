@@ -417,7 +417,7 @@ def test_info_says_what_a_file_holds(call, run, model):
 
 def test_parameters_are_counted_without_the_optimizers(call, tmp_path):
     """Of a convolutional network, with moving averages, that has been compiled and trained."""
-    own = mvae_tf.MixtureVAE((8, 8, 1), 2, 2, (4, 4), network="convolutional", seed=0)
+    own = mvae_tf.MixtureVAE((8, 8, 1), 1, 2, (4,), network="convolutional", seed=0)
     own.compile(optimizer="adam")
     own.fit(np.zeros((4, 8, 8, 1), np.float32), batch_size=4, verbose=0)
     own.save(tmp_path / "m.keras")

@@ -123,7 +123,7 @@ def test_tensorboard_and_a_precision_of_ones_own(call, tmp_path):
 def chosen(*argv, preset, shape, count=10_000):
     given = arguments.parse("", train_flags.define, argv)
     images = np.broadcast_to(np.uint8(0), (count, *shape))
-    return settings.from_flags(given, preset, images, "float32")
+    return settings.from_flags(given, preset, images, "float32", "off")
 
 
 @pytest.mark.parametrize("name", presets.PRESETS)
@@ -380,7 +380,7 @@ def test_ctrl_c_and_on_is_bit_identical(call, tmp_path):
     assert run_in_shell(*program_words, "--version") == f"{PROGRAM} {mvae_tf.__version__}\n"
     others = [line for line in err.splitlines() if line and not line.startswith("epoch ")]
     # What it trains on and with, the answer to the signal, and where it stopped; not TensorFlow.
-    assert len(others) == 4 + 1 + 3, err
+    assert len(others) == 5 + 1 + 3, err
     assert not (folder / "model.keras").exists()
     assert program.main(["info", f"--model={folder}"]) == 0
     assert program.main(["evaluate", f"--model={folder}"]) == 1

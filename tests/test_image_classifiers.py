@@ -17,7 +17,7 @@ from mvae_tf.evaluation.image_classifiers import (
 )
 from mvae_tf.evaluation.image_scores import in_batches, inception_score
 
-TRAINING = {"epochs": 12, "flips": False, "progress": False}
+TRAINING = {"epochs": 8, "flips": False, "progress": False}
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +92,7 @@ def test_what_is_stored_is_read_back_bit_for_bit(digits, trained):
     assert "on 297 images (held-out images)" in stand_in.description
     record = json.loads((folder / "record.json").read_text())
     assert record["dataset"] == {"name": "digits", "digest": digits.digest}
-    assert record["settings"]["epochs"] == 12 and record["test_accuracy"] == loaded.test_accuracy
+    assert record["settings"]["epochs"] == 8 and record["test_accuracy"] == loaded.test_accuracy
     model = (folder / "model.keras").read_bytes()
     assert record["model_sha256"] == hashlib.sha256(model).hexdigest()
     assert {path.name for path in folder.iterdir()} == {"model.keras", "record.json"}

@@ -249,6 +249,8 @@ class Without:
 sys.meta_path[:] = [Without(finder) for finder in sys.meta_path]
 import numpy as np
 import tensorflow as tf
+# Not in the tests' process, where the program's flags would clash with those of our own scripts.
+from tensorflow.python.tools import saved_model_cli
 
 inputs, outputs, *folders = sys.argv[1:]
 given, received = np.load(inputs), {}
@@ -258,41 +260,36 @@ for folder in folders:
         values = {each: tf.constant(given[f"{name}/{each}"]) for each in wanted}
         for each, value in signature(**values).items():
             received[f"{folder}/{name}/{each}"] = value
+np.savez(f"{outputs}/out.npz", **received)
+for name in {key.split("/")[0] for key in given}:
+    fed = {key.split("/")[1]: given[key] for key in given if key.startswith(f"{name}/")}
+    saved_model_cli.run_saved_model_with_feed_dict(
+        folders[0], "serve", name, fed, f"{outputs}/{name}", True
+    )
+saved_model_cli._show_all(folders[0])
 assert not ABSENT & set(sys.modules)
-np.savez(outputs, **received)
 """
 
 
-def test_runs_where_the_package_and_its_libraries_are_absent(models, folders, tmp_path):
+@pytest.fixture(scope="module")
+def run_alone(folders, tmp_path_factory):
+    """A folder of what RUNNER makes of the exports, and what it prints."""
+    outputs = tmp_path_factory.mktemp("alone")
     given = {f"{name}/{each}": v for name in SIGNATURES for each, v in fed(name).items()}
-    np.savez(tmp_path / "in.npz", **given)
-    paths = [tmp_path / "in.npz", tmp_path / "out.npz", *folders.values()]
-    _run([sys.executable, "-c", RUNNER, *paths], tmp_path)
-    received = np.load(tmp_path / "out.npz")
+    np.savez(outputs / "in.npz", **given)
+    paths = [outputs / "in.npz", outputs, folders["dense"], folders["convolutional"]]
+    return outputs, _run([sys.executable, "-c", RUNNER, *paths], outputs)
+
+
+def test_runs_where_the_package_and_its_libraries_are_absent(models, folders, run_alone):
+    received = np.load(run_alone[0] / "out.npz")
     for kind, model in models.items():
         for name, (_, outputs) in SIGNATURES.items():
             answers = {each: received[f"{folders[kind]}/{name}/{each}"] for each in outputs}
             same(answers, answer(model, name), kind)
 
 
-# Not in this process, where the program's flags would clash with those of our own scripts.
-ALL_SIGNATURES = """
-import sys
-import numpy as np
-from tensorflow.python.tools import saved_model_cli
-
-inputs, outputs, folder, *names = sys.argv[1:]
-given = np.load(inputs)
-for name in names:
-    fed = {key.split("/")[1]: given[key] for key in given if key.startswith(f"{name}/")}
-    saved_model_cli.run_saved_model_with_feed_dict(
-        folder, "serve", name, fed, f"{outputs}/{name}", True
-    )
-saved_model_cli._show_all(folder)
-"""
-
-
-def test_saved_model_cli_shows_and_runs_it(models, folders, tmp_path):
+def test_saved_model_cli_shows_and_runs_it(models, folders, run_alone, tmp_path):
     np.save(tmp_path / "x.npy", BITS)
     program = pathlib.Path(sys.executable).with_name("saved_model_cli")
     command = f"run --tag_set=serve --signature_def=encode_uint8 --outdir={tmp_path}/encode"
@@ -301,12 +298,9 @@ def test_saved_model_cli_shows_and_runs_it(models, folders, tmp_path):
     received = {path.stem: np.load(path) for path in (tmp_path / "encode").iterdir()}
     same(received, answer(models["dense"], "encode"), "dense")
 
-    given = {f"{name}/{each}": v for name in SIGNATURES for each, v in fed(name).items()}
-    np.savez(tmp_path / "in.npz", **given)
-    arguments = [tmp_path / "in.npz", tmp_path / "all", folders["dense"], *SIGNATURES]
-    shown = _run([sys.executable, "-c", ALL_SIGNATURES, *arguments], tmp_path)
+    outputs, shown = run_alone
     for name in SIGNATURES:
-        received = {path.stem: np.load(path) for path in (tmp_path / "all" / name).iterdir()}
+        received = {path.stem: np.load(path) for path in (outputs / name).iterdir()}
         same(received, answer(models["dense"], name), "dense")
         assert f"signature_def['{name}']" in shown
 
