@@ -69,7 +69,7 @@ def array(name: str, values, shape: tuple[int, ...]) -> tf.Tensor:
     """
     if not tf.is_tensor(values):
         values = np.asarray(values)
-    _check_spec(name, values, shape)
+    spec(name, values, shape)
     if not tf.is_symbolic_tensor(values) and not np.isfinite(np.sum(values, dtype=np.float64)):
         raise ValueError(f"Expected {name} to be finite. Received: NaN or infinity among them.")
     return tf.ensure_shape(tf.cast(values, tf.float32), [None, *shape])
@@ -115,10 +115,10 @@ def fit_source(source, part: str, shape: tuple[int, ...]):
     """
     source = getattr(source, part, source)
     if hasattr(source, "float_images"):  # checked when it was loaded, but for the shape
-        _check_spec("images", source.float_images(0, 1), shape)
+        spec("images", source.float_images(0, 1), shape)
         return source.images
     if isinstance(source, tf.data.Dataset):
-        _check_spec("images", first(source.element_spec), shape)
+        spec("images", first(source.element_spec), shape)
         return source
     return images(source, shape).numpy() if hasattr(source, "__array__") else source
 
@@ -131,13 +131,13 @@ def image_dataset(dataset: tf.data.Dataset, shape: tuple[int, ...], *, endless: 
         shape: of one image.
         endless: whether it may repeat without end.
     """
-    spec = first(dataset.element_spec)
-    if not isinstance(spec, tf.TensorSpec):
+    images_spec = first(dataset.element_spec)
+    if not isinstance(images_spec, tf.TensorSpec):
         raise ValueError(
             "Expected a dataset of images or of tuples (images, ...). "
             f"Received: one of {dataset.element_spec}."
         )
-    _check_spec("images", spec, shape)
+    spec("images", images_spec, shape)
     if not endless and dataset.cardinality() == tf.data.INFINITE_CARDINALITY:
         raise ValueError(
             "Expected a dataset that comes to an end, such as dataset.take(100). "
@@ -146,8 +146,8 @@ def image_dataset(dataset: tf.data.Dataset, shape: tuple[int, ...], *, endless: 
     return dataset.map(lambda *data: first(data))
 
 
-def _check_spec(name, values, shape):
-    """Refuses a dtype other than floats and a shape other than [n, *shape], n >= 1 where known."""
+def spec(name, values, shape):
+    """Refuse a dtype other than floats and a shape other than [n, *shape], n >= 1 where known."""
     expected = f"Expected {name} to be floats of shape [n, {', '.join(map(str, shape))}]"
     dtype = tf.as_dtype(values.dtype)
     if not dtype.is_floating:

@@ -300,8 +300,9 @@ class ImageTrainer(keras.Model):
         def take(iterator):
             feed = self._running.feeds.get(part)
             if feed is None:
-                images = checks.images(checks.first(next(iterator)), self.image_shape)
-                return steps(None, images[None], 1)
+                images = checks.first(next(iterator))
+                checks.spec("images", images, self.image_shape)  # their values: in the step
+                return steps(None, tf.cast(images, tf.float32)[None], 1)
             block = next(iterator)
             logs = steps(feed.source, block.batches, block.size) if block.size else None
             return steps(feed.source, block.rest, 1) if block.rest.shape[1] else logs

@@ -173,7 +173,9 @@ def test_terms_and_gradients_are_those_of_the_plain_step_for_the_same_draws(
 
 @pytest.fixture(scope="module")
 def compiled_once():
-    return make()
+    model = make()
+    model.optimizer.build(model.trainable_variables)
+    return model
 
 
 @pytest.fixture
@@ -188,7 +190,6 @@ def model(compiled_once):
 
 
 def test_fit_takes_every_image_once_an_epoch(model):
-    model.optimizer.build(model.trainable_variables)
     history = model.fit(IMAGES, batch_size=8, epochs=2, validation_data=IMAGES, verbose=0).history
     assert int(model.optimizer.iterations) == 6
     assert model._trackers["loss"].count == 20
