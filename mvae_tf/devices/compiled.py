@@ -11,6 +11,7 @@ The steps of a program work on batches of one size, a block. One size of blocks 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 from mvae_tf.devices.feeds import as_floats
@@ -27,6 +28,13 @@ class Verdict(NamedTuple):
     least: tf.Tensor
     greatest: tf.Tensor
     finite: tf.Tensor
+
+    @classmethod
+    def of(cls, images: tf.Tensor, finite: tf.Tensor) -> "Verdict":
+        """Return the verdict on a batch of images, float32."""
+        # XLA's extremes may pass over a NaN.
+        spoilt = tf.where(tf.reduce_any(tf.math.is_nan(images)), np.float32(np.nan), 0.0)
+        return cls(tf.reduce_min(images) + spoilt, tf.reduce_max(images) + spoilt, finite)
 
     def in_range(self) -> tf.Tensor:
         """Return whether the images are in [0, 1]."""
