@@ -1,2 +1,8 @@
-from . import distribution as distribution, guards as guards, strategies as strategies
+from . import (
+    compiled as compiled,
+    distribution as distribution,
+    feeds as feeds,
+    guards as guards,
+    strategies as strategies,
+)
 from .strategies import LostWorkerError as LostWorkerError

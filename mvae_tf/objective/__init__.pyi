@@ -1,3 +1,10 @@
-from . import dirichlet as dirichlet, importance as importance, melbo as melbo, step as step
+from . import (
+    compiled_gamma as compiled_gamma,
+    dirichlet as dirichlet,
+    importance as importance,
+    melbo as melbo,
+    posterior as posterior,
+    step as step,
+)
 from .dirichlet import Dirichlet as Dirichlet
 from .posterior import Posterior as Posterior
