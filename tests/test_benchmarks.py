@@ -28,16 +28,16 @@ def test_the_limits_take_what_a_step_takes(training, limit):
     assert training.CONTENDERS[limit]("float32", 1, 8)(3) == 3 * 8
 
 
-def test_ratios_across_precisions_are_to_the_best_pytorch(training):
+def test_ratios_across_precisions_are_to_the_best_peer(training):
     rates = {
         "float32": {"mvae_tf": 6, "PyTorch loop": 3, "PyTorch compiled": 4},
         "mixed_bfloat16": {"mvae_tf": 10, "PyTorch loop": 8, "PyTorch compiled": 5},
     }
     assert training._across(rates) == [
-        "float32 over the best PyTorch in float32: 1.50",
-        "float32 over the best PyTorch in mixed_bfloat16: 0.75",
-        "mixed_bfloat16 over the best PyTorch in float32: 2.50",
-        "mixed_bfloat16 over the best PyTorch in mixed_bfloat16: 1.25",
+        "float32 over the best peer in float32: 1.50",
+        "float32 over the best peer in mixed_bfloat16: 0.75",
+        "mixed_bfloat16 over the best peer in float32: 2.50",
+        "mixed_bfloat16 over the best peer in mixed_bfloat16: 1.25",
     ]
     assert training._across({"float32": {"limit": 1, "mvae_tf": 1}}) == []
 
