@@ -8,6 +8,7 @@ are compiled, see `devices.compiled`.
 import contextlib
 import functools
 import importlib
+import itertools
 import math
 
 import keras
@@ -96,32 +97,37 @@ class ImageTrainer(keras.Model):
                 "Expected no class_weight and no sample_weight. Received: one of them."
             )
         images = checks.fit_source(x, "train", self.image_shape)
-        if validation_split and validation_data is None and isinstance(images, np.ndarray):
+        if validation_split and validation_data is None:
+            if not isinstance(images, np.ndarray):
+                raise ValueError(
+                    "Expected validation_split with an array or a loaded dataset alone. Received: "
+                    f"{type(images).__name__}."
+                )
             kept = math.floor(len(images) * (1.0 - validation_split))
             images, validation_data = images[:kept], images[kept:]
         with contextlib.ExitStack() as stack:
             stack.enter_context(guards.clear_errors())
-            callbacks = [_Settling(self), *(callbacks or [])]
-            x, steps = self._fed("train", images, _order(x, images, shuffle), batch_size, stack)
+            order = _order(x, images, shuffle)
+            x, steps = self._fed("train", images, order, batch_size, steps_per_epoch, stack)
             if validation_data is not None:
                 validation_images = checks.fit_source(validation_data, "test", self.image_shape)
-                validation_data, validation = self._fed(
+                validation_data, validation_steps = self._fed(
                     "test",
                     validation_images,
                     feeds.in_order,
                     validation_batch_size or batch_size,
+                    validation_steps,
                     stack,
                 )
-                validation_steps = validation_steps or validation
             return super().fit(
                 x,
                 epochs=epochs,
                 verbose=verbose,
-                callbacks=callbacks,
+                callbacks=self._settling(callbacks),
                 validation_data=validation_data,
                 shuffle=False,  # they come in order; Keras warns that it can't shuffle them
                 initial_epoch=initial_epoch,
-                steps_per_epoch=steps_per_epoch or steps,
+                steps_per_epoch=steps,
                 validation_steps=validation_steps,
                 validation_freq=validation_freq,
             )
@@ -131,13 +137,19 @@ class ImageTrainer(keras.Model):
         with contextlib.ExitStack() as stack:
             stack.enter_context(guards.clear_errors())
             if not kwargs.get("_use_cached_eval_dataset"):
-                images = checks.fit_source(x, "test", self.image_shape)
-                x, steps = self._fed("test", images, _order(x, images, False), batch_size, stack)
-                kwargs["steps"] = kwargs.get("steps") or steps
-                kwargs["callbacks"] = [_Settling(self), *(kwargs.get("callbacks") or [])]
+                images, steps = checks.fit_source(x, "test", self.image_shape), kwargs.get("steps")
+                order = _order(x, images, shuffle=False)
+                x, kwargs["steps"] = self._fed("test", images, order, batch_size, steps, stack)
+                kwargs["callbacks"] = self._settling(kwargs.get("callbacks"))
             return super().evaluate(x, **kwargs)
 
-    def _fed(self, part, images, order, batch_size, stack):
+    def _settling(self, callbacks):
+        """Return callbacks of which the first waits for compiled steps."""
+        if isinstance(callbacks, keras.callbacks.CallbackList):
+            callbacks = callbacks.callbacks
+        return [_Settling(self), *keras.tree.flatten(callbacks or [])]
+
+    def _fed(self, part, images, order, batch_size, steps, stack):
         """Return what Keras takes for images, and its number of steps, None where it counts them.
 
         Args:
@@ -145,21 +157,23 @@ class ImageTrainer(keras.Model):
             images: An array, or what goes to Keras as it is.
             order: Returns the orders of so many images, see `feeds`.
             batch_size: Images a step, of an array.
+            steps: How many to take, where it is not once through all images.
             stack: At whose end the device's memory is given back.
         """
         if isinstance(images, np.ndarray):
             batch_size = checks.size("batch_size", batch_size or _USUAL_BATCH_SIZE)
             orders = order(len(images))
-            if not self._is_compiled():
+            if not self._is_compiled() or steps is not None:
                 count = -(-len(images) // batch_size)
                 stream = feeds.gather(images, feeds.batches(orders, batch_size))
-                return stream.apply(tf.data.experimental.assert_cardinality(count)), None
+                return stream.apply(tf.data.experimental.assert_cardinality(count)), steps
             images = feeds.BlockFeed(images, orders.repeat(), batch_size, self._most_steps())
         if not isinstance(images, feeds.BlockFeed):
-            return images, None
+            return images, steps
+        # A callback of fit's may evaluate, too.
+        stack.callback(self._running.feeds.__setitem__, part, self._running.feeds.get(part))
         self._running.feeds[part] = images
-        stack.callback(self._running.feeds.pop, part, None)
-        if part == "train" or "train" not in self._running.feeds:
+        if part == "train" or self._running.feeds.get("train") is None:
             # Keras counts in steps, and asks for so many at once.
             stack.callback(setattr, self, "steps_per_execution", self.steps_per_execution)
             self.steps_per_execution = images.steps_per_block
@@ -167,7 +181,7 @@ class ImageTrainer(keras.Model):
 
     def _most_steps(self):
         """Return how many steps a block may have; of several feeds all have as many blocks."""
-        if "train" in self._running.feeds:
+        if self._running.feeds.get("train") is not None:
             return self._running.feeds["train"].steps_per_block
         return feeds.MOST_STEPS if self.steps_per_execution == 1 else self.steps_per_execution
 
@@ -300,9 +314,13 @@ class ImageTrainer(keras.Model):
         def take(iterator):
             feed = self._running.feeds.get(part)
             if feed is None:
-                images = checks.first(next(iterator))
-                checks.spec("images", images, self.image_shape)  # their values: in the step
-                return steps(None, tf.cast(images, tf.float32)[None], 1)
+                taken = list(itertools.islice(iterator, self.steps_per_execution))
+                if not taken:
+                    raise StopIteration
+                for images in map(checks.first, taken):
+                    checks.spec("images", images, self.image_shape)  # their values: in the step
+                    logs = steps(None, tf.cast(images, tf.float32)[None], 1)
+                return logs
             block = next(iterator)
             logs = steps(feed.source, block.batches, block.size) if block.size else None
             return steps(feed.source, block.rest, 1) if block.rest.shape[1] else logs

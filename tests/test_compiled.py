@@ -195,7 +195,7 @@ def test_fit_takes_every_image_once_an_epoch(model):
     assert model._trackers["loss"].count == 20
     assert np.isfinite(history["loss"]).all()
     assert model.steps_per_execution == 1
-    assert not model._running.feeds  # the device's memory is given back
+    assert set(model._running.feeds.values()) == {None}  # the device's memory is given back
     batches = tf.data.Dataset.from_tensor_slices(IMAGES).batch(8)
     mse = reconstruction_errors(model, batches).mse
     assert history["val_mse"][-1] == pytest.approx(mse, rel=1e-4)
@@ -217,6 +217,18 @@ def test_an_array_and_batches_of_it_give_the_same_weights(model):
     assert int(model.optimizer.iterations) == 4
     for one, another in zip(fed, model.get_weights(), strict=True):
         np.testing.assert_allclose(one, another, rtol=1e-5, atol=1e-6)
+
+
+def test_all_of_a_users_batches_are_taken_also_beside_an_array_in_blocks(model):
+    batches = tf.data.Dataset.from_tensor_slices(IMAGES[:16]).batch(8)
+    model.fit(IMAGES[:16], batch_size=8, epochs=2, validation_data=batches, verbose=0)
+    assert int(model.optimizer.iterations) == 4
+    assert model._trackers["loss"].count == 16  # of the validation
+
+
+def test_steps_per_epoch_are_as_many_as_asked_for(model):
+    model.fit(IMAGES[:16], batch_size=8, epochs=3, steps_per_epoch=1, verbose=0)
+    assert int(model.optimizer.iterations) == 3
 
 
 @pytest.mark.parametrize("bad", [np.nan, 1.5])
