@@ -40,8 +40,8 @@ COUNTS = (64, 33, 1)  # images of a batch: equal parts, unequal ones, one replic
 class Undrawn(mvae_tf.MixtureVAE):
     """Takes for its draws what each image alone decides; of a white image that is NaN."""
 
-    def _posterior(self, images, training=False):
-        z, w = super()._posterior(images, training)
+    def _posterior(self, images, training=False, compiled=False):
+        z, w = super()._posterior(images, training, compiled)
         flat = tf.reshape(tf.cast(images, tf.float64), [-1, 64])
         directions = np.random.default_rng(0).normal(0.0, 3.0, [64, 6])
         noise = tf.cast(tf.sin(flat @ directions), tf.float32)
