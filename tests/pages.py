@@ -122,8 +122,9 @@ def _output(command):
         printed = io.StringIO()
         with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
             status = program.main(words[1:])
-        assert status == 0, f"{command}\n{printed.getvalue()}"
-        return printed.getvalue()
+        printed = re.sub(r".*\r", "", printed.getvalue())  # of a bar, what stands there at last
+        assert status == 0, f"{command}\n{printed}"
+        return printed
     path = os.pathsep.join([os.path.dirname(sys.executable), os.environ.get("PATH", "")])
     done = subprocess.run(
         command,

@@ -335,7 +335,7 @@ def test_the_images_may_move_but_not_change(call, tmp_path, digits):
     assert status == 0 and settings.read(tmp_path / "run").data["source"] == str(after)
 
 
-SLOWER = ["--data=digits", "--epochs=4", *SMALL[:-1], "--batch_size=8"]
+SLOWER = ["--data=digits", "--epochs=3", *SMALL[:-1], "--batch_size=8"]
 
 
 @pytest.fixture
