@@ -16,22 +16,10 @@ import numpy as np
 import tensorflow as tf
 
 from mvae_tf import checks
-from mvae_tf.devices import compiled, distribution, feeds, guards
+from mvae_tf.devices import compiled, distribution, feeds, guards, running
 from mvae_tf.objective import step
 
 _USUAL_BATCH_SIZE = 32  # Keras's
-
-
-class _Running:
-    """What goes on while Keras goes through images, by part of the data, "train" or "test".
-
-    Attributes:
-        feeds: The `feeds.BlockFeed`s in use.
-        steps: The `compiled.Steps` made so far.
-    """
-
-    def __init__(self):
-        self.feeds, self.steps = {}, {}
 
 
 class ImageTrainer(keras.Model):
@@ -44,7 +32,7 @@ class ImageTrainer(keras.Model):
 
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
-        self._running = _Running()
+        self._running = running.Running()
 
     @property
     def metrics(self):
@@ -97,6 +85,7 @@ class ImageTrainer(keras.Model):
                 "Expected no class_weight and no sample_weight. Received: one of them."
             )
         images = checks.fit_source(x, "train", self.image_shape)
+        order, validation_images = _order(x, images, shuffle), None
         if validation_split and validation_data is None:
             if not isinstance(images, np.ndarray):
                 raise ValueError(
@@ -104,13 +93,14 @@ class ImageTrainer(keras.Model):
                     f"{type(images).__name__}."
                 )
             kept = math.floor(len(images) * (1.0 - validation_split))
-            images, validation_data = images[:kept], images[kept:]
+            images, validation_images = images[:kept], images[kept:]
+        elif validation_data is not None:
+            validation_images = checks.fit_source(validation_data, "test", self.image_shape)
         with contextlib.ExitStack() as stack:
             stack.enter_context(guards.clear_errors())
-            order = _order(x, images, shuffle)
+            stack.callback(self._running.forget)
             x, steps = self._fed("train", images, order, batch_size, steps_per_epoch, stack)
-            if validation_data is not None:
-                validation_images = checks.fit_source(validation_data, "test", self.image_shape)
+            if validation_images is not None:
                 validation_data, validation_steps = self._fed(
                     "test",
                     validation_images,
@@ -137,6 +127,7 @@ class ImageTrainer(keras.Model):
         with contextlib.ExitStack() as stack:
             stack.enter_context(guards.clear_errors())
             if not kwargs.get("_use_cached_eval_dataset"):
+                stack.callback(self._running.forget)
                 images, steps = checks.fit_source(x, "test", self.image_shape), kwargs.get("steps")
                 order = _order(x, images, shuffle=False)
                 x, kwargs["steps"] = self._fed("test", images, order, batch_size, steps, stack)
@@ -147,7 +138,7 @@ class ImageTrainer(keras.Model):
         """Return callbacks of which the first waits for compiled steps."""
         if isinstance(callbacks, keras.callbacks.CallbackList):
             callbacks = callbacks.callbacks
-        return [_Settling(self), *keras.tree.flatten(callbacks or [])]
+        return [running.Settling(self._running), *keras.tree.flatten(callbacks or [])]
 
     def _fed(self, part, images, order, batch_size, steps, stack):
         """Return what Keras takes for images, and its number of steps, None where it counts them.
@@ -160,8 +151,13 @@ class ImageTrainer(keras.Model):
             steps: How many to take, where it is not once through all images.
             stack: At whose end the device's memory is given back.
         """
+        # A callback of fit's may evaluate, too.
+        for kept, now in ((self._running.feeds, None), (self._running.limits, steps)):
+            stack.callback(kept.__setitem__, part, kept.get(part))
+            kept[part] = now
         if isinstance(images, np.ndarray):
-            batch_size = checks.size("batch_size", batch_size or _USUAL_BATCH_SIZE)
+            usual = _USUAL_BATCH_SIZE if batch_size is None else batch_size
+            batch_size = checks.size("batch_size", usual)
             orders = order(len(images))
             if not self._is_compiled() or steps is not None:
                 count = -(-len(images) // batch_size)
@@ -170,8 +166,6 @@ class ImageTrainer(keras.Model):
             images = feeds.BlockFeed(images, orders.repeat(), batch_size, self._most_steps())
         if not isinstance(images, feeds.BlockFeed):
             return images, steps
-        # A callback of fit's may evaluate, too.
-        stack.callback(self._running.feeds.__setitem__, part, self._running.feeds.get(part))
         self._running.feeds[part] = images
         if part == "train" or self._running.feeds.get("train") is None:
             # Keras counts in steps, and asks for so many at once.
@@ -197,9 +191,10 @@ class ImageTrainer(keras.Model):
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
         # Of the model nothing is left to build, and Keras would take the mean of the replicas'
-        # batches for it, whose sizes may differ.
-        if self._distribute_strategy is not None and not self.optimizer.built:
-            with self._distribute_strategy.scope():
+        # batches for it, whose sizes may differ. The optimizer's moments are there before a program
+        # is compiled, which holds back what a step that failed did to them.
+        if self.optimizer is not None and not self.optimizer.built:
+            with self.distribute_strategy.scope():
                 self.optimizer.build(self.trainable_variables)
 
     def compile_from_config(self, config):
@@ -314,12 +309,15 @@ class ImageTrainer(keras.Model):
         def take(iterator):
             feed = self._running.feeds.get(part)
             if feed is None:
-                taken = list(itertools.islice(iterator, self.steps_per_execution))
+                most = self._running.most_steps(part, self.steps_per_execution)
+                taken = list(itertools.islice(iterator, most))
                 if not taken:
                     raise StopIteration
                 for images in map(checks.first, taken):
                     checks.spec("images", images, self.image_shape)  # their values: in the step
                     logs = steps(None, tf.cast(images, tf.float32)[None], 1)
+                if not isinstance(iterator, tf.data.Iterator):  # train_on_batch
+                    steps.finish()
                 return logs
             block = next(iterator)
             logs = steps(feed.source, block.batches, block.size) if block.size else None
@@ -365,30 +363,6 @@ class ImageTrainer(keras.Model):
 
     def _logs(self):
         return {name: tracker.result() for name, tracker in self._trackers.items()}
-
-
-class _Settling(keras.callbacks.Callback):
-    """Waits for compiled steps before anything else is made of an epoch's end."""
-
-    def __init__(self, trainer):
-        super().__init__()
-        self._steps = trainer._running.steps
-
-    def on_train_begin(self, logs=None):
-        self._finish("train", "forget")
-
-    def on_test_begin(self, logs=None):
-        self._finish("test", "forget")
-
-    def on_epoch_end(self, epoch, logs=None):
-        self._finish("train")
-
-    def on_test_end(self, logs=None):
-        self._finish("test")
-
-    def _finish(self, part, method="finish"):
-        if part in self._steps:
-            getattr(self._steps[part], method)()
 
 
 def _order(source, images, shuffle):

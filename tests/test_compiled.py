@@ -229,6 +229,27 @@ def test_all_of_a_users_batches_are_taken_also_beside_an_array_in_blocks(model):
 def test_steps_per_epoch_are_as_many_as_asked_for(model):
     model.fit(IMAGES[:16], batch_size=8, epochs=3, steps_per_epoch=1, verbose=0)
     assert int(model.optimizer.iterations) == 3
+    batches = tf.data.Dataset.from_tensor_slices(IMAGES[:16]).batch(8)
+    model.fit(IMAGES[:16], batch_size=8, validation_data=batches, validation_steps=1, verbose=0)
+    assert model._trackers["loss"].count == 8  # of the validation
+
+
+def test_a_callback_may_evaluate_a_users_batches_amid_a_fit(model):
+    batches = tf.data.Dataset.from_tensor_slices(IMAGES[:16]).batch(8)
+    seen = []
+    callback = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: seen.append(model.evaluate(batches, verbose=0)[0])
+    )
+    model.fit(IMAGES[:16], batch_size=8, validation_data=IMAGES[:16], callbacks=callback, verbose=0)
+    assert np.isfinite(seen).all() and len(seen) == 1
+
+
+def test_validation_split_takes_the_last_images_of_a_loaded_dataset(digits):
+    model = mvae_tf.MixtureVAE((8, 8, 1), 2, 2, (4,), seed=0)
+    model.compile("adam")
+    model.fit(digits.with_train(100), batch_size=50, validation_split=0.2, verbose=0)
+    assert int(model.optimizer.iterations) == 2
+    assert model._trackers["loss"].count == 20
 
 
 @pytest.mark.parametrize("bad", [np.nan, 1.5])
@@ -252,17 +273,19 @@ def test_a_gradient_that_is_not_finite_names_term_and_step(monkeypatch):
     monkeypatch.setattr(melbo, "reconstruction", broken_by_black)
     images = np.concatenate([IMAGES[:16], np.zeros([8, 4, 4, 1], "float32"), IMAGES[:8]])
     model = make()
-    model.optimizer.build(model.trainable_variables)
-    variables = [each.value for each in model.variables + model.optimizer.variables]
-    beginning = [each.numpy() for each in variables]
+    before = [each.numpy() for each in model.variables]
     with pytest.raises(FloatingPointError, match=r"of reconstruction, at step 3\. The weights are"):
         model.fit(images, batch_size=8, shuffle=False, verbose=0)
+    assert int(model.optimizer.iterations) == 2
+    variables = [each.value for each in model.variables + model.optimizer.variables]
+    assert all(np.all(np.isfinite(each)) for each in variables)  # the optimizer's moments, too
     stopped = [each.numpy() for each in variables]
-    for variable, value in zip(variables, beginning, strict=True):
+    for variable, value in zip(model.variables, before, strict=True):
         variable.assign(value)
+    for variable in model.optimizer.variables:
+        variable.assign(tf.zeros_like(variable) if variable.path.count("learning") == 0 else 1e-3)
     with pytest.raises(FloatingPointError, match=r"at step 3\."):
         model.fit(images, batch_size=8, shuffle=False, verbose=0)
-    assert int(model.optimizer.iterations) == 2
     for one, other in zip(stopped, variables, strict=True):
         np.testing.assert_array_equal(one, other)
 

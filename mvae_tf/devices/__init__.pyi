@@ -3,6 +3,7 @@ from . import (
     distribution as distribution,
     feeds as feeds,
     guards as guards,
+    running as running,
     strategies as strategies,
 )
 from .strategies import LostWorkerError as LostWorkerError

@@ -1,0 +1,62 @@
+"""What goes on while Keras goes through images with compiled steps, and when it is waited for."""
+
+import keras
+
+
+class Running:
+    """What goes on while Keras goes through images, by part of the data, "train" or "test".
+
+    Attributes:
+        feeds: The `feeds.BlockFeed`s in use; None for a user's own batches.
+        limits: How many steps go through the images once, where that was asked for.
+        left: How many of them are still to come.
+        steps: The `compiled.Steps` made so far.
+    """
+
+    def __init__(self):
+        self.feeds, self.limits, self.left, self.steps = {}, {}, {}, {}
+
+    def begin(self, part: str) -> None:
+        """Begin to go through a part's images."""
+        self.left[part] = self.limits.get(part)
+
+    def finish(self, part: str) -> None:
+        """Wait for a part's compiled steps, and look at what came of them."""
+        if part in self.steps:
+            self.steps[part].finish()
+
+    def forget(self) -> None:
+        """Let go of what compiled steps left, whatever stopped them."""
+        for steps in self.steps.values():
+            steps.forget()
+
+    def most_steps(self, part: str, at_once: int) -> int:
+        """Return how many of a user's batches to take now."""
+        left = self.left.get(part)
+        if left is None:
+            return at_once
+        self.left[part] = max(0, left - at_once)
+        return min(at_once, left)
+
+
+class Settling(keras.callbacks.Callback):
+    """Waits for compiled steps before anything else is made of an epoch's end."""
+
+    def __init__(self, running):
+        super().__init__()
+        self._running = running
+
+    def on_train_begin(self, logs=None):
+        self._running.forget()
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._running.begin("train")
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._running.finish("train")
+
+    def on_test_begin(self, logs=None):
+        self._running.begin("test")
+
+    def on_test_end(self, logs=None):
+        self._running.finish("test")
