@@ -19,6 +19,7 @@ import tensorflow as tf
 
 from mvae_tf import checks
 from mvae_tf.devices import distribution, feeds, strategies
+from mvae_tf.fitting import ImageTrainer
 from mvae_tf.training.checkpoints import CheckpointError, Checkpoints
 from mvae_tf.training.progress import Bar, Lines
 
@@ -86,7 +87,7 @@ def train(
             shown.enter_context(warnings.catch_warnings())
             warnings.filterwarnings("ignore", "Your input ran out of data", UserWarning)
         orders = _orders(len(split), seed, done, epochs)
-        if model.jit_compile:
+        if isinstance(model, ImageTrainer) and model.jit_compile:
             images = feeds.BlockFeed(split.images, orders, batch_size)
         else:
             images = distribution.batches(strategy, feeds.batches(orders, batch_size), split.gather)
@@ -98,6 +99,7 @@ def train(
             steps_per_epoch=steps,
             validation_data=validation,
             validation_batch_size=batch_size,
+            shuffle=False,  # they come in order; Keras warns that it can't shuffle them
             verbose=0,
             callbacks=callbacks,
         )
@@ -133,7 +135,8 @@ def _orders(num_images, seed, first_epoch, last_epoch):
 
 
 def _validation(split, batch_size, strategy):
-    indices = feeds.batches(feeds.in_order(len(split)), batch_size)
+    # Not `feeds.batches`: Keras is to know how many there are.
+    indices = tf.data.Dataset.range(len(split)).batch(batch_size)
     return distribution.batches(strategy, indices, split.gather)
 
 
