@@ -98,7 +98,8 @@ class ImageTrainer(keras.Model):
             validation_images = checks.fit_source(validation_data, "test", self.image_shape)
         with contextlib.ExitStack() as stack:
             stack.enter_context(guards.clear_errors())
-            stack.callback(self._running.forget)
+            for part in ("train", "test"):
+                stack.callback(self._running.forget, part)
             x, steps = self._fed("train", images, order, batch_size, steps_per_epoch, stack)
             if validation_images is not None:
                 validation_data, validation_steps = self._fed(
@@ -127,7 +128,7 @@ class ImageTrainer(keras.Model):
         with contextlib.ExitStack() as stack:
             stack.enter_context(guards.clear_errors())
             if not kwargs.get("_use_cached_eval_dataset"):
-                stack.callback(self._running.forget)
+                stack.callback(self._running.forget, "test")
                 images, steps = checks.fit_source(x, "test", self.image_shape), kwargs.get("steps")
                 order = _order(x, images, shuffle=False)
                 x, kwargs["steps"] = self._fed("test", images, order, batch_size, steps, stack)

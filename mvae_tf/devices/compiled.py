@@ -76,7 +76,8 @@ class Steps:
         Returns:
             The logs, by name.
         """
-        failed, verdict, logs = self._program(source, batches)(source, batches, tf.constant(size))
+        given = [batches] if source is None else [source, batches]
+        failed, verdict, logs = self._program(given)(*given, tf.constant(size))
         self._pending.append((failed, verdict, source, batches))
         self._look(keep=1)
         return logs
@@ -90,19 +91,14 @@ class Steps:
         self._pending.clear()
         self._halted.assign(False)
 
-    def _program(self, source, batches):
-        """Return the program for images and blocks of such shapes, compiled when first called."""
-        specs = [
-            None if each is None else tf.TensorSpec(each.shape, each.dtype)
-            for each in (source, batches)
-        ]
-        key = tuple(spec and (*spec.shape, spec.dtype) for spec in specs)
-        if key not in self._programs:
+    def _program(self, given):
+        """Return the program for tensors of such shapes, compiled when it is first called."""
+        specs = tuple(tf.TensorSpec(each.shape, each.dtype) for each in given)
+        if specs not in self._programs:
             run = tf.function(self._run, jit_compile=True)
-            self._programs[key] = run.get_concrete_function(*specs, tf.TensorSpec([], tf.int32))
-        arguments = specs[0] is not None
-        program = self._programs[key]
-        return program if arguments else lambda _, *others: program(*others)
+            size = tf.TensorSpec([], tf.int32)
+            self._programs[specs] = run.get_concrete_function(*specs, size)
+        return self._programs[specs]
 
     def _look(self, keep):
         while len(self._pending) > keep:
@@ -112,7 +108,9 @@ class Steps:
                 self.forget()
                 self._refuse(verdict, as_floats(_take(source, batches, failed)))
 
-    def _run(self, source, batches, size):
+    def _run(self, *given):
+        *source, batches, size = given
+        source = source[0] if source else None
         changing = self._variables()
 
         def one(index, failed, verdict):

@@ -25,10 +25,10 @@ class Running:
         if part in self.steps:
             self.steps[part].finish()
 
-    def forget(self) -> None:
-        """Let go of what compiled steps left, whatever stopped them."""
-        for steps in self.steps.values():
-            steps.forget()
+    def forget(self, part: str) -> None:
+        """Let go of what a part's compiled steps left, whatever stopped them."""
+        if part in self.steps:
+            self.steps[part].forget()
 
     def most_steps(self, part: str, at_once: int) -> int:
         """Return how many of a user's batches to take now."""
@@ -45,9 +45,6 @@ class Settling(keras.callbacks.Callback):
     def __init__(self, running):
         super().__init__()
         self._running = running
-
-    def on_train_begin(self, logs=None):
-        self._running.forget()
 
     def on_epoch_begin(self, epoch, logs=None):
         self._running.begin("train")
