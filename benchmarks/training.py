@@ -166,6 +166,10 @@ def _serve(pipe, name, device, *arguments):
         os.environ |= {"TF_FORCE_GPU_ALLOW_GROWTH": "true", "XLA_PYTHON_CLIENT_PREALLOCATE": "0"}
     else:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    if name.startswith((OURS, "limit")):
+        from mvae_tf import startup
+
+        startup.import_tensorflow()  # as our programs do
     run = CONTENDERS[name](*arguments)
     while (steps := pipe.recv()) is not None:
         began = time.perf_counter()

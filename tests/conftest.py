@@ -2,6 +2,8 @@ import os
 
 # Programs of XLA are compiled in half the time; what they compute is the same.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+# As in our programs, so that what a test's own process computes is what theirs do, bit for bit.
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 import numpy as np
 import pytest
