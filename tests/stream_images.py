@@ -18,7 +18,7 @@ from mvae_tf import evaluation
 from mvae_tf.datasets import Split
 from mvae_tf.evaluation import classifiers
 
-COUNTS = (5_000, 20_000)  # images
+COUNTS = (5_000, 50_000)  # images
 SIDE = 16
 BATCH = 500
 

@@ -124,11 +124,12 @@ def _hold_out(images, labels, test_fraction, seed):
 def _read_file(path: Path) -> tuple[np.ndarray | None, ...]:
     # Whatever is wrong with a user's file, the answer names the file.
     try:
-        loaded = np.load(path, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            stored = {"arr_0": loaded}
-        else:
-            with loaded:
+        # Opened here, since NumPy leaves a file open in which it finds no archive.
+        with path.open("rb") as file:
+            loaded = np.load(file, allow_pickle=False)
+            if isinstance(loaded, np.ndarray):
+                stored = {"arr_0": loaded}
+            else:
                 stored = {key: loaded[key] for key in loaded.files}
     except Exception as error:
         raise ValueError(

@@ -50,7 +50,8 @@ def read_cache(original: Original, data_dir: Path) -> Found:
         raise SourceAbsentError(f"no {path}")
     # A damaged file fails in many ways, and any of them only means: fetch it anew.
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        # Opened here, since NumPy leaves a file open in which it finds no archive.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             arrays = [stored[key] for key in _KEYS]
     except Exception as error:
         raise SourceError(f"{path} is damaged: {type(error).__name__}: {error}") from error
