@@ -12,7 +12,9 @@ def import_tensorflow() -> None:
 
     By default TensorFlow takes oneDNN's products only on processors with AVX512-VNNI or better; on
     others, too, a training step takes a quarter less with them (docs/costs.md). Results differ by
-    rounding, as between processors. Whoever has set the variable keeps it so.
+    rounding, as between processors. Whoever has set the variable keeps it so. Without AVX-512
+    oneDNN gets one thing wrong that nothing trains here: the weights' gradient of a convolution of
+    size 1 and stride 2 with fewer than 8 channels.
 
     The messages come from native code before any log level counts, so that the process's own stderr
     is set aside meanwhile. If the import fails, they are shown.

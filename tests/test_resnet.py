@@ -26,7 +26,7 @@ def first(split, count):
 @pytest.fixture
 def narrow(monkeypatch):
     """A network of one narrow block, whose graph is made quickly."""
-    monkeypatch.setattr(resnet, "_WIDTHS", (4, 8))
+    monkeypatch.setattr(resnet, "_WIDTHS", (8, 16))
 
 
 def test_the_same_seed_gives_the_same_weights(digits, narrow):

@@ -60,7 +60,7 @@ def make_study(patches, store, monkeypatch):
     tiny = dataclasses.replace(tiny, model=tiny.model | settings, epochs=1)
     monkeypatch.setitem(presets.PRESETS, "paper_cifar10", tiny)
     monkeypatch.setattr(mvae_tf.datasets, "load", load)
-    monkeypatch.setattr(resnet, "_WIDTHS", (4, 8))
+    monkeypatch.setattr(resnet, "_WIDTHS", (8, 16))
     monkeypatch.setitem(study_module.EPOCHS["cifar10"], "quick", 1)
     monkeypatch.setattr(study_module, "CIFAR10_TRAIN_IMAGES", 100)
     for preset in ("paper", "quick"):
@@ -328,7 +328,7 @@ def test_root_error():
 
 
 def test_a_classifier_is_trained_once_and_named_when_damaged(patches, tmp_path, monkeypatch):
-    monkeypatch.setattr(resnet, "_WIDTHS", (4, 8))
+    monkeypatch.setattr(resnet, "_WIDTHS", (8, 16))
     calls, train = [], resnet.train_classifier
     monkeypatch.setattr(
         resnet, "train_classifier", lambda *a, **k: calls.append(a) or train(*a, **k)
