@@ -15,6 +15,7 @@ Classifiers are fitted on codes [n, K * d] from a file, with made classes, and t
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as our programs do
 
 import json
 import re

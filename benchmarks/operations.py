@@ -10,6 +10,7 @@ the best of several rounds, in which all take turns.
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as our programs do
 
 import itertools
 import time

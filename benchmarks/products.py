@@ -31,7 +31,7 @@ flags.DEFINE_integer("num_components", 4, "K.")
 flags.DEFINE_list("dtypes", ["float32"], "Of the arrays.")
 flags.DEFINE_integer("rounds", 12, "Turns of each product.")
 
-BATCH, REPEATS = 128, 8  # the latter in one call, so that the call itself costs little
+BATCH, REPEATS = 128, 8  # the latter in one call, in turn, so that the call itself costs little
 SIZES = ((784, 500), (500, 500), (500, 41), (20, 500), (500, 784))
 PRODUCTS = ("forward", "weights", "input")
 EQUATIONS = {
@@ -113,7 +113,15 @@ def _tensorflow(num_components, rounds, dtype, cases):
     def repeated(product, way, shapes, options):
         left, right = _operands(product, shapes)
         pairs = [(random(*left), random(*right)) for _ in range(REPEATS)]
-        return tf.function(lambda: [way(*pair) for pair in pairs], **options)
+
+        def in_turn():
+            results = []
+            for pair in pairs:
+                with tf.control_dependencies(results[-1:]):
+                    results.append(way(*pair))
+            return results
+
+        return tf.function(in_turn, **options)
 
     seconds = {}
     for size, product in cases:
@@ -135,8 +143,10 @@ def _pytorch(num_components, rounds, dtype, cases):
 
     def repeated(size, product):
         shapes = _operands(product, _shapes(num_components, *size))
-        arrays = [[torch.randn(each).to(getattr(torch, dtype)) for each in shapes]] * REPEATS
-        return lambda: [torch.bmm(*arrange[product](*pair)) for pair in arrays]
+        pairs = [
+            [torch.randn(each).to(getattr(torch, dtype)) for each in shapes] for _ in range(REPEATS)
+        ]
+        return lambda: [torch.bmm(*arrange[product](*pair)) for pair in pairs]
 
     seconds = [_best({"": repeated(*case)}, lambda results: None, rounds)[""] for case in cases]
     return {"PyTorch": seconds}

@@ -244,6 +244,18 @@ def test_a_callback_may_evaluate_a_users_batches_amid_a_fit(model):
     assert np.isfinite(seen).all() and len(seen) == 1
 
 
+def test_a_bad_batch_is_named_although_a_callback_evaluates_before_it_is_looked_at(model):
+    images = IMAGES[:16].copy()
+    images[9] = 1.5
+    batches = tf.data.Dataset.from_tensor_slices(images).batch(8)
+    callback = keras.callbacks.LambdaCallback(
+        on_train_batch_end=lambda batch, logs: model.evaluate(IMAGES[:16], batch_size=8, verbose=0)
+    )
+    with pytest.raises(ValueError, match=r"Expected images in \[0, 1\]. Received: values from"):
+        model.fit(batches, callbacks=callback, verbose=0)
+    assert int(model.optimizer.iterations) == 1
+
+
 def test_validation_split_takes_the_last_images_of_a_loaded_dataset(digits):
     model = mvae_tf.MixtureVAE((8, 8, 1), 2, 2, (4,), seed=0)
     model.compile("adam")

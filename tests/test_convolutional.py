@@ -9,6 +9,7 @@ from recycled import recycled, take_back
 import mvae_tf
 from mvae_tf import training
 from mvae_tf.datasets.splits import Split
+from mvae_tf.evaluation import resnet
 from mvae_tf.networks import convolutional
 from mvae_tf.networks.contract import Architecture
 
@@ -239,3 +240,37 @@ def test_an_exported_model_answers_with_the_averages(tmp_path):
     served = tf.saved_model.load(tmp_path / "exported")
     for part in (inputs, inputs[:1]):  # statistics of the batch would differ
         np.testing.assert_allclose(served.serve(part), model.reconstruct(part), atol=1e-6)
+
+
+def test_the_processors_gradients_are_right_for_all_convolutions_that_programs_train():
+    """oneDNN's are wrong for some others, see benchmarks/gradients.py."""
+    model = mvae_tf.MixtureVAE.from_preset("paper_cifar10", num_components=1)
+    stacks = [model.encoder.components[0], model.decoder.components[0]]
+    layers = [
+        layer for stack in [*stacks, resnet.build_resnet((32, 32, 3), 10)] for layer in stack.layers
+    ]
+    layers = [
+        each
+        for each in layers
+        if isinstance(each, (keras.layers.Conv2D, keras.layers.Conv2DTranspose))
+    ]
+    assert len(layers) > 15
+    rng = np.random.default_rng(0)
+    for layer in layers:
+        values = rng.normal(size=[8, *layer.input.shape[1:]])
+        kernel = rng.normal(size=layer.kernel.shape)
+
+        def gradient(dtype, layer=layer, values=values, kernel=kernel):
+            inputs, weights = tf.constant(values, dtype), tf.constant(kernel, dtype)
+            with tf.GradientTape() as tape:
+                tape.watch([inputs, weights])
+                if isinstance(layer, keras.layers.Conv2DTranspose):
+                    shape = [8, *layer.output.shape[1:]]
+                    result = tf.nn.conv2d_transpose(inputs, weights, shape, layer.strides)
+                else:
+                    result = tf.nn.conv2d(inputs, weights, layer.strides, "SAME")
+                total = tf.reduce_sum(tf.sin(result))
+            return tape.gradient(total, [inputs, weights])
+
+        for one, other in zip(gradient("float32"), gradient("float64"), strict=True):
+            np.testing.assert_allclose(one, other, atol=1e-3 * np.max(np.abs(other)))

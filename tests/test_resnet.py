@@ -25,7 +25,8 @@ def first(split, count):
 
 @pytest.fixture
 def narrow(monkeypatch):
-    """A network of one narrow block, whose graph is made quickly."""
+    """A network of one narrow block, whose graph is made quickly; not of fewer than 8 channels, see
+    `mvae_tf.startup`."""
     monkeypatch.setattr(resnet, "_WIDTHS", (8, 16))
 
 
