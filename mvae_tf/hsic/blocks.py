@@ -97,7 +97,7 @@ def sum_pairs(term: Callable[..., Any], blocks: Any) -> Any:
         block = _take(blocks, 0)
         sums = term(block, block, True)[0]
         return tf.nest.map_structure(lambda each: tf.cast(each, tf.float64)[None], sums)
-    return (_sum_pairs if tf.inside_function() else _sum_pairs_eagerly)(term, blocks)
+    return _sum_pairs(term, blocks)
 
 
 def fold_pairs(step: Callable[..., Any], state: Any, blocks: Blocks) -> Any:
@@ -124,6 +124,7 @@ def fold_pairs(step: Callable[..., Any], state: Any, blocks: Blocks) -> Any:
     return tf.while_loop(lambda i, *_: i < count, run, (0, 0, state), parallel_iterations=1)[2]
 
 
+@tf.function(autograph=False, reduce_retracing=True)
 def _sum_pairs(term, blocks):
     flat = tf.nest.flatten(blocks)
     count, dtype = tf.shape(flat[0])[0], flat[0].dtype
@@ -150,10 +151,6 @@ def _sum_pairs(term, blocks):
     totals = _map(diagonal, 0, count, signature)
     totals = tf.nest.map_structure(lambda each: tf.cast(each, tf.float64), totals)
     return tf.while_loop(lambda i, _: i < count - 1, add_row, (0, totals), parallel_iterations=1)[1]
-
-
-# Run eagerly, loops would be Python's.
-_sum_pairs_eagerly = tf.function(_sum_pairs, autograph=False, reduce_retracing=True)
 
 
 def _map(function, start, stop, signature):
