@@ -62,8 +62,7 @@ def dhsic(
         sigmas = tf.convert_to_tensor(sigmas, variables[0].dtype)[:, None, None]
         return _statistic([_centred(tf.stack(variables)) / sigmas], shares, compiled)
     points = [
-        _centred(variable)[None] / sigma
-        for variable, sigma in zip(variables, sigmas, strict=True)
+        _centred(variable)[None] / sigma for variable, sigma in zip(variables, sigmas, strict=True)
     ]
     return _statistic(points, shares, compiled)
 
@@ -166,7 +165,8 @@ def _statistic(points, shares, compiled):
 
         @tf.custom_gradient
         def gradient(*_):
-            # n^2 being 1 / (p_i p_j) where i and j have the shares p_i and p_j, and with v_k[i] = prod_{l != k} mean_j G_l[i, j] - prod_{l != k} mean_ij G_l / 2,
+            # With v_k[i] = prod_{l != k} mean_j G_l[i, j] - prod_{l != k} mean_ij G_l / 2, and n^2
+            # standing for 1 / (p_i p_j) where samples have shares p,
             # n^2 G_k dD/dG_k = prod_l G_l - G_k (v_k[i] + v_k[j]), and dG_k = G_k (x_j - x_i) dx_i.
             excess = _products_of_others(row_means, 1) - _products_of_others(means, 0)[:, None] / 2
             sums = sum_pairs(_pulls, (*blocks, tf.cast(excess, dtype)))
