@@ -48,10 +48,10 @@ class MixtureVAE(ImageTrainer):
     several devices, see `distribution`; `fit` and `evaluate` take images without targets. Images
     are floats in [0, 1], or uint8, which are divided by 255; others are refused, inside a graph as
     well, unless XLA compiles it. Keras's image data format, floatx and epsilon change nothing.
-    Metrics:
-    loss, melbo, reconstruction, kl_z, kl_w (nats an image), dhsic, and mse: the squared error of
-    the mixture image, summed over pixels, of a posterior draw in training and of posterior means in
-    evaluation.
+
+    Metrics: loss, melbo, reconstruction, kl_z, kl_w (nats an image), dhsic, and mse: the squared
+    error of the mixture image, summed over pixels, of a posterior draw in training and of posterior
+    means in evaluation.
 
     Args:
         image_shape: shape of one image, such as (28, 28, 1).
