@@ -121,7 +121,11 @@ def images(values, shape: tuple[int, ...]) -> tf.Tensor:
 
     Inside a graph, values outside stop it, unless it is compiled by XLA, which knows no stop.
     """
+    if not tf.is_tensor(values):
+        values = np.asarray(values)
     checked = unchecked_images(values, shape)
+    if tf.as_dtype(values.dtype) == tf.uint8:
+        return checked
     if tf.is_symbolic_tensor(checked):
         low, high = tf.reduce_min(checked), tf.reduce_max(checked)
         # Value by value: not every processor's minimum of NaN and a number is NaN.
@@ -129,10 +133,10 @@ def images(values, shape: tuple[int, ...]) -> tf.Tensor:
         report = [OUT_OF_RANGE, low, "to", high]
         with tf.control_dependencies([tf.raw_ops.Assert(condition=holds, data=report)]):
             return tf.identity(checked)
-    low, high = np.min(values), np.max(values)
-    if not np.isfinite(np.sum(checked, dtype=np.float64)):
+    if not np.isfinite(np.sum(values, dtype=np.float64)):
         raise ValueError("Expected images to be finite. Received: NaN or infinity among them.")
-    if values.dtype != np.uint8 and (low < 0 or high > 1):
+    low, high = np.min(values), np.max(values)
+    if low < 0 or high > 1:
         raise ValueError(f"{OUT_OF_RANGE} {low} to {high}.")
     return checked
 

@@ -64,9 +64,11 @@ def source(given, sample_weight, part: str, shape: tuple[int, ...]) -> Source:
         checks.image_spec(given.images[:1], shape)
         return _weighted(given.images, sample_weight)
     if hasattr(given, "__array__"):
-        images = checks.images(given, shape)
-        is_bytes = tf.as_dtype(given.dtype) == tf.uint8
-        return _weighted(np.asarray(given) if is_bytes else images.numpy(), sample_weight)
+        given = np.asarray(given)
+        if given.dtype == np.uint8:  # without a copy of all of them as floats
+            checks.image_spec(given, shape)
+            return _weighted(given, sample_weight)
+        return _weighted(checks.images(given, shape).numpy(), sample_weight)
     if not _goes_to_keras(given):
         raise ValueError(f"Expected {_KINDS}. Received: {_described(given)}.")
     if sample_weight is not None:
