@@ -245,9 +245,10 @@ def test_what_cannot_be_meant_is_refused_in_a_line(case, jit):
     call, message = REFUSED[case]
     model = make(jit)
     begun = int(model.optimizer.iterations)
-    with pytest.raises(ValueError, match=f"^Expected .*{message}") as caught:
+    with pytest.raises(ValueError, match=message) as caught:
         call(model)
-    assert "\n" not in str(caught.value) and len(str(caught.value)) < 250
+    said = str(caught.value)
+    assert said.startswith("Expected ") and "\n" not in said and len(said) < 250
     assert int(model.optimizer.iterations) == begun + (case == "dict later")
 
 
