@@ -205,7 +205,7 @@ class ImageTrainer(ImageSteps):
         checks.size_or_none("steps", steps)
         images = sources.source(x, None, "test", self.image_shape)
         if images.is_array:
-            orders = feeds.insources.order(len(images))
+            orders = feeds.in_order(len(images))
             size = batch_size or _USUAL_BATCH_SIZE
             x = feeds.gather(images.images, feeds.batches(orders, size))
             x = x.apply(tf.data.experimental.assert_cardinality(-(-len(images) // size)))
