@@ -331,7 +331,8 @@ def test_graphs_of_ones_own_refuse_images_out_of_range(tmp_path):
     spec = tf.TensorSpec([None, 4, 4, 1])
     archive.add_endpoint("serve", model.call, input_signature=[spec])
     archive.write_out(tmp_path / "archive", verbose=False)
-    exported = tf.saved_model.load(tmp_path / "archive").serve
+    loaded = tf.saved_model.load(str(tmp_path / "archive"))
+    exported = loaded.serve
     np.testing.assert_allclose(exported(tf.constant(IMAGES)), model(IMAGES), atol=1e-6)
     likelihood = tf.function(lambda images: model.log_likelihood(images, 2))
     for bad in (IMAGES * 255, IMAGES * np.nan):
