@@ -45,10 +45,13 @@ class MixtureVAE(ImageTrainer):
     """A mixture of K variational autoencoders (Ye & Bors, 2020). One component is a plain VAE.
 
     Compile it with an optimizer alone; made in the scope of a `tf.distribute.Strategy` it trains on
-    several devices, see `distribution`; `fit` and `evaluate` take images without targets. Metrics:
-    loss, melbo, reconstruction, kl_z, kl_w (nats an image), dhsic, and mse: the squared error of
-    the mixture image, summed over pixels, of a posterior draw in training and of posterior means in
-    evaluation.
+    several devices, see `distribution`; `fit` and `evaluate` take images without targets. Images
+    are floats in [0, 1], or uint8, which are divided by 255; others are refused, inside a graph as
+    well, unless XLA compiles it. Keras's image data format, floatx and epsilon change nothing.
+
+    Metrics: loss, melbo, reconstruction, kl_z, kl_w (nats an image), dhsic, and mse: the squared
+    error of the mixture image, summed over pixels, of a posterior draw in training and of posterior
+    means in evaluation.
 
     Args:
         image_shape: shape of one image, such as (28, 28, 1).
@@ -73,6 +76,8 @@ class MixtureVAE(ImageTrainer):
         encoder: a bank of your own in place of the network's, see `networks`; its layers' classes
             registered (`keras.saving.register_keras_serializable`), if the model is to be saved.
         decoder: likewise.
+        dtype: "float32", "mixed_bfloat16" or "mixed_float16". None: that of
+            `keras.config.set_dtype_policy` if it is one of these, or else "float32".
 
     Raises:
         ValueError: for an argument outside what is said above.
@@ -105,7 +110,7 @@ class MixtureVAE(ImageTrainer):
         decoder: keras.layers.Layer | None = None,
         **kwargs,
     ):
-        super().__init__(**kwargs)
+        super().__init__(**{**kwargs, "dtype": checks.policy(kwargs.get("dtype"))})
         self.image_shape = checks.sizes("image_shape", image_shape)
         self.num_components = checks.size("num_components", num_components)
         self.latent_dim = checks.size("latent_dim", latent_dim)
@@ -148,7 +153,7 @@ class MixtureVAE(ImageTrainer):
         else:
             self.decoder = decoder_bank(architecture, name="decoder")
         names = ("loss", "melbo", *step.TERMS, "mse")
-        self._trackers = {name: keras.metrics.Mean(name=name) for name in names}
+        self._trackers = {name: keras.metrics.Mean(name=name, dtype="float32") for name in names}
         self.built = True
 
     @classmethod
@@ -275,7 +280,7 @@ class MixtureVAE(ImageTrainer):
     def _prior_w(self):
         return symmetric_prior(self.num_components, self.prior_concentration)
 
-    def _objective(self, images, count, seed, training=False):
+    def _objective(self, images, count, seed, training=False, weights=None):
         """Return eq. 14 of the whole batch, and by name its terms and mse (all [n] but dhsic)."""
         compiled = self._is_compiled()
         return step.loss_and_terms(
@@ -288,6 +293,7 @@ class MixtureVAE(ImageTrainer):
             at_means=not training,
             compiled=compiled,
             gather=functools.partial(distribution.gather, count),
+            weights=weights,
         )
 
     @tf.function(reduce_retracing=True)

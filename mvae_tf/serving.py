@@ -8,6 +8,8 @@ shape. Every graph therefore checks its own inputs before anything is computed f
 """
 
 import errno
+import itertools
+import math
 import os
 import pathlib
 import re
@@ -23,6 +25,13 @@ from mvae_tf.model import MixtureVAE
 
 # Of one request: a single number must not be able to exhaust a server's memory.
 MAX_COUNT = 10_000
+_MAX_BYTES = 2**30
+
+# Of which an input may come to a loaded method.
+_DTYPES = (
+    *(tf.float32, tf.float64, tf.float16, tf.bfloat16, tf.uint8, tf.uint16, tf.uint32, tf.uint64),
+    *(tf.int8, tf.int16, tf.int32, tf.int64, tf.bool, tf.string),
+)
 
 _LARGEST_VERSION = 2**63 - 1  # TensorFlow Serving reads versions as int64
 
@@ -48,14 +57,15 @@ def export_saved_model(
     | `sample`                         | count, seed: int32 []     | images [count, *image]        |
 
     Images go in as floats in [0, 1]. Each signature that takes images has a twin for uint8 images
-    of 0 to 255, named with the suffix `_uint8`. n is at least 1, count from 1 to 10,000. Any other
+    of 0 to 255, named with the suffix `_uint8`. n is at least 1, count from 1 to 10,000, or to
+    fewer where the images of all components would take more than 1 GiB (`max_count`). Any other
     input, NaN included, ends in an INVALID_ARGUMENT error that names it.
 
     Each answer is that of the model's method of the same name; `score` is `log_likelihood` with
     `score_samples` draws and seed 0.
 
     `tf.saved_model.load(folder)` has the signatures as methods as well: positional arguments, and
-    float32 and uint8 images in the same method.
+    images as uint8 or as floats of any precision in the same method.
 
     Args:
         model: trained or not.
@@ -112,7 +122,18 @@ class _Input(NamedTuple):
     valid: Callable | None = None
 
     def checked(self, values) -> tf.Tensor:
-        """Return values; inside a graph, what is computed from them runs only if they are valid."""
+        """Return values; inside a graph, what is computed from them runs only if they are valid.
+
+        Floats stand for floats of any precision, and integers for integers.
+        """
+        if not self._is_meant(values.dtype):
+            report = [f"Expected {self._sentence()}. Received: {values.dtype.name}, shape"]
+            report.append(tf.shape(values))
+            with tf.control_dependencies(
+                [tf.raw_ops.Assert(condition=False, data=report, summarize=8)]
+            ):
+                # Of no account: nothing comes after the stop.
+                return tf.zeros([each or 1 for each in self.spec.shape], self.spec.dtype)
         # With the shape that the signature declares, TensorFlow could take the check of the shape
         # for done and leave it out.
         name = f"received_{self.spec.name}"
@@ -128,7 +149,13 @@ class _Input(NamedTuple):
         stop = tf.raw_ops.Assert(condition=holds, data=report, summarize=8)
         with tf.control_dependencies([stop]):
             # The second bolt: TensorFlow never optimises this operation away.
-            return tf.ensure_shape(values, self.spec.shape)
+            return tf.cast(tf.ensure_shape(values, self.spec.shape), self.spec.dtype)
+
+    def _is_meant(self, dtype):
+        declared = self.spec.dtype
+        if declared == tf.uint8:
+            return dtype == tf.uint8  # who says how large other integers may be?
+        return dtype.is_floating if declared.is_floating else dtype in (tf.int32, tf.int64)
 
     def _fits(self, values):
         """Return whether the shape is the declared one, whatever the rank."""
@@ -160,8 +187,8 @@ def _served(model, score_samples):
         method, signatures[name], signatures[f"{name}_uint8"] = _of_images(answer, model)
         setattr(module, name, method)
     signatures["serving_default"] = signatures["reconstruct"]
-    module.decode = signatures["decode"] = _decode(model)
-    module.sample = signatures["sample"] = _sample(model)
+    module.decode, signatures["decode"] = _decode(model)
+    module.sample, signatures["sample"] = _sample(model)
     return module, signatures
 
 
@@ -188,7 +215,7 @@ def _answers(model, score_samples) -> dict[str, Callable]:
 
 
 def _of_images(answer, model):
-    """Return a function of float32 or uint8 images, and its graph for each; they share `answer`."""
+    """Return a function of images, and its graphs for float32 and uint8; they share `answer`."""
     shape = [None, *model.image_shape]
     floats = _Input(
         tf.TensorSpec(shape, tf.float32, name="images"),
@@ -204,6 +231,7 @@ def _of_images(answer, model):
             return answer(tf.cast(eight_bits.checked(images), tf.float32) / 255.0)
         return answer(floats.checked(images))
 
+    _trace(method, "images")
     graphs = [method.get_concrete_function(each.spec) for each in (floats, eight_bits)]
     return method, *graphs
 
@@ -211,28 +239,57 @@ def _of_images(answer, model):
 def _decode(model):
     spec = tf.TensorSpec([None, model.num_components, model.latent_dim], name="codes")
     finite = _Input(spec, "with finite values", tf.math.is_finite)
+    answer = tf.function(model.decode, input_signature=[spec], autograph=False)
 
-    @tf.function(input_signature=[spec], autograph=False)
+    @tf.function(autograph=False)
     def decode(codes):
-        return {"images": model.decode(finite.checked(codes))}
+        return {"images": answer(finite.checked(codes))}
 
-    return decode
+    _trace(decode, "codes")
+    return decode, decode.get_concrete_function(spec)
 
 
 def _sample(model):
+    most = max_count(model)
     count_input = _Input(
         tf.TensorSpec([], tf.int32, name="count"),
-        f"with a value from 1 to {MAX_COUNT}",
-        lambda count: (count >= 1) & (count <= MAX_COUNT),
+        f"with a value from 1 to {most}",
+        lambda count: (count >= 1) & (count <= most),
     )
-    seed_input = _Input(tf.TensorSpec([], tf.int32, name="seed"))
+    seed_input = _Input(
+        tf.TensorSpec([], tf.int32, name="seed"),
+        "with a value of 32 bits",
+        lambda seed: (seed >= tf.int32.min) & (seed <= tf.int32.max),
+    )
+    specs = count_input.spec, seed_input.spec
+    answer = tf.function(model.sample, input_signature=specs, autograph=False)
 
-    @tf.function(input_signature=[count_input.spec, seed_input.spec], autograph=False)
+    @tf.function(autograph=False)
     def sample(count, seed):
-        count, seed = count_input.checked(count), seed_input.checked(seed)
-        return {"images": model.sample(count, seed)}
+        return {"images": answer(count_input.checked(count), seed_input.checked(seed))}
 
-    return sample
+    for dtypes in itertools.product((tf.int32, tf.int64, tf.float32, tf.float64), repeat=2):
+        pairs = zip(("count", "seed"), dtypes, strict=True)
+        sample.get_concrete_function(*(tf.TensorSpec(None, dtype, name) for name, dtype in pairs))
+    return sample, sample.get_concrete_function(*specs)
+
+
+def max_count(model: MixtureVAE) -> int:
+    """Return how many images one call of `sample` may ask a model for.
+
+    10,000, or fewer where they would take more than 1 GiB: all components of each are computed.
+    """
+    each = 4 * model.num_components * math.prod(model.image_shape)
+    return max(1, min(MAX_COUNT, _MAX_BYTES // each))
+
+
+def _trace(method, name):
+    """Let a loaded method answer or refuse what is of any dtype and shape.
+
+    It would else say that it has no such graph, and how many it has.
+    """
+    for dtype in _DTYPES:
+        method.get_concrete_function(tf.TensorSpec(None, dtype, name=name))
 
 
 # The folder ---------------------------------------------------------------------------------------

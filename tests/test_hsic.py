@@ -262,3 +262,38 @@ def test_compiled_by_xla_value_and_gradient_are_the_same(count, bandwidths):
     plain = value_and_gradients(*variables, compiled=False)
     for one, other in zip(tf.function(fast, jit_compile=True)(*variables), plain, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-14)
+
+
+# Weighted samples ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("count", [7, 600])
+@pytest.mark.parametrize("sizes", [(3, 3), (2, 3, 1)])
+@pytest.mark.parametrize("compiled", [False, True])
+def test_a_sample_of_weight_2_counts_as_two_in_value_and_gradient(count, sizes, compiled):
+    rng = np.random.default_rng(0)
+    whole = rng.integers(0, 4, size=count)
+    variables = [tf.constant(rng.normal(size=[count, size])) for size in sizes]
+    variables[1] = variables[1] + variables[0][:, :1] ** 2
+
+    def value_and_gradients(weights, repeats):
+        with tf.GradientTape() as tape:
+            tape.watch(variables)
+            each = [tf.repeat(variable, repeats, axis=0) for variable in variables]
+            value = dhsic(each, compiled=compiled, weights=weights)
+        return value, *tape.gradient(value, variables)
+
+    ours = value_and_gradients(whole, np.ones(count, int))
+    repeated = value_and_gradients(None, whole)
+    for one, other in zip(ours, repeated, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-14)
+    assert ours[0] > 1e-3
+
+
+def test_weights_of_a_sample_are_checked_and_may_all_be_0():
+    variables = [np.random.default_rng(k).normal(size=[9, 2]).astype("float32") for k in (0, 1)]
+    assert dhsic(variables, weights=np.zeros(9)) == 0
+    with pytest.raises(ValueError, match=r"Expected weights of shape \[9\]. Received: \(8,\)"):
+        dhsic(variables, weights=np.ones(8))
+    with pytest.raises(ValueError, match='Expected bandwidths "dimension".*Received: "median"'):
+        dhsic(variables, "median", weights=np.ones(9))

@@ -41,6 +41,11 @@ def split(points: Sequence[tf.Tensor], *, whole: bool = False) -> Blocks:
     return Blocks(points, _cut(halves, infinity), _cut(diagonal, -infinity))
 
 
+def cut(array: tf.Tensor, *, whole: bool = False) -> tf.Tensor:
+    """Cut what there is of each sample, [1, n], as `split` cuts them; filled up with 0."""
+    return array[None] if whole else _cut(array, 0)
+
+
 def single(points: Sequence[tf.Tensor]) -> Blocks:
     """Return variables, as for `split`, as the one block of all n^2 pairs."""
     halves = _join([tf.reduce_sum(each**2, axis=2) / 2 for each in points])
