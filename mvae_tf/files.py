@@ -6,6 +6,7 @@ file that is empty. So `put` writes through to the disk first, and the folder's 
 
 import contextlib
 import errno
+import hashlib
 import itertools
 import os
 import shutil
@@ -89,6 +90,12 @@ def write_text(path: Path, text: str) -> None:
     with aside(path) as written, writing(path):
         written.write_text(text, encoding="utf-8")
         put(written, path)
+
+
+def sha256(path: Path) -> str:
+    """Return a file's SHA-256 (hex)."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextlib.contextmanager

@@ -118,14 +118,14 @@ def test_damage_is_noticed(digits, stored, name, damage):
     middle = len(content) // 2
     flipped = content[:middle] + bytes([content[middle] ^ 128]) + content[middle + 1 :]
     (stored / name).write_bytes({"cut": content[:middle], "flip": flipped, "empty": b""}[damage])
-    with pytest.raises(ClassifierError, match="Delete that folder"):
+    with pytest.raises(ClassifierError, match="Move that folder away"):
         image_classifiers.trained_classifier(digits, stored, **TRAINING)
 
 
 @pytest.mark.parametrize("record", ["[]", "{}", '"text"', '{"model_sha256": "0"}'])
 def test_a_record_of_something_else_is_noticed(stored, record):
     (stored / "record.json").write_text(record)
-    with pytest.raises(ClassifierError, match="Delete that folder"):
+    with pytest.raises(ClassifierError, match="Move that folder away"):
         DatasetClassifier.load(stored)
 
 

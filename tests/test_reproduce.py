@@ -182,7 +182,7 @@ def test_a_damaged_run_is_named_and_left_alone(data, tmp_path, file, damage, cou
     else:
         path.write_bytes(whole.replace(b'"model_sha256": "', b'"model_sha256": "0'))
     damaged = path.read_bytes()
-    with pytest.raises(run_folder.DamagedRunError, match="damaged .*Delete that folder"):
+    with pytest.raises(run_folder.DamagedRunError, match="damaged .*Move that folder away"):
         runs.trained(SETTINGS, data, tmp_path)
     assert path.read_bytes() == damaged and len(counted) == 1
 

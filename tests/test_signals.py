@@ -79,6 +79,7 @@ def test_at_any_moment(tmp_path, number):
     chances = random.Random(int(number))
     for attempt in range(6):
         command = ["train", "--data=digits", "--epochs=50", f"--output_dir={tmp_path / 'run'}"]
+        command += ["--resume"] * (tmp_path / "run" / "settings.json").exists()
         code = f"{HEARD}from mvae_tf.commands import signals; signals.hear(); print(flush=True); "
         code += "from mvae_tf.__main__ import main; sys.exit(main())"
         child = subprocess.Popen(
@@ -94,7 +95,6 @@ def test_at_any_moment(tmp_path, number):
             _, err = child.communicate(timeout=120)
         assert child.returncode == STATUS[number], err
         assert "Traceback" not in err and TOLD[number] in err
-        command += ["--resume"] * (tmp_path / "run").exists()
 
 
 # Streams ------------------------------------------------------------------------------------------

@@ -231,9 +231,9 @@ def _train(model, stored, data, folder, strategy):
     epochs = stored.training["epochs"]
     is_chief = strategies.is_chief(strategy)
     try:
-        if is_chief:
-            stored.write(folder)
         with between_steps() as stopper:
+            if is_chief:
+                stored.write(folder)
             record = run_folder.train(
                 model,
                 stored.resolved(),

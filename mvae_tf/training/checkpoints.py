@@ -50,6 +50,14 @@ class Checkpoints:
         self._steps = steps
         self._is_chief = strategies.is_chief_of(model.distribute_strategy)
 
+    def require_writable(self):
+        """Find out now, and not after an epoch, whether checkpoints can be written."""
+        if self._is_chief:
+            try:
+                files.require_writable(self._directory)
+            except OSError as error:
+                raise self._not_written(self._directory, error) from error
+
     def restore(self):
         """Restore the newest readable checkpoint and return its history; [] if there is none."""
         found = stored.checkpoints(self._directory)
@@ -84,6 +92,14 @@ class Checkpoints:
         if type(expected) is not int or taken != expected:
             raise ValueError(f"its state is of {taken} steps, its history of {expected}")
 
+    def _not_written(self, path, error):
+        kept = [before.name for before in stored.checkpoints(self._directory)]
+        return CheckpointError(
+            f"The checkpoint {path} could not be written: {_reason(error)}. Kept: "
+            f"{', '.join(kept) or 'none'}. Make room, or the folder writable, and train again: "
+            "it goes on from the newest."
+        )
+
     def _taken(self):
         return int(tf.convert_to_tensor(self._iterations.value))
 
@@ -107,12 +123,7 @@ class Checkpoints:
             files.put(aside, path)
         except (OSError, tf.errors.OpError) as error:
             files.remove(aside)
-            kept = [before.name for before in stored.checkpoints(self._directory)]
-            raise CheckpointError(
-                f"The checkpoint {path} could not be written: {_reason(error)}. Kept: "
-                f"{', '.join(kept) or 'none'}. Make room, or the folder writable, and train again: "
-                "it goes on from the newest."
-            ) from error
+            raise self._not_written(path, error) from error
         # Those of later epochs were passed over as unreadable, and are made anew in their turn.
         before = [
             each

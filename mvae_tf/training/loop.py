@@ -70,6 +70,8 @@ def train(
         model.optimizer.build(model.trainable_variables)
     steps = -(-len(split) // batch_size)
     checkpoints = None if directory is None else Checkpoints(model, Path(directory), steps)
+    if checkpoints is not None:
+        checkpoints.require_writable()
     history = [] if checkpoints is None else checkpoints.restore()
     done = len(history)
     if strategies.is_multi_worker(strategy):

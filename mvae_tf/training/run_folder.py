@@ -9,7 +9,6 @@ protocol. TensorFlow starts only where a model is built, trained or loaded.
 
 import contextlib
 import dataclasses
-import hashlib
 import json
 import shutil
 import sys
@@ -22,7 +21,7 @@ import psutil
 
 from mvae_tf import files
 from mvae_tf.devices import strategies
-from mvae_tf.files import write_text
+from mvae_tf.files import sha256, write_text
 from mvae_tf.training import stored
 from mvae_tf.training.version import TRAINING_VERSION
 
@@ -325,12 +324,6 @@ def is_busy(folder: Path) -> bool:
     except PermissionError:  # a folder that is somebody else's, who lets us read
         with path.open() as file:
             return not filelock.lock_descriptor(file.fileno(), blocking=False)
-
-
-def sha256(path: Path) -> str:
-    """Return a file's SHA-256 (hex)."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _learning_rate(protocol, num_images):
