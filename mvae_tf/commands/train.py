@@ -11,9 +11,9 @@ is done, model.keras and record.json. A run that was stopped, at any moment, end
 weights as one that was not. What of these files is damaged, --resume makes whole from the others.
 Flags that are left out are the preset's.
 
-Without --output_dir it is runs/ and the name: of a published dataset its own (runs/mnist); of your
-images that of their folder or file (runs/photos). A folder that holds a run on other images of the
-same name is refused.
+Without --output_dir it is runs/ and a name: a published dataset's own (runs/mnist), or that of your
+folder or file (runs/photos), with own- before a published one's. A run on other images of the same
+name is in the way.
 """
 
 import dataclasses
@@ -136,9 +136,9 @@ def _resume(given, folder):
         # Where they are may have changed; what they are may not.
         place = {name: value for name, value in described.items() if value is not None}
         if not stored.data["source"] and given.data is None:
+            name = stored.data["name"]
             raise UsageError(
-                f"Expected --data: of the images that the run in {folder} was begun with only the "
-                f"name, {stored.data['name']}, is left."
+                f"Expected --data: of the images of the run only a name, {name}, is left."
             )
         data = sources.load_data({**stored.data, **place})
         sources.require_digest(data, stored.data["digest"], "begun with")
@@ -189,15 +189,13 @@ def _join(strategy):
 
 def _build(stored, data, chosen, compiled, strategy):
     """Return the compiled model; say what will be trained, on what, how precisely and by whom."""
-    import tensorflow as tf
-
     shape = data.train.images.shape[1:]
     try:
         model = run_folder.build(stored.resolved(), len(data.train), strategy)
-    except (tf.errors.OpError, MemoryError, OverflowError) as error:
+    except (*_exhausted(), MemoryError, OverflowError) as error:
         raise CommandError(_TOO_LARGE) from error
     except ValueError as error:
-        if not str(error).startswith("Expected "):  # NumPy's, of arrays beyond all bounds
+        if re.search("too (big|large)|[Mm]aximum", str(error)):  # NumPy's, of endless arrays
             raise CommandError(_TOO_LARGE) from error
         raise UsageError(
             f"The settings (--preset={stored.preset} and other flags) don't go with images of "
@@ -220,6 +218,13 @@ def _build(stored, data, chosen, compiled, strategy):
     config = model.get_config()
     stored.model.update({name: config[name] for name in stored.model})
     return model
+
+
+def _exhausted():
+    """Return the errors by which TensorFlow refuses tensors that are too large."""
+    from tensorflow import errors
+
+    return errors.ResourceExhaustedError, errors.InvalidArgumentError
 
 
 def _train(model, stored, data, folder, strategy):
@@ -253,10 +258,8 @@ def _train(model, stored, data, folder, strategy):
         ) from error
     except (tf.errors.ResourceExhaustedError, MemoryError) as error:
         if files.is_full(error):  # of what TensorFlow writes for TensorBoard
-            raise CommandError(
-                f"Expected {folder} to be written. Received: no space left on the device. Make "
-                f"room there.\n{_left(folder, epochs, strategy)}"
-            ) from error
+            reason = f"Expected {folder} to be written. Received: no space left. Make room there."
+            raise CommandError(f"{reason}\n{_left(folder, epochs, strategy)}") from error
         raise CommandError(
             "Expected enough memory for a step. Received: too little. Choose a smaller "
             "--batch_size, or smaller networks, and another --output_dir."
@@ -328,11 +331,7 @@ def _others_source(given, folder):
 
 
 def _folder(given):
-    """Return the run folder: --output_dir, or one named after the data.
-
-    A published dataset has its plain name; your own images, that of their file or folder, and
-    never a published one's. Where two have the same name, the second is refused.
-    """
+    """Return the run folder: --output_dir, or one named after the data as the help says."""
     if given.output_dir is not None:
         return arguments.path("output_dir", given.output_dir)
     source = given.data
