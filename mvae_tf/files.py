@@ -114,14 +114,23 @@ def writing(path: Path, *also: type[Exception]) -> Iterator[None]:
     except (WriteError, FileExistsError):
         raise
     except (OSError, *also) as error:
-        number = errno.ENOSPC if is_full(error) else getattr(error, "errno", None)
-        reason = os.strerror(number) if number else str(error).partition("\n")[0].rstrip(".")
+        number = getattr(error, "errno", None) or (errno.ENOSPC if is_full(error) else None)
+        reason = reason_of(error)
         what = "Make room there" if number in _FULL else "Make it writable"
         told = WriteError(
             f"Expected {path} to be written. Received: {reason}. {what}, or choose another place."
         )
         told.errno = number
         raise told from error
+
+
+def reason_of(error: BaseException) -> str:
+    """Return in a few words why something failed; TensorFlow says much else."""
+    if isinstance(error, OSError) and error.errno:
+        return os.strerror(error.errno)
+    if is_full(error):
+        return os.strerror(errno.ENOSPC)
+    return (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
 
 
 def is_full(error: BaseException) -> bool:

@@ -69,13 +69,13 @@ class Checkpoints:
                 return history
             except _NOT_DAMAGE as error:
                 raise CheckpointError(
-                    f"Expected the checkpoint {path} to be read. Received: {_reason(error)}. It is "
-                    "left as it is; to go on from it, give it back its permissions, or make room "
-                    "in memory."
+                    f"Expected the checkpoint {path} to be read. Received: "
+                    f"{files.reason_of(error)}. It is left as it is; to go on from it, give it "
+                    "back its permissions, or make room in memory."
                 ) from error
             # Damage shows in many ways, and any of them only means: the one before.
             except Exception as error:
-                logging.warning("Checkpoint %s can't be read (%s).", path, _reason(error))
+                logging.warning("Checkpoint %s can't be read (%s).", path, files.reason_of(error))
         if found:
             raise CheckpointError(
                 f"None of the checkpoints in {self._directory} can be read. They are left as they "
@@ -95,7 +95,7 @@ class Checkpoints:
     def _not_written(self, path, error):
         kept = [before.name for before in stored.checkpoints(self._directory)]
         return CheckpointError(
-            f"The checkpoint {path} could not be written: {_reason(error)}. Kept: "
+            f"The checkpoint {path} could not be written: {files.reason_of(error)}. Kept: "
             f"{', '.join(kept) or 'none'}. Make room, or the folder writable, and train again: "
             "it goes on from the newest."
         )
@@ -132,7 +132,3 @@ class Checkpoints:
         ]
         for old in before[:-_KEPT]:
             files.remove(old)
-
-
-def _reason(error):
-    return (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
