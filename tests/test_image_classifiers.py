@@ -174,6 +174,15 @@ def test_a_kill_while_it_is_written_leaves_nothing_that_counts_as_there(
     assert {path.name for path in stored.iterdir()} == {"model.keras", "record.json"}
 
 
+def test_a_folder_that_cannot_be_written_is_found_before_training(digits, tmp_path, monkeypatch):
+    monkeypatch.setattr(resnet, "train_classifier", None)
+    (tmp_path / "file").write_text("in the way")
+    for folder in (tmp_path / "file", tmp_path / "file" / "classifier"):
+        with pytest.raises(OSError, match="Expected .*file.* to be a place that can be written"):
+            image_classifiers.trained_classifier(digits, folder, **TRAINING)
+    assert (tmp_path / "file").read_text() == "in the way"
+
+
 # Inception v3
 
 

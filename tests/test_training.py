@@ -194,6 +194,20 @@ def test_a_checkpoint_whose_history_does_not_fit_is_passed_over(digits, tmp_path
     assert before.exists() and newest.exists()
 
 
+@pytest.mark.parametrize("error", [PermissionError(13, "Permission denied"), MemoryError()])
+def test_a_checkpoint_that_may_not_be_read_is_not_taken_for_damaged(
+    digits, tmp_path, finished, monkeypatch, error
+):
+    shutil.copytree(finished[1], tmp_path, dirs_exist_ok=True)
+
+    def refused(path):
+        raise error
+
+    monkeypatch.setattr(checkpoints.stored, "read_history", refused)
+    with pytest.raises(training.CheckpointError, match="epoch-00003 to be read.*left as it is"):
+        train(digits, tmp_path)
+
+
 def test_beyond_the_epochs_that_have_five_digits(digits, tmp_path, monkeypatch):
     """Checkpoints are found, the newest by number, and the older ones dropped."""
     train(digits, tmp_path, epochs=2)
