@@ -127,6 +127,7 @@ def test_a_stored_run_says_its_version(data, tmp_path):
 def test_a_stopped_run_goes_on_from_its_checkpoint(data, tmp_path, monkeypatch):
     whole = runs.trained(SETTINGS, data, tmp_path / "whole")
     add, epochs = loop._History.on_epoch_end, []
+    another = environments.environment() | {"processor": "another"}
 
     def stop(self, epoch, logs=None):
         add(self, epoch, logs)
@@ -136,12 +137,12 @@ def test_a_stopped_run_goes_on_from_its_checkpoint(data, tmp_path, monkeypatch):
 
     monkeypatch.setattr(loop._History, "on_epoch_end", stop)
     with monkeypatch.context() as elsewhere, pytest.raises(KeyboardInterrupt):
-        elsewhere.setattr(runs, "environment", lambda: {"processor": "another"})
+        elsewhere.setattr(runs, "environment", lambda: another)
         runs.trained(SETTINGS, data, tmp_path / "stopped")
     resumed = runs.trained(SETTINGS, data, tmp_path / "stopped")
     assert epochs == [0, 1]
     assert whole.environments == [environments.environment()]
-    assert resumed.environments == [{"processor": "another"}, environments.environment()]
+    assert resumed.environments == [another, environments.environment()]
     for one, other in zip(whole.model.get_weights(), resumed.model.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
 
