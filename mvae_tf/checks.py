@@ -58,15 +58,17 @@ def choice(name: str, value, choices: Sequence[str]) -> str:
 
 def positive(name: str, value) -> float:
     """Return value if it is a finite number above 0."""
-    if not_negative(name, value) == 0:
-        raise ValueError(f"Expected {name} to be above 0. Received: {value!r}.")
+    if not _is_finite(value) or value <= 0:
+        raise ValueError(f"Expected {name} to be a finite number above 0. Received: {value!r}.")
     return float(value)
 
 
 def not_negative(name: str, value) -> float:
     """Return value if it is a finite number of at least 0."""
-    if not isinstance(value, numbers.Real) or not math.isfinite(value) or value < 0:
-        raise ValueError(f"Expected {name} to be a number of at least 0. Received: {value!r}.")
+    if not _is_finite(value) or value < 0:
+        raise ValueError(
+            f"Expected {name} to be a finite number of at least 0. Received: {value!r}."
+        )
     return float(value)
 
 
@@ -89,6 +91,10 @@ def policy(value) -> str:
         if name in POLICIES:
             return name
     raise ValueError(f"Expected dtype to be one of {POLICIES}. Received: {value!r}.")
+
+
+def _is_finite(value):
+    return isinstance(value, numbers.Real) and math.isfinite(value)
 
 
 def bandwidths(values, count: int) -> str | list[float]:

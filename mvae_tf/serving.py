@@ -13,14 +13,13 @@ import math
 import os
 import pathlib
 import re
-import shutil
 import uuid
 from collections.abc import Callable
 from typing import NamedTuple
 
 import tensorflow as tf
 
-from mvae_tf import checks
+from mvae_tf import checks, files
 from mvae_tf.model import MixtureVAE
 
 # Of one request: a single number must not be able to exhaust a server's memory.
@@ -91,18 +90,34 @@ def export_saved_model(
     if not isinstance(model, MixtureVAE):
         raise ValueError(f"Expected model to be a MixtureVAE. Received: {model!r}.")
     score_samples = checks.size("score_samples", score_samples)
-    versions, version = _destination(path)
-    if version:
-        _refuse_existing(versions / str(version))  # now rather than after the graphs are built
-    aside = versions / f".export-{uuid.uuid4().hex}"
-    try:
+    versions, version = require_new(path)  # now rather than after the graphs are built
+    module, signatures = _served(model, score_samples)
+    place = versions / f"export-{uuid.uuid4().hex}"
+    with files.aside(place) as aside, files.writing(versions, tf.errors.OpError):
         versions.mkdir(parents=True, exist_ok=True)
         aside.mkdir()
-        module, signatures = _served(model, score_samples)
         tf.saved_model.save(module, os.fspath(aside), signatures)
+        files.sync(aside)
         return _publish(aside, versions, version)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+
+
+def require_new(path: str | os.PathLike) -> tuple[pathlib.Path, int | None]:
+    """Find out whether a model can be exported to a path, before any work.
+
+    Args:
+        path: as for `export_saved_model`.
+
+    Returns:
+        The folder of all versions, and the version: None for the next free one.
+
+    Raises:
+        ValueError, FileExistsError, OSError: it can't, as `export_saved_model` says.
+    """
+    versions, version = _destination(path)
+    if version:
+        _refuse_existing(versions / str(version))
+    files.require_writable(versions, str(version or ""))
+    return versions, version
 
 
 # The graphs ---------------------------------------------------------------------------------------
@@ -319,6 +334,7 @@ def _publish(aside, versions, version):
             _refuse_existing(target)
         try:
             aside.rename(target)
+            files.sync_entries(versions)
             return target
         except OSError as error:
             # Another exporter was faster.

@@ -341,7 +341,7 @@ def test_a_classifier_is_trained_once_and_named_when_damaged(patches, tmp_path, 
     assert len(calls) == 2 and len(list(tmp_path.iterdir())) == 2
     for path in tmp_path.glob("*/model.keras"):
         path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(image_classifiers.ClassifierError, match="Delete that folder"):
+    with pytest.raises(image_classifiers.ClassifierError, match="Move that folder away"):
         runs.image_classifier(patches, tmp_path, 1)
 
 

@@ -53,20 +53,14 @@ def _define(values):
     arguments.define_model(values)
     arguments.define_data(values, " Default: the run's own.")
     arguments.define_part(values)
-    flags.DEFINE_integer(
+    arguments.define_integer(
+        values,
         "num_samples",
         64,
         "Posterior draws for each image's log-likelihood; 0: leave it out.",
-        lower_bound=0,
-        flag_values=values,
+        least=0,
     )
-    flags.DEFINE_integer(
-        "batch_size",
-        500,
-        "Images at a time; memory grows with it.",
-        lower_bound=1,
-        flag_values=values,
-    )
+    arguments.define_integer(values, "batch_size", 500, "Images at a time; memory grows with it.")
     arguments.define_seed(values, "Of the draws.")
     flags.DEFINE_bool("json", False, "Print one JSON object.", flag_values=values)
 

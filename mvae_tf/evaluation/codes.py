@@ -1,6 +1,7 @@
 """What the encoders say of images, and how alike two such codes are."""
 
 import contextlib
+import errno
 import os
 import tempfile
 from collections.abc import Iterable
@@ -10,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from mvae_tf import files
 from mvae_tf.evaluation.batches import batches_of
 
 
@@ -92,28 +94,32 @@ def linear_cka(first: np.ndarray, second: np.ndarray) -> float:
 def _written(encoded: Iterable, shapes: Codes, folder: Path) -> Codes:
     """Write batches of codes, of given shapes for one image, to a folder's files; return those."""
     paths = [folder / f"{name}.npy" for name in Codes._fields]
-    with _aside(folder) as aside:
+    with _aside(folder, paths) as aside, files.writing(folder):
         with contextlib.ExitStack() as stack:
-            files = [stack.enter_context((aside / path.name).open("wb")) for path in paths]
-            _write_headers(files, 0, shapes)
+            opened = [stack.enter_context((aside / path.name).open("wb")) for path in paths]
+            _write_headers(opened, 0, shapes)
             count = 0
             for batch in encoded:
-                for file, rows in zip(files, batch, strict=True):
+                for file, rows in zip(opened, batch, strict=True):
                     file.write(np.ascontiguousarray(rows, "<f4"))
                 count += len(batch[0])
-            _write_headers(files, count, shapes)
+            _write_headers(opened, count, shapes)
         # Of two encodings, no moment has one's means beside the other's weights.
         paths[-1].unlink(missing_ok=True)
+        files.sync(aside)
         for path in paths:
-            os.replace(aside / path.name, path)
+            files.put(aside / path.name, path)
     return Codes(*(np.load(path, mmap_mode="r") for path in paths))
 
 
 @contextlib.contextmanager
-def _aside(folder):
+def _aside(folder, paths):
     """Give a folder for files that are to be moved to `folder`, made if need be, when complete."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        for path in paths:
+            if path.is_dir():
+                raise IsADirectoryError(errno.EISDIR, f"{path.name} is a folder")
         aside = tempfile.TemporaryDirectory(prefix="writing-", dir=folder)
     except OSError as error:
         raise OSError(
