@@ -12,8 +12,22 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from mvae_tf import checks
-from mvae_tf.hsic.blocks import exponents, paste, single, split, sum_pairs
-from mvae_tf.hsic.median import median_squared_distance, sorted_median_squared_distance
+from mvae_tf.hsic import deficits
+from mvae_tf.hsic.blocks import (
+    exponents,
+    exponents_by_differences,
+    paste,
+    single,
+    split,
+    sum_pairs,
+)
+from mvae_tf.hsic.median import median_distance
+
+# Of the largest |x|^2 of a variable around its mean, in bandwidths: in between, sums over kernels
+# have the digits they should; outside of it, sums over deficits have them.
+_PLAIN = (1e-2, 1e4)
+# Variables that vary by less, in bandwidths, and do vary: dHSIC would be below the least number.
+_LEAST_SPREAD = {tf.float32: 1e-8, tf.float64: 1e-35}
 
 
 def dhsic(
@@ -26,7 +40,9 @@ def dhsic(
 
     Gaussian kernels exp(-r^2 / (2 sigma_k^2)). Differentiable, once, in every variable. Exact;
     time grows as K n^2, memory as K n, as value and gradient are summed block by block of pairs.
-    The kernels are computed in the variables' precision, the sums in float64.
+    The kernels are computed in the variables' precision, the sums in float64. Right at any scale of
+    the variables and with samples far from the others; slower by a few times where a variable's
+    samples are all within a tenth of a bandwidth of their mean, or one a hundred away.
 
     Args:
         variables: K >= 1 float arrays, variable k of shape [n, d_k], whose rows are joint samples.
@@ -43,7 +59,9 @@ def dhsic(
 
     Raises:
         ValueError: if a variable is not of rank 2, is empty, or differs in n; or if the bandwidths
-            are not a known rule nor K positive numbers.
+            are not a known rule nor K positive numbers; or if a variable varies, but by less than
+            1e-8 bandwidths (float64: 1e-35), too little for a number. Inside a graph the result is
+            then NaN.
         NotImplementedError: if a second derivative is asked for.
 
     Example:
@@ -55,15 +73,15 @@ def dhsic(
     sigmas = _sigmas(variables, bandwidths, compiled)
     if len({variable.shape[1] for variable in variables}) == 1:  # All in one batched operation.
         sigmas = tf.convert_to_tensor(sigmas, variables[0].dtype)[:, None, None]
-        return _statistic([_centred(tf.stack(variables)) / sigmas], compiled)
-    each = zip(variables, sigmas, strict=True)
-    return _statistic([_centred(variable)[None] / sigma for variable, sigma in each], compiled)
+        return _statistic([tf.stack(variables)], [sigmas], compiled)
+    return _statistic([variable[None] for variable in variables], sigmas, compiled)
 
 
 def gaussian_kernel(variable: tf.Tensor, bandwidth: float | tf.Tensor) -> tf.Tensor:
     """Return the matrix exp(-|x_i - x_j|^2 / (2 bandwidth^2)), [n, n], of a variable [n, d]."""
-    block = single([_centred(variable)[None] / bandwidth])
-    return tf.exp(exponents(block, block, same=True))[0]
+    block = single([tf.convert_to_tensor(variable)[None] / bandwidth])
+    block = block._replace(halves=tf.zeros_like(block.halves))
+    return tf.exp(exponents_by_differences(block, block, same=True))[0]
 
 
 def dimension_bandwidth(dimension: int) -> float:
@@ -75,18 +93,17 @@ def median_bandwidth(variable: tf.Tensor, *, compiled: bool = False) -> tf.Tenso
     """Return the median positive distance between the rows of [n, d]; 1 if there is none.
 
     The exact median of all n (n - 1) / 2 distances, in memory that grows with n; where it is to be
-    `compiled` by XLA, with n^2.
+    `compiled` by XLA, with n^2. Neither the variable's scale nor samples far from the others change
+    what is right; NaN where the distances overflow.
     """
-    blocks = split([_centred(tf.stop_gradient(variable))[None]], whole=compiled)
-    if compiled:
-        return tf.sqrt(sorted_median_squared_distance(blocks))
-    return tf.sqrt(median_squared_distance(blocks, tf.shape(variable)[0]))
+    return median_distance(tf.stop_gradient(tf.convert_to_tensor(variable)), compiled)
 
 
-def kernels(variables: Sequence[tf.Tensor], bandwidths: str | Sequence[float]) -> list[tf.Tensor]:
-    """Return the Gaussian kernel matrix [n, n] of each variable; see `dhsic`."""
-    sigmas = _sigmas(variables, bandwidths)
-    return [gaussian_kernel(*each) for each in zip(variables, sigmas, strict=True)]
+def bandwidths_of(
+    variables: Sequence[tf.Tensor], bandwidths: str | Sequence[float]
+) -> list[float | tf.Tensor]:
+    """Return sigma_k of each variable; see `dhsic`."""
+    return _sigmas(variables, bandwidths)
 
 
 def as_matrices(variables: Sequence[tf.Tensor]) -> list[tf.Tensor]:
@@ -119,35 +136,90 @@ def _centred(variable):
     return variable - tf.stop_gradient(tf.reduce_mean(variable, axis=-2, keepdims=True))
 
 
-def _statistic(points, compiled):
-    """Return dHSIC of x_k / sigma_k: one tensor [K, n, d], or several [1, n, d_k]."""
+def _statistic(variables, sigmas, compiled):
+    """Return dHSIC of variables: one tensor [K, n, d], or several [1, n, d_k]."""
+
+    def scaled(variables, around_mean):
+        return [
+            (_centred(each) if around_mean else each) / sigma
+            for each, sigma in zip(variables, sigmas, strict=True)
+        ]
 
     @tf.custom_gradient
-    def statistic(*points):
+    def statistic(*variables):
         # A tape shall not keep the blocks.
-        blocks = split([tf.stop_gradient(each) for each in points], whole=compiled)
-        dtype, count = points[0].dtype, tf.shape(points[0])[1]
-        n = tf.cast(count, tf.float64)
-        sums = sum_pairs(_row_sums, blocks)
-        row_means, joint = sums[:, :-1] / n, sums[:, -1] / n
-        means = tf.reduce_sum(row_means, axis=[0, 2]) / n
-        cross = tf.reduce_prod(row_means, axis=1)
-        value = tf.reduce_sum(joint - 2.0 * cross) / n + tf.reduce_prod(means)
+        constants = [tf.stop_gradient(each) for each in variables]
+        dtype, count = variables[0].dtype, tf.shape(variables[0])[1]
+        # XLA takes the sums over deficits always: as fast there as a condition.
+        plain = None if compiled else _have_digits(scaled(constants, True))
+
+        def choose(by_kernels, by_deficits):
+            return by_deficits() if compiled else tf.cond(plain, by_kernels, by_deficits)
+
+        def value_by_deficits():
+            points = scaled(constants, False)
+            value, rows = deficits.value_and_rows(points, compiled)
+            return _refuse_tiny(value, points), rows
+
+        value, rows = choose(lambda: _value_and_rows(scaled(constants, True)), value_by_deficits)
 
         @tf.custom_gradient
         def gradient(*_):
-            # With v_k[i] = prod_{l != k} mean_j G_l[i, j] - prod_{l != k} mean_ij G_l / 2,
-            # n^2 G_k dD/dG_k = prod_l G_l - G_k (v_k[i] + v_k[j]), and dG_k = G_k (x_j - x_i) dx_i.
-            excess = _products_of_others(row_means, 1) - _products_of_others(means, 0)[:, None] / 2
-            sums = sum_pairs(_pulls, (blocks, tf.cast(excess, dtype)))
+            sums = choose(
+                lambda: _all_pulls(scaled(constants, True), rows),
+                lambda: deficits.pulls(scaled(constants, False), rows, compiled),
+            )
+            n = tf.cast(count, tf.float64)
             pulls = [tf.cast(paste(each, count) * 2 / n**2, dtype) for each in sums]
+            pulls = [pull / sigma for pull, sigma in zip(pulls, sigmas, strict=True)]
             return pulls, _no_second_derivative
 
         return tf.cast(value, dtype), lambda upstream: [
-            upstream * each for each in gradient(*points)
+            upstream * each for each in gradient(*variables)
         ]
 
-    return statistic(*points)
+    return statistic(*variables)
+
+
+def _have_digits(points):
+    """Return whether sums over kernels of points around their means keep their digits."""
+    largest = [tf.reduce_max(tf.reduce_sum(each**2, axis=2), axis=1) for each in points]
+    largest = tf.concat(largest, axis=0)
+    return tf.reduce_all((largest >= _PLAIN[0]) & (largest <= _PLAIN[1]))
+
+
+def _refuse_tiny(value, points):
+    """Return value; where it would be 0 for want of small numbers, refuse, NaN inside a graph."""
+    spreads = [tf.reduce_max(tf.abs(each - each[:, :1]), axis=[1, 2]) for each in points]
+    spreads = tf.concat(spreads, axis=0)
+    least = _LEAST_SPREAD[spreads.dtype]
+    tiny = tf.reduce_any((spreads > 0) & (spreads < least))
+    if tf.executing_eagerly() and tiny:
+        raise ValueError(
+            f"Expected variables that vary by at least {least:g} bandwidths, or not at all. "
+            f'Received: {spreads.numpy().tolist()}. Bandwidths "median" grow with the variables.'
+        )
+    return tf.where(tiny, tf.constant(math.nan, value.dtype), value)
+
+
+def _value_and_rows(points):
+    """Return dHSIC, and the means of the kernels' rows, float64 [blocks, K, b]."""
+    n = tf.cast(tf.shape(points[0])[1], tf.float64)
+    sums = sum_pairs(_row_sums, split(points))
+    row_means, joint = sums[:, :-1] / n, sums[:, -1] / n
+    means = tf.reduce_sum(row_means, axis=[0, 2]) / n
+    cross = tf.reduce_prod(row_means, axis=1)
+    return tf.reduce_sum(joint - 2.0 * cross) / n + tf.reduce_prod(means), row_means
+
+
+def _all_pulls(points, row_means):
+    """Return n^2 / 2 times the gradient in the points, in blocks."""
+    # With v_k[i] = prod_{l != k} mean_j G_l[i, j] - prod_{l != k} mean_ij G_l / 2,
+    # n^2 G_k dD/dG_k = prod_l G_l - G_k (v_k[i] + v_k[j]), and dG_k = G_k (x_j - x_i) dx_i.
+    n = tf.cast(tf.shape(points[0])[1], tf.float64)
+    means = tf.reduce_sum(row_means, axis=[0, 2]) / n
+    excess = _products_of_others(row_means, 1) - _products_of_others(means, 0)[:, None] / 2
+    return sum_pairs(_pulls, (split(points), tf.cast(excess, points[0].dtype)))
 
 
 def _row_sums(left, right, same):
