@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from mvae_tf import checks
 from mvae_tf.devices import compiled, distribution, feeds, guards, running
-from mvae_tf.objective import step
+from mvae_tf.objective import seeds, step
 
 _USUAL_BATCH_SIZE = 32  # Keras's
 
@@ -260,9 +260,10 @@ class ImageTrainer(keras.Model):
         return not isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer)
 
     def _test_seed(self):
-        # The count of images so far: new draws for each batch, the same in each evaluation.
+        # The count of images so far: new draws for each batch, the same in each evaluation, and
+        # never training's.
         counted = tf.cast(distribution.counted(self._trackers["loss"].count), tf.int32)
-        return distribution.fold_in(tf.stack([0, counted]))
+        return seeds.apart(distribution.fold_in(tf.stack([0, counted])))
 
     def _track(self, loss, terms):
         # Weighted by images, so that a short last batch counts for what it is. Each replica has

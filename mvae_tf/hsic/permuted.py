@@ -6,10 +6,10 @@ rows and columns sum to 0, dHSIC is the mean over pairs of samples (i, j) of
     prod_k (a_k + r_k[i] + r_k[j] + C_k[i, j]) - prod_k (a_k + r_k[i]) - prod_k (a_k + r_k[j])
         + prod_k a_k.
 
-In the product each variable gives one of four terms; S are those that give one with the index i, r_i
-or C_ij, T those that give one with j. The products of which S or T is empty are what is taken away,
-those in which one of them is a single variable sum to 0. So dHSIC is the sum over all S and T of at
-least two variables. Its square has two pairs of indices. They may coincide in 15 ways, and with
+In the product each variable gives one of four terms; S are those that give one with the index i,
+r_i or C_ij, T those that give one with j. The products of which S or T is empty are what is taken
+away, those in which one of them is a single variable sum to 0. So dHSIC is the sum over all S and T
+of at least two variables. Its square has two pairs of indices. They may coincide in 15 ways, and in
 any of them the variables are permuted independently of each other: the expectation is a product
 over variables of one's expectation over distinct indices, summed over four sets, which is done
 variable by variable in the sizes of the sets. No term is of a lower order in 1 - G than the result.
