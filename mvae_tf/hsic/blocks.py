@@ -183,7 +183,7 @@ def fold_pairs(
 
 def _sum_pairs(term, blocks):
     flat = tf.nest.flatten(blocks)
-    count, dtype = tf.shape(flat[0])[0], flat[0].dtype
+    count = tf.shape(flat[0])[0]
 
     def diagonal(i):
         block = _take(blocks, i)
@@ -203,7 +203,7 @@ def _sum_pairs(term, blocks):
 
         return i + 1, tf.nest.map_structure(add, totals, left, right)
 
-    signature = tf.nest.map_structure(lambda _: dtype, diagonal(0))
+    signature = tf.nest.map_structure(lambda each: each.dtype, diagonal(0))
     totals = _map(diagonal, 0, count, signature)
     totals = tf.nest.map_structure(lambda each: tf.cast(each, tf.float64), totals)
     return tf.while_loop(lambda i, _: i < count - 1, add_row, (0, totals), parallel_iterations=1)[1]
