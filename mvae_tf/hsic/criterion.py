@@ -25,7 +25,7 @@ from mvae_tf.hsic.median import median_distance
 
 # Of the largest |x|^2 of a variable around its mean, in bandwidths: in between, sums over kernels
 # have the digits they should; outside of it, sums over deficits have them.
-_PLAIN = (1e-2, 1e4)
+_PLAIN = (1e-1, 1e4)
 # Variables that vary by less, in bandwidths, and do vary: dHSIC would be below the least number.
 _LEAST_SPREAD = {tf.float32: 1e-8, tf.float64: 1e-35}
 
@@ -42,7 +42,7 @@ def dhsic(
     time grows as K n^2, memory as K n, as value and gradient are summed block by block of pairs.
     The kernels are computed in the variables' precision, the sums in float64. Right at any scale of
     the variables and with samples far from the others; slower by a few times where a variable's
-    samples are all within a tenth of a bandwidth of their mean, or one a hundred away.
+    samples are all within a third of a bandwidth of their mean, or one a hundred away.
 
     Args:
         variables: K >= 1 float arrays, variable k of shape [n, d_k], whose rows are joint samples.
