@@ -56,7 +56,7 @@ def test_training_terms_are_those_of_draws_of_codes_and_weights(mixing):
     means = np.broadcast_to(loc, codes.shape), np.broadcast_to(posterior.w.mean()[0], weights.shape)
     for without in ((means[0], weights), (codes, means[1])):  # of means, it would be another
         assert abs(squared(*without).mean() - expected.mean()) > 10 * error or (
-            squared(*without).std() < 0.7 * expected.std()
+            squared(*without).std() < 0.8 * expected.std()
         )
     if mixing == "image":
         np.testing.assert_allclose(-terms["reconstruction"], ours, rtol=1e-4)
@@ -78,7 +78,7 @@ def test_reconstruction_of_mixed_likelihoods_is_of_draws_of_codes_and_weights():
     error = np.hypot(ours.std(), expected.std()) / np.sqrt(count)
     assert ours.mean() == pytest.approx(expected.mean(), abs=5 * error)
     assert ours.std() == pytest.approx(expected.std(), rel=0.15)
-    assert (errors @ posterior.w.mean().numpy()[0]).std() < 0.7 * expected.std()
+    assert (errors @ posterior.w.mean().numpy()[0]).std() < 0.8 * expected.std()
 
 
 def recorded_step(seed, loc):
