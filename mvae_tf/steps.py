@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from mvae_tf import checks, sources
 from mvae_tf.devices import compiled, distribution, guards, running
-from mvae_tf.objective import step
+from mvae_tf.objective import seeds, step
 
 
 class ImageSteps(keras.Model):
@@ -143,12 +143,12 @@ class ImageSteps(keras.Model):
         return not isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer)
 
     def _test_seed(self):
-        # The count of images so far: new draws for each batch, the same in each evaluation.
-        # Their weights may add up to no whole number.
+        # The count of images so far: new draws for each batch, the same in each evaluation, and
+        # never training's. Their weights may add up to no whole number.
         counted = distribution.counted(tf.identity(self._trackers["loss"].count))
         whole = tf.floor(counted)
         seed = tf.stack([tf.bitcast(counted - whole, tf.int32), tf.cast(whole, tf.int32)])
-        return distribution.fold_in(seed)
+        return seeds.apart(distribution.fold_in(seed))
 
     def _track(self, loss, terms):
         # Weighted by images, so that a short last batch counts for what it is. Each replica has

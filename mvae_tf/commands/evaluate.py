@@ -5,6 +5,7 @@
   mvae-tf evaluate --model=runs/photos --num_samples=0      # without the log-likelihood
 
 Squared errors are sums over an image's pixels, which are in [0, 1], and means over images. The
+elbo is the evidence lower bound at one draw, which the metric melbo, eq. 8, is not in general; the
 log-likelihood is importance-weighted: in expectation a lower bound, with bernoulli likelihoods only
 for black and white images. KNN: 5 nearest neighbours among the training images' codes, where the
 data has labels.
@@ -76,24 +77,28 @@ def _measure(model, data, given):
         components = evaluation.component_errors(model, counted, **options)
     with _shown(split, "codes") as counted:
         codes = evaluation.encode_split(model, counted, **options)
+    with _shown(split, "elbo") as counted:
+        elbo = evaluation.mean_elbo(model, counted, seed=given.seed, **options)
     likelihood = None
     if given.num_samples:
         with _shown(split, "log-likelihood") as counted:
             mean, error = evaluation.mean_log_likelihood(
                 model, counted, num_samples=given.num_samples, seed=given.seed, **options
             )
-        likelihood = {
-            "mean": mean,
-            "standard_error": None if math.isnan(error) else error,  # JSON has no NaN
-            "num_samples": given.num_samples,
-        }
+        likelihood = {**_mean(mean, error), "num_samples": given.num_samples}
     return {
         **errors._asdict(),
         "component_mse": components.tolist(),
         "mean_weights": codes.weights.mean(axis=0, dtype=np.float64).tolist(),
+        "elbo": _mean(*elbo),
         "log_likelihood": likelihood,
         "knn_accuracy": _knn_accuracy(model, data, codes.means, given),
     }
+
+
+def _mean(mean, error):
+    # JSON has no NaN.
+    return {"mean": mean, "standard_error": None if math.isnan(error) else error}
 
 
 def _knn_accuracy(model, data, codes, given):
@@ -158,6 +163,7 @@ def _table(result):
     for number, (error, weight) in enumerate(each, start=1):
         lines.append(f"{number:9}   {error:13.4g}   {weight:11.4f}")
     lines.append("")
+    lines.append(f"elbo                  {result['elbo']['mean']:10.2f} nats")
     if result["log_likelihood"] is not None:
         mean, error, count = result["log_likelihood"].values()
         deviation = "" if error is None else f" +- {error:.2f}"

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import tensorflow as tf
 
 from mvae_tf import files
+from mvae_tf.evaluation import graphs
 from mvae_tf.evaluation.batches import batches_of
 
 
@@ -52,13 +52,7 @@ def encode_split(
         >>> codes = encode_split(model, dataset, out="codes")
         >>> np.load("codes/means.npy", mmap_mode="r")             # the same later, [n, K, d]
     """
-
-    @tf.function(reduce_retracing=True)
-    def encode(images):
-        posterior = model.encode(images)
-        return posterior.z.mean(), posterior.w.mean()
-
-    encoded = map(encode, batches_of(model.image_shape, source, batch_size))
+    encoded = map(graphs.of(model, _encoded), batches_of(model.image_shape, source, batch_size))
     if out is None:
         return Codes(*(np.concatenate(parts) for parts in zip(*encoded, strict=True)))
     means, weights = (model.num_components, model.latent_dim), (model.num_components,)
@@ -89,6 +83,11 @@ def linear_cka(first: np.ndarray, second: np.ndarray) -> float:
         )
     norms = np.linalg.norm(first.T @ first) * np.linalg.norm(second.T @ second)
     return float(np.linalg.norm(first.T @ second) ** 2 / norms) if norms > 0 else 0.0
+
+
+def _encoded(model, images):
+    posterior = model.encode(images)
+    return posterior.z.mean(), posterior.w.mean()
 
 
 def _written(encoded: Iterable, shapes: Codes, folder: Path) -> Codes:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from mvae_tf.hsic.criterion import dhsic
+from mvae_tf.hsic import criterion
 from mvae_tf.objective import melbo
 
 TERMS = (*melbo.Terms._fields, "dhsic")
@@ -80,7 +80,7 @@ def loss_and_terms(
     codes, *values = gather(codes, *terms.values())
     terms = dict(zip(terms, values, strict=True))
     codes, image_weights = tf.unstack(codes, axis=1), terms.get("weight")
-    terms["dhsic"] = dhsic(  # eq. 13
+    terms["dhsic"] = criterion.penalty(  # eq. 13
         codes, objective.bandwidths, compiled=compiled, weights=image_weights
     )
     kl = terms["kl_z"] + terms["kl_w"]
