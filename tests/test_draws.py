@@ -163,9 +163,9 @@ def test_each_batch_has_seeds_of_its_own_and_evaluation_none_of_trainings(monkey
     def steps(function):
         objective, seen = type(model)._objective, []
 
-        def recording(self, images, count, seed, training=False):
+        def recording(self, images, count, seed, **settings):
             seen.append(tuple(np.asarray(seed).tolist()))
-            return objective(self, images, count, seed, training)
+            return objective(self, images, count, seed, **settings)
 
         with monkeypatch.context() as context:
             context.setattr(type(model), "_objective", recording)
