@@ -17,9 +17,11 @@ WRONG_WEIGHTS = "Expected sample_weight to be finite numbers of at least 0. Rece
 
 
 def size(name: str, value) -> int:
-    """Return value if it is an integer of at least 1."""
+    """Return value if it is an integer of at least 1, and of 32 bits."""
     if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < 1:
         raise ValueError(f"Expected {name} to be an integer of at least 1. Received: {value!r}.")
+    if value >= 2**31:
+        raise ValueError(f"Expected {name} to be an integer below 2**31. Received: {value!r}.")
     return int(value)
 
 
@@ -70,6 +72,14 @@ def not_negative(name: str, value) -> float:
             f"Expected {name} to be a finite number of at least 0. Received: {value!r}."
         )
     return float(value)
+
+
+def activation(value):
+    """Return value if it is an activation of Keras's, by name or as a function."""
+    with contextlib.suppress(ValueError, TypeError):
+        keras.activations.get(value)
+        return value
+    raise ValueError(f"Expected activation to be one of Keras's. Received: {value!r}.")
 
 
 def no_classes(class_weight) -> None:
@@ -175,18 +185,28 @@ def sample_weight(values, count: int | None = None) -> tf.Tensor:
 
 def mixing_weights(values, num_components: int) -> tf.Tensor:
     """Return weights [K] or [n, K] as float32 if each row is non-negative with sum 1 (eq. 6)."""
-    values = np.asarray(values, np.float64)
-    if (
-        values.ndim not in (1, 2)
-        or values.shape[-1] != num_components
-        or not np.all(values >= 0)
-        or not np.allclose(values.sum(-1), 1, atol=1e-3)
-    ):
+    expected = (
+        f"Expected weights of shape [{num_components}] or [n, {num_components}], non-negative with "
+        "sum 1."
+    )
+    values = floats(expected, values)
+    if values.ndim not in (1, 2) or values.shape[-1] != num_components:
+        raise ValueError(f"{expected} Received: shape {list(values.shape)}.")
+    sums = values.sum(-1)
+    if not np.all(values >= 0) or not np.allclose(sums, 1, atol=1e-3):
         raise ValueError(
-            f"Expected weights of shape [{num_components}] or [n, {num_components}], non-negative "
-            f"with sum 1. Received: {values!r}."
+            f"{expected} Received: values from {values.min()} to {values.max()}, sums from "
+            f"{sums.min()} to {sums.max()}."
         )
     return tf.constant(values, tf.float32)
+
+
+def floats(expected: str, values) -> np.ndarray:
+    """Return values as a float64 array; a refusal begins with what was expected."""
+    try:
+        return np.asarray(values, np.float64)
+    except (ValueError, TypeError):
+        raise ValueError(f"{expected} Received: {type(values).__name__}, no numbers.") from None
 
 
 def image_dataset(dataset: tf.data.Dataset, shape: tuple[int, ...], *, endless: bool):

@@ -119,7 +119,7 @@ class MixtureVAE(ImageTrainer):
         self.hidden_units = checks.sizes(
             "hidden_units", usual_units if hidden_units is None else hidden_units
         )
-        self.activation = activation
+        self.activation = checks.activation(activation)
         self.likelihood = checks.choice("likelihood", likelihood, melbo.LIKELIHOODS)
         self.mixing = checks.choice("mixing", mixing, melbo.MIXINGS)
         self.concentration = checks.choice("concentration", concentration, ("free", "normalized"))

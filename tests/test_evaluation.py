@@ -163,13 +163,13 @@ def test_a_call_leaves_no_graph_behind(digits, small_model, measure):
     def kept():
         gc.collect()
         graphs = sum(isinstance(each, tf.Graph) for each in gc.get_objects())
-        return graphs, len(gradient_registry.list())
+        return np.array([graphs, len(gradient_registry.list())])
 
     measure(small_model, digits.test)
     before = kept()
     for _ in range(3):
         measure(small_model, digits.test)
-    assert kept() == before
+    assert np.all(kept() <= before)  # other tests' graphs may go meanwhile
 
 
 def test_graphs_follow_the_models_weights_and_go_with_the_model(digits):

@@ -67,7 +67,8 @@ def dhsic_test(
     checks.choice("method", method, ("permutation", "gamma"))
     checks.size("num_permutations", num_permutations)
     rng = np.random.default_rng(checks.seed(seed) % 2**32)
-    variables = as_matrices([np.asarray(variable, np.float64) for variable in variables])
+    expected = "Expected variables that are arrays of numbers."
+    variables = as_matrices([checks.floats(expected, variable) for variable in variables])
     if len(variables) < 2:
         raise ValueError("Expected at least two variables. Received: one.")
     if not all(np.all(np.isfinite(variable)) for variable in variables):
