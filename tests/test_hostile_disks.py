@@ -4,11 +4,12 @@ import re
 import shlex
 import subprocess
 
-import keras
 import numpy as np
 import pytest
 from nursery import MAIN, Nursery
 from test_files import HAS_SMALL_DISKS
+
+from mvae_tf.training import run_folder
 
 SMALL = ["--num_components=2", "--latent_dim=3", "--hidden_units=16", "--seed=3"]
 KIB = 1024
@@ -92,8 +93,8 @@ def test_training(share, disk, finished, nursery):
     begin = command.index("train")
     ended = nursery.run(MAIN, *command[begin:])
     assert ended.status == 0, ended.err
-    expected = keras.models.load_model(finished / "model.keras").get_weights()
-    ours = keras.models.load_model(run / "model.keras").get_weights()
+    expected = run_folder.load(finished).model.get_weights()
+    ours = run_folder.load(run).model.get_weights()
     for one, two in zip(ours, expected, strict=True):
         np.testing.assert_array_equal(one, two)
 
@@ -137,10 +138,10 @@ def test_outputs(command, name, share, disk, finished, nursery, tmp_path):
 def test_codes(disk, finished, nursery, tmp_path):
     program = tmp_path / "encode.py"
     program.write_text(
-        "import sys, mvae_tf\n"
+        "import pathlib, sys, mvae_tf\n"
         "from mvae_tf import evaluation\n"
         "from mvae_tf.training import run_folder\n"
-        "model = run_folder.load(sys.argv[1]).model\n"
+        "model = run_folder.load(pathlib.Path(sys.argv[1])).model\n"
         "data = mvae_tf.datasets.load('digits')\n"
         "try:\n"
         "    evaluation.encode_split(model, data.train, out=sys.argv[2])\n"

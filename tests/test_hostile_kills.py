@@ -9,7 +9,6 @@ import random
 import sys
 import zipfile
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -18,6 +17,7 @@ from nursery import MAIN, ROOT, Nursery
 from test_datasets_sources import _LOAD_IN_PROCESS
 
 from mvae_tf.datasets.splits import array_digest
+from mvae_tf.training import run_folder
 
 KILLS = 20
 SMALL = ["--num_components=2", "--latent_dim=3", "--hidden_units=16", "--seed=3"]
@@ -77,7 +77,7 @@ def killed_until_done(run, seconds, seed, after_each):
 
 def test_a_training_goes_on_bit_for_bit(nursery, finished, tmp_path):
     folder, seconds = finished
-    expected = keras.models.load_model(folder / "model.keras").get_weights()
+    expected = run_folder.load(folder).model.get_weights()
     kills = attempt = 0
     while kills < KILLS:
         run = tmp_path / str(attempt)
@@ -93,7 +93,7 @@ def test_a_training_goes_on_bit_for_bit(nursery, finished, tmp_path):
                 assert zipfile.ZipFile(run / "model.keras").testzip() is None
 
         kills += killed_until_done(start, seconds, attempt, look)
-        weights = keras.models.load_model(run / "model.keras").get_weights()
+        weights = run_folder.load(run).model.get_weights()
         for ours, theirs in zip(weights, expected, strict=True):
             np.testing.assert_array_equal(ours, theirs)
         attempt += 1
@@ -122,7 +122,8 @@ def test_an_export_is_whole_or_not_there(nursery, finished, tmp_path):
     assert nursery.run(MAIN, *command).status == 0
     assert len(versions()) == before + 1
     for version in versions():
-        tf.saved_model.load(str(version)).sample(2, 0)
+        served = tf.saved_model.load(str(version))
+        served.sample(2, 0)
     print(f"export: {kills} kills, {len(versions())} versions, all whole")
 
 
@@ -183,10 +184,10 @@ def test_a_reproducing_script_gives_the_same_result(nursery, small_mnist, tmp_pa
 def test_codes_in_files_are_whole_or_not_there(nursery, finished, digits, tmp_path):
     program = tmp_path / "encode.py"
     program.write_text(
-        "import sys, mvae_tf\n"
+        "import pathlib, sys, mvae_tf\n"
         "from mvae_tf import evaluation\n"
         "from mvae_tf.training import run_folder\n"
-        "model = run_folder.load(sys.argv[1]).model\n"
+        "model = run_folder.load(pathlib.Path(sys.argv[1])).model\n"
         "data = mvae_tf.datasets.load('digits')\n"
         "evaluation.encode_split(model, data.train, batch_size=2, out=sys.argv[2])\n"
     )
