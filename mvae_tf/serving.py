@@ -247,8 +247,9 @@ def _of_images(answer, model):
             return answer(tf.cast(eight_bits.checked(images), tf.float32) / 255.0)
         return answer(floats.checked(images))
 
-    _trace(method, "images")
+    # The signatures' first: asked for later, they would be the more general graphs.
     graphs = [method.get_concrete_function(each.spec) for each in (floats, eight_bits)]
+    _trace(method, "images")
     return method, *graphs
 
 
@@ -261,8 +262,9 @@ def _decode(model):
     def decode(codes):
         return {"images": answer(finite.checked(codes))}
 
+    graph = decode.get_concrete_function(spec)
     _trace(decode, "codes")
-    return decode, decode.get_concrete_function(spec)
+    return decode, graph
 
 
 def _sample(model):

@@ -103,7 +103,8 @@ def test_images_that_weigh_nothing_change_nothing(jit):
     assert history["loss"] == [0.0]
     other = np.where(WEIGHTS[:, None, None, None] == 0, 1 - IMAGES, IMAGES)
     one, two = evaluated(model, WEIGHTS), evaluated(model, WEIGHTS, other)
-    assert (WEIGHTS == 0).any() and one == pytest.approx(two, rel=1e-6)
+    # Of dHSIC's digits, what codes that weigh nothing do to the others' mean.
+    assert (WEIGHTS == 0).any() and one == pytest.approx(two, rel=1e-6, abs=1e-7)
 
 
 def test_weights_of_1_are_as_none(jit):
