@@ -15,12 +15,12 @@ import pathlib
 import re
 import uuid
 from collections.abc import Callable
-from typing import NamedTuple
 
 import tensorflow as tf
 
 from mvae_tf import checks, files
 from mvae_tf.model import MixtureVAE
+from mvae_tf.serving_inputs import Input
 
 # Of one request: a single number must not be able to exhaust a server's memory.
 MAX_COUNT = 10_000
@@ -124,75 +124,6 @@ def require_new(path: str | os.PathLike) -> tuple[pathlib.Path, int | None]:
 # The graphs ---------------------------------------------------------------------------------------
 
 
-class _Input(NamedTuple):
-    """An input of a signature.
-
-    Attributes:
-        spec: what the signature declares; in a shape, None is the number of images.
-        expected: of its values, in words.
-        valid: of its values, one by one. None: any will do.
-    """
-
-    spec: tf.TensorSpec
-    expected: str = ""
-    valid: Callable | None = None
-
-    def checked(self, values) -> tf.Tensor:
-        """Return values; inside a graph, what is computed from them runs only if they are valid.
-
-        Floats stand for floats of any precision, and integers for integers.
-        """
-        if not self._is_meant(values.dtype):
-            report = [f"Expected {self._sentence()}. Received: {values.dtype.name}, shape"]
-            report.append(tf.shape(values))
-            with tf.control_dependencies(
-                [tf.raw_ops.Assert(condition=False, data=report, summarize=8)]
-            ):
-                # Of no account: nothing comes after the stop.
-                return tf.zeros([each or 1 for each in self.spec.shape], self.spec.dtype)
-        # With the shape that the signature declares, TensorFlow could take the check of the shape
-        # for done and leave it out.
-        name = f"received_{self.spec.name}"
-        values = tf.compat.v1.placeholder_with_default(values, shape=None, name=name)
-        flat = tf.reshape(values, [-1])
-        report = [f"Expected {self._sentence()}. Received: shape", tf.shape(values)]
-        holds = self._fits(values)
-        if self.valid is not None:
-            # Value by value: not every processor's minimum of NaN and a number is NaN.
-            holds &= tf.reduce_all(self.valid(flat))
-            report += ["and values from", tf.reduce_min(flat), "to", tf.reduce_max(flat)]
-        # The raw operation puts the report into words only when it fails.
-        stop = tf.raw_ops.Assert(condition=holds, data=report, summarize=8)
-        with tf.control_dependencies([stop]):
-            # The second bolt: TensorFlow never optimises this operation away.
-            return tf.cast(tf.ensure_shape(values, self.spec.shape), self.spec.dtype)
-
-    def _is_meant(self, dtype):
-        declared = self.spec.dtype
-        if declared == tf.uint8:
-            return dtype == tf.uint8  # who says how large other integers may be?
-        return dtype.is_floating if declared.is_floating else dtype in (tf.int32, tf.int64)
-
-    def _fits(self, values):
-        """Return whether the shape is the declared one, whatever the rank."""
-        if self.spec.shape.rank == 0:
-            return tf.constant(True)  # one that is known in full is left to `ensure_shape`
-        sizes = [*self.spec.shape[1:], -1]
-        # Filled up with -1, so that shapes of every rank have equally many numbers to compare.
-        filled = tf.concat([tf.shape(values), [-1] * (len(sizes) + 1)], axis=0)
-        same = tf.reduce_all(tf.equal(filled[1 : len(sizes) + 1], sizes))
-        return same & (tf.size(values) > 0)
-
-    def _sentence(self):
-        name, dtype = self.spec.name, self.spec.dtype.name
-        if self.spec.shape.rank == 0:
-            sentence = f"{name} to be {dtype} of shape []"
-        else:
-            sizes = ", ".join(map(str, self.spec.shape[1:]))
-            sentence = f"{name} to be {dtype} of shape [n, {sizes}], n at least 1"
-        return f"{sentence}, {self.expected}" if self.expected else sentence
-
-
 def _served(model, score_samples):
     """Return what is saved: a module with a method for each signature, and the signatures."""
     module = tf.Module()
@@ -233,12 +164,12 @@ def _answers(model, score_samples) -> dict[str, Callable]:
 def _of_images(answer, model):
     """Return a function of images, and its graphs for float32 and uint8; they share `answer`."""
     shape = [None, *model.image_shape]
-    floats = _Input(
+    floats = Input(
         tf.TensorSpec(shape, tf.float32, name="images"),
         "with values in [0, 1]",
         lambda values: (values >= 0) & (values <= 1),
     )
-    eight_bits = _Input(tf.TensorSpec(shape, tf.uint8, name="images"))
+    eight_bits = Input(tf.TensorSpec(shape, tf.uint8, name="images"))
     answer = tf.function(answer, input_signature=[floats.spec], autograph=False)
 
     @tf.function(autograph=False)
@@ -255,7 +186,7 @@ def _of_images(answer, model):
 
 def _decode(model):
     spec = tf.TensorSpec([None, model.num_components, model.latent_dim], name="codes")
-    finite = _Input(spec, "with finite values", tf.math.is_finite)
+    finite = Input(spec, "with finite values", tf.math.is_finite)
     answer = tf.function(model.decode, input_signature=[spec], autograph=False)
 
     @tf.function(autograph=False)
@@ -269,12 +200,12 @@ def _decode(model):
 
 def _sample(model):
     most = max_count(model)
-    count_input = _Input(
+    count_input = Input(
         tf.TensorSpec([], tf.int32, name="count"),
         f"with a value from 1 to {most}",
         lambda count: (count >= 1) & (count <= most),
     )
-    seed_input = _Input(
+    seed_input = Input(
         tf.TensorSpec([], tf.int32, name="seed"),
         "with a value of 32 bits",
         lambda seed: (seed >= tf.int32.min) & (seed <= tf.int32.max),

@@ -17,6 +17,19 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
 MAIN = ROOT / "mvae_tf" / "__main__.py"
+# A program, by the run folder and where to: the codes of all digits, in files.
+ENCODE = """
+import pathlib, sys, mvae_tf
+from mvae_tf import evaluation
+from mvae_tf.training import run_folder
+
+model = run_folder.load(pathlib.Path(sys.argv[1])).model
+data = mvae_tf.datasets.load("digits")
+try:
+    evaluation.encode_split(model, data.train, batch_size=2, out=sys.argv[2])
+except OSError as error:
+    sys.exit(str(error))
+"""
 
 
 class Ended(NamedTuple):

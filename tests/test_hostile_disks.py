@@ -6,7 +6,7 @@ import subprocess
 
 import numpy as np
 import pytest
-from nursery import MAIN, Nursery
+from nursery import ENCODE, MAIN, Nursery
 from test_files import HAS_SMALL_DISKS
 
 from mvae_tf.training import run_folder
@@ -137,17 +137,7 @@ def test_outputs(command, name, share, disk, finished, nursery, tmp_path):
 
 def test_codes(disk, finished, nursery, tmp_path):
     program = tmp_path / "encode.py"
-    program.write_text(
-        "import pathlib, sys, mvae_tf\n"
-        "from mvae_tf import evaluation\n"
-        "from mvae_tf.training import run_folder\n"
-        "model = run_folder.load(pathlib.Path(sys.argv[1])).model\n"
-        "data = mvae_tf.datasets.load('digits')\n"
-        "try:\n"
-        "    evaluation.encode_split(model, data.train, out=sys.argv[2])\n"
-        "except OSError as error:\n"
-        "    sys.exit(str(error))\n"
-    )
+    program.write_text(ENCODE)
     for kib in (4, 12, 24, 40):
         disk.resize(kib)
         told(nursery.run(program, finished, disk.folder / "codes"), disk.folder)

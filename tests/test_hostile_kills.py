@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tiny_mnist
-from nursery import MAIN, ROOT, Nursery
+from nursery import ENCODE, MAIN, ROOT, Nursery
 from test_datasets_sources import _LOAD_IN_PROCESS
 
 from mvae_tf.datasets.splits import array_digest
@@ -183,14 +183,7 @@ def test_a_reproducing_script_gives_the_same_result(nursery, small_mnist, tmp_pa
 
 def test_codes_in_files_are_whole_or_not_there(nursery, finished, digits, tmp_path):
     program = tmp_path / "encode.py"
-    program.write_text(
-        "import pathlib, sys, mvae_tf\n"
-        "from mvae_tf import evaluation\n"
-        "from mvae_tf.training import run_folder\n"
-        "model = run_folder.load(pathlib.Path(sys.argv[1])).model\n"
-        "data = mvae_tf.datasets.load('digits')\n"
-        "evaluation.encode_split(model, data.train, batch_size=2, out=sys.argv[2])\n"
-    )
+    program.write_text(ENCODE)
     first = nursery.run(program, finished[0], tmp_path / "first")
     assert first.status == 0, first.err
     names = ("means.npy", "weights.npy")
