@@ -154,6 +154,7 @@ def seeds_of(monkeypatch, function):
     return seeds
 
 
+@pytest.mark.filterwarnings("ignore:Even though:UserWarning")  # tf.data's functions stay graphs
 def test_each_batch_has_seeds_of_its_own_and_evaluation_none_of_trainings(monkeypatch):
     model = make()
     model.run_eagerly = True

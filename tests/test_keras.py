@@ -41,6 +41,10 @@ def evaluated(model, weights, images=IMAGES):
     return model.evaluate(images, batch_size=24, sample_weight=weights, verbose=0, return_dict=True)
 
 
+# Of iterators that end early, which they are here on purpose.
+pytestmark = pytest.mark.filterwarnings("ignore:Your input ran out of data:UserWarning")
+
+
 @pytest.fixture(params=[False, pytest.param(True, marks=pytest.mark.slow)], ids=["plain", "xla"])
 def jit(request):
     return request.param
