@@ -1,24 +1,17 @@
 """The command line: `mvae-tf COMMAND [flags]`, or `python -m mvae_tf COMMAND [flags]`."""
 
-import signal
 import sys
 
-from mvae_tf.commands import program
+from mvae_tf.commands import signals
 
 
 def main() -> int:
     """Run the command that the process was started with, and return its exit status."""
+    signals.hear()  # before anything that takes time is imported
+    from mvae_tf.commands import program
 
-    def terminate(number, frame):
-        raise program.Terminated
-
-    signal.signal(signal.SIGTERM, terminate)
-    status = program.main(sys.argv[1:])
-    # Whatever comes while TensorFlow winds up ends the process at once.
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not where it is ignored
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-    return status
+    program.open_streams()
+    return program.main(sys.argv[1:])
 
 
 if __name__ == "__main__":

@@ -1,17 +1,27 @@
 """What users hand in, checked at the door: every refusal says what was expected and received."""
 
+import contextlib
 import math
 import numbers
 from collections.abc import Sequence
 
+import keras
 import numpy as np
 import tensorflow as tf
 
+# Of Keras's dtype policies, those under which a model trains: weights and mathematics in float32.
+POLICIES = ("float32", "mixed_bfloat16", "mixed_float16")
+# What a graph says of images and weights that it refuses, before their extremes.
+OUT_OF_RANGE = "Expected images in [0, 1]. Received: values from"
+WRONG_WEIGHTS = "Expected sample_weight to be finite numbers of at least 0. Received: values from"
+
 
 def size(name: str, value) -> int:
-    """Return value if it is an integer of at least 1."""
+    """Return value if it is an integer of at least 1, and of 32 bits."""
     if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < 1:
         raise ValueError(f"Expected {name} to be an integer of at least 1. Received: {value!r}.")
+    if value >= 2**31:
+        raise ValueError(f"Expected {name} to be an integer below 2**31. Received: {value!r}.")
     return int(value)
 
 
@@ -20,6 +30,18 @@ def sizes(name: str, values) -> tuple[int, ...]:
     if not isinstance(values, Sequence) or isinstance(values, str) or not values:
         raise ValueError(f"Expected {name} to be a sequence of integers. Received: {values!r}.")
     return tuple(size(f"each of {name}", value) for value in values)
+
+
+def size_or_none(name: str, value) -> int | None:
+    """Return value if it is None or an integer of at least 1."""
+    return None if value is None else size(name, value)
+
+
+def share(name: str, value) -> float:
+    """Return value if it is a number between 0 and 1, or 0 for none."""
+    if not isinstance(value, numbers.Real) or isinstance(value, bool) or not 0 <= value < 1:
+        raise ValueError(f"Expected {name} to be a number between 0 and 1. Received: {value!r}.")
+    return float(value)
 
 
 def seed(value) -> int:
@@ -38,16 +60,51 @@ def choice(name: str, value, choices: Sequence[str]) -> str:
 
 def positive(name: str, value) -> float:
     """Return value if it is a finite number above 0."""
-    if not_negative(name, value) == 0:
-        raise ValueError(f"Expected {name} to be above 0. Received: {value!r}.")
+    if not _is_finite(value) or value <= 0:
+        raise ValueError(f"Expected {name} to be a finite number above 0. Received: {value!r}.")
     return float(value)
 
 
 def not_negative(name: str, value) -> float:
     """Return value if it is a finite number of at least 0."""
-    if not isinstance(value, numbers.Real) or not math.isfinite(value) or value < 0:
-        raise ValueError(f"Expected {name} to be a number of at least 0. Received: {value!r}.")
+    if not _is_finite(value) or value < 0:
+        raise ValueError(
+            f"Expected {name} to be a finite number of at least 0. Received: {value!r}."
+        )
     return float(value)
+
+
+def activation(value):
+    """Return value if it is an activation of Keras's, by name or as a function."""
+    with contextlib.suppress(ValueError, TypeError):
+        keras.activations.get(value)
+        return value
+    raise ValueError(f"Expected activation to be one of Keras's. Received: {value!r}.")
+
+
+def no_classes(class_weight) -> None:
+    """Refuse weights of classes."""
+    if class_weight is not None:
+        raise ValueError(
+            "Expected no class_weight: images train without classes. Received: "
+            f"{class_weight!r}; sample_weight weights images."
+        )
+
+
+def policy(value) -> str:
+    """Return the name of the dtype policy that a model's dtype stands for."""
+    name = keras.config.dtype_policy().name
+    if value is None:
+        return name if name in POLICIES else "float32"
+    with contextlib.suppress(ValueError, TypeError, AttributeError):
+        name = keras.dtype_policies.get(value).name
+        if name in POLICIES:
+            return name
+    raise ValueError(f"Expected dtype to be one of {POLICIES}. Received: {value!r}.")
+
+
+def _is_finite(value):
+    return isinstance(value, numbers.Real) and math.isfinite(value)
 
 
 def bandwidths(values, count: int) -> str | list[float]:
@@ -76,51 +133,80 @@ def array(name: str, values, shape: tuple[int, ...]) -> tf.Tensor:
 
 
 def images(values, shape: tuple[int, ...]) -> tf.Tensor:
-    """Return images as float32 if they are floats in [0, 1] of shape [n, *shape], n >= 1."""
-    checked = array("images", values, shape)
-    if not tf.is_symbolic_tensor(values):
-        low, high = np.min(values), np.max(values)
-        if low < 0 or high > 1:
-            raise ValueError(f"Expected images in [0, 1]. Received: values from {low} to {high}.")
+    """Return images [n, *shape], n >= 1, floats in [0, 1] or bytes, as float32 in [0, 1].
+
+    Inside a graph, values outside stop it, unless it is compiled by XLA, which knows no stop.
+    """
+    if not tf.is_tensor(values):
+        values = np.asarray(values)
+    checked = unchecked_images(values, shape)
+    if tf.as_dtype(values.dtype) == tf.uint8:
+        return checked
+    if tf.is_symbolic_tensor(checked):
+        low, high = tf.reduce_min(checked), tf.reduce_max(checked)
+        # Value by value: not every processor's minimum of NaN and a number is NaN.
+        holds = tf.reduce_all((checked >= 0) & (checked <= 1))
+        report = [OUT_OF_RANGE, low, "to", high]
+        with tf.control_dependencies([tf.raw_ops.Assert(condition=holds, data=report)]):
+            return tf.identity(checked)
+    if not np.isfinite(np.sum(values, dtype=np.float64)):
+        raise ValueError("Expected images to be finite. Received: NaN or infinity among them.")
+    low, high = np.min(values), np.max(values)
+    if low < 0 or high > 1:
+        raise ValueError(f"{OUT_OF_RANGE} {low} to {high}.")
     return checked
+
+
+def unchecked_images(values, shape: tuple[int, ...]) -> tf.Tensor:
+    """Return images as `images` does; of their values nothing is checked."""
+    if not tf.is_tensor(values):
+        values = np.asarray(values)
+    image_spec(values, shape)
+    is_bytes = tf.as_dtype(values.dtype) == tf.uint8
+    values = tf.cast(values, tf.float32)
+    return tf.ensure_shape(values / 255.0 if is_bytes else values, [None, *shape])
+
+
+def sample_weight(values, count: int | None = None) -> tf.Tensor:
+    """Return the weights of images as float32 if they are finite numbers of at least 0, [n].
+
+    Inside a graph only what is known there, rank and sizes, is checked.
+    """
+    if not tf.is_tensor(values):
+        values = np.asarray(values)
+    weight_spec(values, count)
+    weights = tf.cast(values, tf.float32)
+    if not tf.is_symbolic_tensor(weights):
+        low, total = np.min(weights, initial=0), np.sum(weights, dtype=np.float64)
+        if not (low >= 0 and np.isfinite(total)):
+            raise ValueError(f"{WRONG_WEIGHTS} {np.min(weights)} to {np.max(weights)}.")
+    return weights
 
 
 def mixing_weights(values, num_components: int) -> tf.Tensor:
     """Return weights [K] or [n, K] as float32 if each row is non-negative with sum 1 (eq. 6)."""
-    values = np.asarray(values, np.float64)
-    if (
-        values.ndim not in (1, 2)
-        or values.shape[-1] != num_components
-        or not np.all(values >= 0)
-        or not np.allclose(values.sum(-1), 1, atol=1e-3)
-    ):
+    expected = (
+        f"Expected weights of shape [{num_components}] or [n, {num_components}], non-negative with "
+        "sum 1."
+    )
+    values = floats(expected, values)
+    if values.ndim not in (1, 2) or values.shape[-1] != num_components:
+        raise ValueError(f"{expected} Received: shape {list(values.shape)}.")
+    sums = values.sum(-1)
+    if not np.all(values >= 0) or not np.allclose(sums, 1, atol=1e-3):
         raise ValueError(
-            f"Expected weights of shape [{num_components}] or [n, {num_components}], non-negative "
-            f"with sum 1. Received: {values!r}."
+            f"{expected} Received: values from {values.min()} to {values.max()}, sums from "
+            f"{sums.min()} to {sums.max()}."
         )
     return tf.constant(values, tf.float32)
 
 
-def fit_source(source, part: str, shape: tuple[int, ...]):
-    """Return the images of any source that fit and evaluate take.
-
-    Args:
-        source: Float images, a tf.data.Dataset of them, or a loaded dataset or one of its parts.
-        part: Which part of a loaded dataset: "train" or "test".
-        shape: Of one image.
-
-    Returns:
-        An array, uint8 or float32 [n, *image], or what is no array as it came: a dataset, of which
-        the shape is checked, or a generator, to be checked batch by batch.
-    """
-    source = getattr(source, part, source)
-    if hasattr(source, "float_images"):  # checked when it was loaded, but for the shape
-        spec("images", source.float_images(0, 1), shape)
-        return source.images
-    if isinstance(source, tf.data.Dataset):
-        spec("images", first(source.element_spec), shape)
-        return source
-    return images(source, shape).numpy() if hasattr(source, "__array__") else source
+def floats(expected: str, values) -> np.ndarray:
+    """Return values as a float64 array; a refusal begins with what was expected."""
+    try:
+        return np.asarray(values, np.float64)
+    except (ValueError, TypeError):
+        raise ValueError(f"{expected} Received: {type(values).__name__}, no numbers.") from None
 
 
 def image_dataset(dataset: tf.data.Dataset, shape: tuple[int, ...], *, endless: bool):
@@ -137,7 +223,7 @@ def image_dataset(dataset: tf.data.Dataset, shape: tuple[int, ...], *, endless: 
             "Expected a dataset of images or of tuples (images, ...). "
             f"Received: one of {dataset.element_spec}."
         )
-    spec("images", images_spec, shape)
+    image_spec(images_spec, shape)
     if not endless and dataset.cardinality() == tf.data.INFINITE_CARDINALITY:
         raise ValueError(
             "Expected a dataset that comes to an end, such as dataset.take(100). "
@@ -146,18 +232,32 @@ def image_dataset(dataset: tf.data.Dataset, shape: tuple[int, ...], *, endless: 
     return dataset.map(lambda *data: first(data))
 
 
-def spec(name, values, shape):
+def spec(name, values, shape, kinds: str = "floats"):
     """Refuse a dtype other than floats and a shape other than [n, *shape], n >= 1 where known."""
-    expected = f"Expected {name} to be floats of shape [n, {', '.join(map(str, shape))}]"
+    expected = f"Expected {name} to be {kinds} of shape [n, {', '.join(map(str, shape))}]"
     dtype = tf.as_dtype(values.dtype)
-    if not dtype.is_floating:
-        hint = " Divide bytes by 255." if dtype == tf.uint8 else ""
-        raise ValueError(f"{expected}. Received: dtype {dtype.name}.{hint}")
+    if not dtype.is_floating and not (dtype == tf.uint8 and "uint8" in kinds):
+        raise ValueError(f"{expected}. Received: dtype {dtype.name}.")
     received = tf.TensorShape(values.shape)
     if not tf.TensorShape([None, *shape]).is_compatible_with(received):
         raise ValueError(f"{expected}. Received: shape {received}.")
     if received.rank and received[0] == 0:
         raise ValueError(f"{expected}, n at least 1. Received: none.")
+
+
+def image_spec(values, shape):
+    """Refuse what are neither floats nor bytes of shape [n, *shape], n >= 1 where known."""
+    spec("images", values, shape, "floats or uint8")
+
+
+def weight_spec(values, count: int | None = None):
+    """Refuse what are no numbers of shape [n]; n may be known."""
+    dtype, received = tf.as_dtype(values.dtype), tf.TensorShape(values.shape)
+    expected = f"Expected sample_weight to be numbers of shape [{'n' if count is None else count}]"
+    if not (dtype.is_floating or dtype.is_integer or dtype.is_bool):
+        raise ValueError(f"{expected}. Received: dtype {dtype.name}.")
+    if not tf.TensorShape([count]).is_compatible_with(received):
+        raise ValueError(f"{expected}, one for each image. Received: shape {received}.")
 
 
 def first(structure):

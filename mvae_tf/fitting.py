@@ -1,43 +1,71 @@
-"""Keras's `fit` and `evaluate` of images alone: one step at a time, or many in one program.
+"""Keras's `fit`, `evaluate`, `predict` and their like, of images alone.
 
-`ImageTrainer` is what of `MixtureVAE` is not its own: how the steps on an objective are taken,
-checked and counted. Where Keras would compile a step with XLA (`jit_compile`), whole blocks of them
-are compiled, see `devices.compiled`.
+`ImageTrainer` is what of `MixtureVAE` is Keras's: how images are taken in, what of Keras's
+arguments means nothing here, and is refused, and what is written to files. The steps are in
+`steps`.
 """
 
 import contextlib
-import functools
 import importlib
-import itertools
-import math
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from mvae_tf import checks
-from mvae_tf.devices import compiled, distribution, feeds, guards, running
-from mvae_tf.objective import step
+from mvae_tf import checks, sources
+from mvae_tf.devices import feeds, guards, running
+from mvae_tf.steps import ImageSteps
 
 _USUAL_BATCH_SIZE = 32  # Keras's
+_NO_TARGETS = ("loss", "loss_weights", "metrics", "weighted_metrics")
 
 
-class ImageTrainer(keras.Model):
-    """A Keras model that trains on images alone, by an objective of its own.
+class ImageTrainer(ImageSteps):
+    """A Keras model that trains on images alone, see `ImageSteps`."""
 
-    It has `image_shape`, `encoder`, `decoder`, `_seeds` (a `keras.random.SeedGenerator`),
-    `_trackers` (`keras.metrics.Mean`s by name) and `_objective(images, count, seed, training)`, as
-    in `MixtureVAE`.
-    """
+    def compile(  # noqa: D417
+        self,
+        optimizer="rmsprop",
+        loss=None,
+        loss_weights=None,
+        metrics=None,
+        weighted_metrics=None,
+        run_eagerly: bool = False,
+        steps_per_execution: int = 1,
+        jit_compile="auto",
+        auto_scale_loss: bool = True,
+    ):
+        """`keras.Model.compile`, with an optimizer: loss and metrics are the model's own.
 
-    def __init__(self, **kwargs):
-        super().__init__(**kwargs)
-        self._running = running.Running()
+        Args:
+            optimizer, run_eagerly, steps_per_execution, jit_compile, auto_scale_loss: As in Keras.
+            loss, loss_weights, metrics, weighted_metrics: Refused.
 
-    @property
-    def metrics(self):
-        """The model's metrics, in their order."""
-        return list(self._trackers.values())
+        Raises:
+            ValueError: for one that is refused.
+        """
+        given = zip(_NO_TARGETS, (loss, loss_weights, metrics, weighted_metrics), strict=True)
+        for name, value in given:
+            if value is not None:
+                raise ValueError(
+                    f"Expected no {name}: the objective and its terms are the model's own. "
+                    f"Received: {value!r}."
+                )
+        super().compile(
+            optimizer=optimizer,
+            run_eagerly=run_eagerly,
+            steps_per_execution=checks.size("steps_per_execution", steps_per_execution),
+            jit_compile=jit_compile,
+            auto_scale_loss=auto_scale_loss,
+        )
+
+    def compile_from_config(self, config):
+        """As Keras does, which finds an optimizer of this package in a file once it is imported."""
+        importlib.import_module("mvae_tf.training.optimizers")
+        config = keras.saving.deserialize_keras_object(config)
+        # Earlier versions took them, and made nothing of them.
+        self.compile(**{name: each for name, each in config.items() if name not in _NO_TARGETS})
+        self.optimizer.build(self.trainable_variables)
 
     def fit(  # noqa: D417
         self,
@@ -61,50 +89,59 @@ class ImageTrainer(keras.Model):
         """`keras.Model.fit` of images alone.
 
         Args:
-            x: Float images in [0, 1], [n, *image], a tf.data.Dataset of batches of them, or a
-                loaded `mvae_tf.datasets` dataset (its training part) or part.
-            y: Ignored, as are a dataset's targets.
+            x: Images [n, *image], floats in [0, 1] or uint8, which are divided by 255; a
+                tf.data.Dataset or generator of batches of them; or a loaded `mvae_tf.datasets`
+                dataset (its training part) or part. A batch is images or a tuple (images, targets,
+                sample_weight).
+            y: Ignored, as are a batch's targets.
             batch_size: Images a step, of arrays and loaded datasets. Default: 32.
-            validation_split: The share of an array's images, its last, to measure on.
-            validation_data: Like x (of a loaded dataset its test part), measured after each epoch.
+            validation_split: The share of an array's images, its last, to measure on; 0 for none.
+            validation_data: Like x (of a loaded dataset its test part), or a tuple (x, y) or (x, y,
+                sample_weight), measured after each epoch.
             shuffle: Whether an array's images come in a new order in each epoch.
+            class_weight: Refused: there are no classes.
+            sample_weight: [n], at least 0, of an array's images: one of weight 2 counts as two in
+                every term and metric, and in dHSIC, whose means are weighted. What a step minimises
+                is scaled by the mean weight of its batch, as in Keras. A batch that weighs nothing
+                is passed over (on one device; on several the optimizer's momentum goes on). Batch
+                normalisation knows of no weights. Refused with bandwidths "median".
             epochs, verbose, callbacks, initial_epoch, steps_per_epoch, validation_steps,
                 validation_batch_size, validation_freq: As in Keras.
-            class_weight, sample_weight: Refused.
 
         Returns:
             A `keras.callbacks.History` of the metrics.
 
         Raises:
-            ValueError: for other images, and for weights.
+            ValueError: for an argument outside what is said above.
             FloatingPointError: naming the term and the step, as soon as a gradient is not finite;
                 the weights are then those of the step before.
         """
-        if class_weight is not None or sample_weight is not None:
-            raise ValueError(
-                "Expected no class_weight and no sample_weight. Received: one of them."
-            )
-        images = checks.fit_source(x, "train", self.image_shape)
-        order, validation_images = _order(x, images, shuffle), None
-        if validation_split and validation_data is None:
-            if not isinstance(images, np.ndarray):
-                raise ValueError(
-                    "Expected validation_split with an array or a loaded dataset alone. Received: "
-                    f"{type(images).__name__}."
-                )
-            kept = math.floor(len(images) * (1.0 - validation_split))
-            images, validation_images = images[:kept], images[kept:]
-        elif validation_data is not None:
-            validation_images = checks.fit_source(validation_data, "test", self.image_shape)
+        checks.no_classes(class_weight)
+        checks.size("epochs", epochs)
+        sizes = {
+            "batch_size": batch_size,
+            "steps_per_epoch": steps_per_epoch,
+            "validation_steps": validation_steps,
+            "validation_batch_size": validation_batch_size,
+        }
+        for name, value in sizes.items():
+            checks.size_or_none(name, value)
+        share = checks.share("validation_split", validation_split)
+        images, measured = sources.source(x, sample_weight, "train", self.image_shape), None
+        order = sources.order(x, images.images, shuffle)
+        if validation_data is not None:
+            measured = sources.validation(validation_data, self.image_shape)
+        else:
+            images, measured = sources.split(images, share)
         with contextlib.ExitStack() as stack:
             stack.enter_context(guards.clear_errors())
             for part in ("train", "test"):
                 stack.callback(self._running.forget, part)
             x, steps = self._fed("train", images, order, batch_size, steps_per_epoch, stack)
-            if validation_images is not None:
+            if measured is not None:
                 validation_data, validation_steps = self._fed(
                     "test",
-                    validation_images,
+                    measured,
                     feeds.in_order,
                     validation_batch_size or batch_size,
                     validation_steps,
@@ -123,17 +160,139 @@ class ImageTrainer(keras.Model):
                 validation_freq=validation_freq,
             )
 
-    def evaluate(self, x=None, y=None, batch_size: int | None = None, **kwargs):
+    def evaluate(
+        self,
+        x=None,
+        y=None,
+        batch_size: int | None = None,
+        verbose="auto",
+        sample_weight=None,
+        steps: int | None = None,
+        callbacks=None,
+        return_dict: bool = False,
+        **kwargs,
+    ):
         """`keras.Model.evaluate` of images alone, given as to `fit` (a dataset's test part)."""
         with contextlib.ExitStack() as stack:
             stack.enter_context(guards.clear_errors())
             if not kwargs.get("_use_cached_eval_dataset"):
+                checks.size_or_none("batch_size", batch_size)
+                checks.size_or_none("steps", steps)
                 stack.callback(self._running.forget, "test")
-                images, steps = checks.fit_source(x, "test", self.image_shape), kwargs.get("steps")
-                order = _order(x, images, shuffle=False)
-                x, kwargs["steps"] = self._fed("test", images, order, batch_size, steps, stack)
-                kwargs["callbacks"] = self._settling(kwargs.get("callbacks"))
-            return super().evaluate(x, **kwargs)
+                images = sources.source(x, sample_weight, "test", self.image_shape)
+                order = sources.order(x, images.images, shuffle=False)
+                x, steps = self._fed("test", images, order, batch_size, steps, stack)
+                callbacks = self._settling(callbacks)
+            return super().evaluate(
+                x,
+                verbose=verbose,
+                steps=steps,
+                callbacks=callbacks,
+                return_dict=return_dict,
+                **kwargs,
+            )
+
+    def predict(
+        self,
+        x,
+        batch_size: int | None = None,
+        verbose="auto",
+        steps: int | None = None,
+        callbacks=None,
+    ):
+        """`keras.Model.predict`: `reconstruct` of images given as to `evaluate`, [n, *image]."""
+        checks.size_or_none("batch_size", batch_size)
+        checks.size_or_none("steps", steps)
+        images = sources.source(x, None, "test", self.image_shape)
+        if images.is_array:
+            orders = feeds.in_order(len(images))
+            size = batch_size or _USUAL_BATCH_SIZE
+            x = feeds.gather(images.images, feeds.batches(orders, size))
+            x = x.apply(tf.data.experimental.assert_cardinality(-(-len(images) // size)))
+        else:
+            x = sources.checked_batches(images.images, self.image_shape)
+        with guards.clear_errors():
+            return super().predict(
+                x, verbose=verbose, steps=steps, callbacks=self._settling(callbacks)
+            )
+
+    def train_on_batch(
+        self, x, y=None, sample_weight=None, class_weight=None, return_dict: bool = False
+    ):
+        """`keras.Model.train_on_batch` of images alone, given as an array to `fit`."""
+        checks.no_classes(class_weight)
+        x, sample_weight = self._one_batch(x, sample_weight, "train")
+        with guards.clear_errors():
+            return super().train_on_batch(x, sample_weight=sample_weight, return_dict=return_dict)
+
+    def test_on_batch(self, x, y=None, sample_weight=None, return_dict: bool = False):
+        """`keras.Model.test_on_batch` of images alone, given as an array to `fit`."""
+        x, sample_weight = self._one_batch(x, sample_weight, "test")
+        with guards.clear_errors():
+            return super().test_on_batch(x, sample_weight=sample_weight, return_dict=return_dict)
+
+    def predict_on_batch(self, x):
+        """`keras.Model.predict_on_batch`: `reconstruct` of images, given as an array to `fit`."""
+        return super().predict_on_batch(self._one_batch(x, None, "test")[0])
+
+    # Files ---------------------------------------------------------------------------------------
+
+    def save(self, filepath, overwrite: bool = True, zipped: bool | None = None, **kwargs):
+        """`keras.Model.save`: a `.keras` file, with the optimizer and the state of the draws."""
+        if str(filepath).endswith((".h5", ".hdf5")):
+            raise ValueError(
+                f"Expected a path that ends in .keras. Received: {str(filepath)!r}, a format that "
+                "could not be read again. For the weights alone: "
+                'model.save_weights("NAME.weights.h5").'
+            )
+        super().save(filepath, overwrite=overwrite, zipped=zipped, **kwargs)
+
+    def export(self, filepath, format="tf_saved_model", verbose=None, **kwargs):
+        """Write what `mvae_tf.export_saved_model` writes, and return the version's folder.
+
+        Args:
+            filepath: See there.
+            format: "tf_saved_model"; Keras's other formats are refused.
+            verbose: Whether to print the folder.
+            kwargs: `score_samples`, see there.
+        """
+        from mvae_tf import serving  # it knows the model, which can't know it before
+
+        checks.choice("format", format, ("tf_saved_model",))
+        unknown = sorted(set(kwargs) - {"score_samples"})
+        if unknown:
+            raise ValueError(
+                "Expected score_samples alone beside path and format: the signatures are those of "
+                f"mvae_tf.export_saved_model. Received: {', '.join(unknown)}."
+            )
+        folder = serving.export_saved_model(self, filepath, **kwargs)
+        if verbose:
+            print(f"Saved {folder}")
+        return folder
+
+    def save_own_variables(self, store):
+        """Store the state of the random draws beside what Keras stores."""
+        super().save_own_variables(store)
+        store["random_state"] = self._seeds.state
+
+    def load_own_variables(self, store):
+        """Load what was stored; files of version 0.1.0 hold no state of the draws."""
+        stored = {name: store[name] for name in store.keys()}  # noqa: SIM118, no dict
+        random_state = stored.pop("random_state", None)
+        super().load_own_variables(stored)
+        if random_state is not None:
+            self._seeds.state.assign(np.asarray(random_state))
+
+    # What images become for Keras ----------------------------------------------------------------
+
+    def _one_batch(self, x, sample_weight, part):
+        """Return checked images and weights."""
+        images = sources.source(x, sample_weight, part, self.image_shape)
+        if not images.is_array:
+            raise ValueError(
+                f"Expected a batch to be an array of images. Received: a {type(x).__name__}."
+            )
+        return feeds.as_floats(tf.constant(images.images)), images.weights
 
     def _settling(self, callbacks):
         """Return callbacks of which the first waits for compiled steps."""
@@ -141,12 +300,12 @@ class ImageTrainer(keras.Model):
             callbacks = callbacks.callbacks
         return [running.Settling(self._running), *keras.tree.flatten(callbacks or [])]
 
-    def _fed(self, part, images, order, batch_size, steps, stack):
+    def _fed(self, part, source, order, batch_size, steps, stack):
         """Return what Keras takes for images, and its number of steps, None where it counts them.
 
         Args:
             part: "train" or "test".
-            images: An array, or what goes to Keras as it is.
+            source: A `sources.Source`.
             order: Returns the orders of so many images, see `feeds`.
             batch_size: Images a step, of an array.
             steps: How many to take, where it is not once through all images.
@@ -156,15 +315,18 @@ class ImageTrainer(keras.Model):
         for kept, now in ((self._running.feeds, None), (self._running.limits, steps)):
             stack.callback(kept.__setitem__, part, kept.get(part))
             kept[part] = now
-        if isinstance(images, np.ndarray):
-            usual = _USUAL_BATCH_SIZE if batch_size is None else batch_size
-            batch_size = checks.size("batch_size", usual)
-            orders = order(len(images))
+        images = source.images
+        if source.is_array:
+            batch_size, orders = batch_size or _USUAL_BATCH_SIZE, order(len(images))
             if not self._is_compiled() or steps is not None:
                 count = -(-len(images) // batch_size)
-                stream = feeds.gather(images, feeds.batches(orders, batch_size))
+                stream = feeds.gather(images, feeds.batches(orders, batch_size), source.weights)
+                if source.weights is not None:
+                    stream = stream.map(lambda images, weights: (images, (), weights))
                 return stream.apply(tf.data.experimental.assert_cardinality(count)), steps
-            images = feeds.BlockFeed(images, orders.repeat(), batch_size, self._most_steps())
+            images = feeds.BlockFeed(
+                images, orders.repeat(), batch_size, self._most_steps(), source.weights
+            )
         if not isinstance(images, feeds.BlockFeed):
             return images, steps
         self._running.feeds[part] = images
@@ -179,197 +341,3 @@ class ImageTrainer(keras.Model):
         if self._running.feeds.get("train") is not None:
             return self._running.feeds["train"].steps_per_block
         return feeds.MOST_STEPS if self.steps_per_execution == 1 else self.steps_per_execution
-
-    def _is_compiled(self):
-        """Return whether steps are compiled by XLA."""
-        if not self.jit_compile:
-            return False
-        if self.distribute_strategy.num_replicas_in_sync > 1:
-            raise ValueError(
-                "Expected jit_compile=False for a model on several devices. Received: True."
-            )
-        return True
-
-    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
-        # Of the model nothing is left to build, and Keras would take the mean of the replicas'
-        # batches for it, whose sizes may differ. The optimizer's moments are there before a program
-        # is compiled, which holds back what a step that failed did to them.
-        if self.optimizer is not None and not self.optimizer.built:
-            with self.distribute_strategy.scope():
-                self.optimizer.build(self.trainable_variables)
-
-    def compile_from_config(self, config):
-        """As Keras does, which finds an optimizer of this package in a file once it is imported."""
-        importlib.import_module("mvae_tf.training.optimizers")
-        super().compile_from_config(config)
-
-    def make_train_function(self, force=False):
-        """As Keras does; compiled steps are taken a block at a time."""
-        if not self._is_compiled():
-            return super().make_train_function(force)
-        if self.train_function is None or force:
-            self.train_function = self._in_blocks("train", self._compiled_train_step)
-        return self.train_function
-
-    def make_test_function(self, force=False):
-        """As Keras does; compiled steps are taken a block at a time."""
-        if not self._is_compiled():
-            return super().make_test_function(force)
-        if self.test_function is None or force:
-            self.test_function = self._in_blocks("test", self._compiled_test_step)
-        return self.test_function
-
-    def train_step(self, data):
-        """One step on the objective, every term at one posterior draw."""
-        images, count = distribution.padded(guards.batch(data, self.image_shape))
-        seed = distribution.fold_in(tf.cast(self._seeds.next(), tf.int32))
-        averages = [tf.identity(variable) for variable in self._moving_averages()]
-        loss, terms, gradients = self._gradients(images, count, seed)
-        shared = distribution.shared_averages(self._moving_averages(), averages, count)
-        if self._stops_at_infinity():
-            gradients = guards.finite_gradients(
-                gradients,
-                step.TERMS,
-                self._broken_terms,
-                [images, seed, *averages],
-                self.optimizer.iterations,
-            )
-        with tf.control_dependencies(gradients[:1]):
-            for variable, average in shared:
-                variable.assign(average)
-        self.optimizer.apply(gradients, self.trainable_variables)
-        return self._track(loss, terms)
-
-    def test_step(self, data):
-        """The terms at one posterior draw; mse at the posterior means."""
-        images, count = distribution.padded(guards.batch(data, self.image_shape))
-        return self._track(*self._objective(images, count, self._test_seed()))
-
-    # Parts of a step -----------------------------------------------------------------------------
-
-    def _gradients(self, images, count, seed):
-        """Return the loss, the terms, and the gradients of what the optimizer is to minimise."""
-        with tf.GradientTape() as tape:
-            loss, terms = self._objective(images, count, seed, training=True)
-            scaled = self.optimizer.scale_loss(loss)
-        variables = [variable.value for variable in self.trainable_variables]
-        return loss, terms, tape.gradient(scaled, variables)
-
-    def _stops_at_infinity(self):
-        # A loss-scaling optimizer skips such steps by design.
-        return not isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer)
-
-    def _test_seed(self):
-        # The count of images so far: new draws for each batch, the same in each evaluation.
-        counted = tf.cast(distribution.counted(self._trackers["loss"].count), tf.int32)
-        return distribution.fold_in(tf.stack([0, counted]))
-
-    def _track(self, loss, terms):
-        # Weighted by images, so that a short last batch counts for what it is. Each replica has
-        # the terms of all images; its trackers are added up to those of the others.
-        shares = tf.fill(tf.shape(terms["melbo"]), 1.0 / distribution.num_replicas())
-        for name, tracker in self._trackers.items():
-            values = tf.broadcast_to({"loss": loss, **terms}[name], tf.shape(shares))
-            tracker.update_state(values, sample_weight=shares)
-        return distribution.logs(self._logs())
-
-    def _moving_averages(self):
-        """Return the banks' variables that a forward pass in training updates."""
-        variables = self.encoder.non_trainable_variables + self.decoder.non_trainable_variables
-        return [variable.value for variable in variables if variable is not self._seeds.state]
-
-    def _broken_terms(self, images, seed, *averages):
-        """Return the terms whose gradient is not finite; reset the moving averages."""
-        flags = self._finite_terms(images, seed)
-        for variable, average in zip(self._moving_averages(), averages, strict=True):
-            variable.assign(average)
-        return [name for name, is_finite in flags.items() if not is_finite]
-
-    def _finite_terms(self, images, seed):
-        """Return by name whether each term's own gradient is finite."""
-        with tf.GradientTape(persistent=True) as tape:
-            _, terms = self._objective(images, None, seed, training=True)
-            means = {name: tf.reduce_mean(terms[name]) for name in step.TERMS}
-        # Outside the graph is outside the replica, too: any of its copies of the weights will do.
-        copies = self.distribute_strategy.experimental_local_results
-        variables = [copies(variable.value)[0] for variable in self.trainable_variables]
-        zero = tf.UnconnectedGradients.ZERO
-        return {
-            name: guards.is_finite(tape.gradient(mean, variables, unconnected_gradients=zero))
-            for name, mean in means.items()
-        }
-
-    # Compiled steps ------------------------------------------------------------------------------
-
-    def _in_blocks(self, part, one_step):
-        """Return Keras's function of an iterator: of blocks, or of a user's own batches."""
-        steps = self._running.steps[part] = compiled.Steps(
-            one_step, self._logs, self._changing_variables, self._refuse
-        )
-
-        def take(iterator):
-            feed = self._running.feeds.get(part)
-            if feed is None:
-                most = self._running.most_steps(part, self.steps_per_execution)
-                taken = list(itertools.islice(iterator, most))
-                if not taken:
-                    raise StopIteration
-                for images in map(checks.first, taken):
-                    checks.spec("images", images, self.image_shape)  # their values: in the step
-                    logs = steps(None, tf.cast(images, tf.float32)[None], 1)
-                if not isinstance(iterator, tf.data.Iterator):  # train_on_batch
-                    steps.finish()
-                return logs
-            block = next(iterator)
-            logs = steps(feed.source, block.batches, block.size) if block.size else None
-            return steps(feed.source, block.rest, 1) if block.rest.shape[1] else logs
-
-        return take
-
-    def _compiled_train_step(self, images):
-        seed = tf.cast(self._seeds.next(), tf.int32)
-        loss, terms, gradients = self._gradients(images, None, seed)
-        finite = guards.is_finite(gradients) if self._stops_at_infinity() else tf.constant(True)
-        self.optimizer.apply(gradients, self.trainable_variables)
-        self._track(loss, terms)
-        return compiled.Verdict.of(images, finite)
-
-    def _compiled_test_step(self, images):
-        self._track(*self._objective(images, None, self._test_seed()))
-        return compiled.Verdict.of(images, tf.constant(True))
-
-    def _changing_variables(self):
-        """Return all variables that a step may change, each once."""
-        variables = [*self.variables, *self.optimizer.variables]
-        for metric in self.metrics:
-            variables += metric.variables
-        return list({id(variable): variable.value for variable in variables}.values())
-
-    def _refuse(self, verdict, images):
-        """Raise what is wrong with the step to come."""
-        if not verdict.in_range():
-            raise guards.out_of_range(verdict.least, verdict.greatest)
-
-        @tf.function(jit_compile=True)
-        def finite_terms(images):
-            changing = self._changing_variables()
-            before = [tf.identity(variable) for variable in changing]
-            flags = self._finite_terms(images, tf.cast(self._seeds.next(), tf.int32))
-            for variable, value in zip(changing, before, strict=True):
-                variable.assign(value)
-            return flags
-
-        broken = [name for name, is_finite in finite_terms(images).items() if not is_finite]
-        raise guards.not_finite(broken, int(self.optimizer.iterations) + 1)
-
-    def _logs(self):
-        return {name: tracker.result() for name, tracker in self._trackers.items()}
-
-
-def _order(source, images, shuffle):
-    """Return the function of `feeds` that orders a source's images."""
-    if hasattr(source, "train") or hasattr(source, "is_train"):
-        is_train = images is getattr(getattr(source, "train", source), "images", None)
-        shuffle = is_train and getattr(source, "is_train", True)
-        return functools.partial(feeds.shuffled, seed=0) if shuffle else feeds.in_order
-    return functools.partial(feeds.shuffled, seed=None) if shuffle else feeds.in_order

@@ -16,7 +16,7 @@ from mvae_tf import checks, presets
 from mvae_tf.devices import distribution
 from mvae_tf.fitting import ImageTrainer
 from mvae_tf.networks import contract, convolutional, dense
-from mvae_tf.objective import importance, melbo, step
+from mvae_tf.objective import importance, melbo, seeds, step
 from mvae_tf.objective.dirichlet import sample_log_weights
 from mvae_tf.objective.posterior import Posterior, posterior, symmetric_prior
 
@@ -45,10 +45,13 @@ class MixtureVAE(ImageTrainer):
     """A mixture of K variational autoencoders (Ye & Bors, 2020). One component is a plain VAE.
 
     Compile it with an optimizer alone; made in the scope of a `tf.distribute.Strategy` it trains on
-    several devices, see `distribution`; `fit` and `evaluate` take images without targets. Metrics:
-    loss, melbo, reconstruction, kl_z, kl_w (nats an image), dhsic, and mse: the squared error of
-    the mixture image, summed over pixels, of a posterior draw in training and of posterior means in
-    evaluation.
+    several devices, see `distribution`; `fit` and `evaluate` take images without targets. Images
+    are floats in [0, 1], or uint8, which are divided by 255; others are refused, inside a graph as
+    well, unless XLA compiles it. Keras's image data format, floatx and epsilon change nothing.
+
+    Metrics: loss, melbo, reconstruction, kl_z, kl_w (nats an image), dhsic, and mse: the squared
+    error of the mixture image, summed over pixels, of a posterior draw in training and of posterior
+    means in evaluation. melbo is eq. 8, which is not a bound of log p(x) in general; `elbo` is one.
 
     Args:
         image_shape: shape of one image, such as (28, 28, 1).
@@ -73,6 +76,8 @@ class MixtureVAE(ImageTrainer):
         encoder: a bank of your own in place of the network's, see `networks`; its layers' classes
             registered (`keras.saving.register_keras_serializable`), if the model is to be saved.
         decoder: likewise.
+        dtype: "float32", "mixed_bfloat16" or "mixed_float16". None: that of
+            `keras.config.set_dtype_policy` if it is one of these, or else "float32".
 
     Raises:
         ValueError: for an argument outside what is said above.
@@ -105,7 +110,7 @@ class MixtureVAE(ImageTrainer):
         decoder: keras.layers.Layer | None = None,
         **kwargs,
     ):
-        super().__init__(**kwargs)
+        super().__init__(**{**kwargs, "dtype": checks.policy(kwargs.get("dtype"))})
         self.image_shape = checks.sizes("image_shape", image_shape)
         self.num_components = checks.size("num_components", num_components)
         self.latent_dim = checks.size("latent_dim", latent_dim)
@@ -114,7 +119,7 @@ class MixtureVAE(ImageTrainer):
         self.hidden_units = checks.sizes(
             "hidden_units", usual_units if hidden_units is None else hidden_units
         )
-        self.activation = activation
+        self.activation = checks.activation(activation)
         self.likelihood = checks.choice("likelihood", likelihood, melbo.LIKELIHOODS)
         self.mixing = checks.choice("mixing", mixing, melbo.MIXINGS)
         self.concentration = checks.choice("concentration", concentration, ("free", "normalized"))
@@ -148,7 +153,7 @@ class MixtureVAE(ImageTrainer):
         else:
             self.decoder = decoder_bank(architecture, name="decoder")
         names = ("loss", "melbo", *step.TERMS, "mse")
-        self._trackers = {name: keras.metrics.Mean(name=name) for name in names}
+        self._trackers = {name: keras.metrics.Mean(name=name, dtype="float32") for name in names}
         self.built = True
 
     @classmethod
@@ -227,7 +232,7 @@ class MixtureVAE(ImageTrainer):
         """
         n = n if tf.is_symbolic_tensor(n) else checks.size("n", n)
         seed = seed if tf.is_symbolic_tensor(seed) else checks.seed(seed)
-        seed_z, seed_w, seed_k = tf.unstack(tf.random.split([seed, 0], 3))
+        seed_z, seed_w, seed_k = tf.unstack(tf.random.split(seeds.apart([seed, 0]), 3))
         codes = tf.random.stateless_normal([n, self.num_components, self.latent_dim], seed_z)
         weights = tf.exp(sample_log_weights(self._prior_w().concentration, seed_w, shape=[n]))
         if self.mixing == "likelihood":
@@ -263,6 +268,25 @@ class MixtureVAE(ImageTrainer):
             bound += melbo.gaussian_constant(self.image_shape)
         return bound
 
+    def elbo(self, images, seed: int = 0) -> tf.Tensor:
+        """Estimate the evidence lower bound of log p(x), at one draw: in expectation a true bound.
+
+        The metric melbo is eq. 8, which is none: see `objective.melbo`. `kl_weight` has no part in
+        it.
+
+        Args:
+            images: [n, *image].
+            seed: of the draws.
+
+        Returns:
+            [n], nats, of the same p(x) as `log_likelihood`.
+        """
+        images = checks.images(images, self.image_shape)
+        bound = self._elbo(images, tf.constant([checks.seed(seed), 0]))
+        if self.likelihood == "gaussian":
+            bound += melbo.gaussian_constant(self.image_shape)
+        return bound
+
     # Parts ---------------------------------------------------------------------------------------
 
     def _posterior(self, images, training=False, compiled=False) -> Posterior:
@@ -275,7 +299,7 @@ class MixtureVAE(ImageTrainer):
     def _prior_w(self):
         return symmetric_prior(self.num_components, self.prior_concentration)
 
-    def _objective(self, images, count, seed, training=False):
+    def _objective(self, images, count, seed, training=False, weights=None):
         """Return eq. 14 of the whole batch, and by name its terms and mse (all [n] but dhsic)."""
         compiled = self._is_compiled()
         return step.loss_and_terms(
@@ -288,6 +312,21 @@ class MixtureVAE(ImageTrainer):
             at_means=not training,
             compiled=compiled,
             gather=functools.partial(distribution.gather, count),
+            weights=weights,
+        )
+
+    @tf.function(reduce_retracing=True)
+    def _elbo(self, images, seed):
+        seed_z, seed_w = tf.unstack(tf.random.split(seeds.apart(seed), 2))
+        posterior = self._posterior(images)
+        return melbo.elbo(
+            images,
+            self.decoder(posterior.z.sample(seed=seed_z)),
+            posterior.w.sample(seed=seed_w),
+            posterior,
+            self._prior_w(),
+            likelihood=self.likelihood,
+            mixing=self.mixing,
         )
 
     @tf.function(reduce_retracing=True)

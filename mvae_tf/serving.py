@@ -8,21 +8,30 @@ shape. Every graph therefore checks its own inputs before anything is computed f
 """
 
 import errno
+import itertools
+import math
 import os
 import pathlib
 import re
-import shutil
 import uuid
 from collections.abc import Callable
-from typing import NamedTuple
 
 import tensorflow as tf
 
-from mvae_tf import checks
+from mvae_tf import checks, files
 from mvae_tf.model import MixtureVAE
+from mvae_tf.serving_inputs import Input
 
 # Of one request: a single number must not be able to exhaust a server's memory.
 MAX_COUNT = 10_000
+_MAX_BYTES = 2**30
+
+# Of which an input may come to a loaded method. Each costs a graph; of others, such as strings,
+# TensorFlow says that it has none.
+_DTYPES = (
+    *(tf.float32, tf.float64, tf.float16, tf.bfloat16),
+    *(tf.uint8, tf.uint16, tf.int32, tf.int64),
+)
 
 _LARGEST_VERSION = 2**63 - 1  # TensorFlow Serving reads versions as int64
 
@@ -48,14 +57,15 @@ def export_saved_model(
     | `sample`                         | count, seed: int32 []     | images [count, *image]        |
 
     Images go in as floats in [0, 1]. Each signature that takes images has a twin for uint8 images
-    of 0 to 255, named with the suffix `_uint8`. n is at least 1, count from 1 to 10,000. Any other
+    of 0 to 255, named with the suffix `_uint8`. n is at least 1, count from 1 to 10,000, or to
+    fewer where the images of all components would take more than 1 GiB (`max_count`). Any other
     input, NaN included, ends in an INVALID_ARGUMENT error that names it.
 
     Each answer is that of the model's method of the same name; `score` is `log_likelihood` with
     `score_samples` draws and seed 0.
 
     `tf.saved_model.load(folder)` has the signatures as methods as well: positional arguments, and
-    float32 and uint8 images in the same method.
+    images as uint8 or as floats of any precision in the same method.
 
     Args:
         model: trained or not.
@@ -81,73 +91,37 @@ def export_saved_model(
     if not isinstance(model, MixtureVAE):
         raise ValueError(f"Expected model to be a MixtureVAE. Received: {model!r}.")
     score_samples = checks.size("score_samples", score_samples)
-    versions, version = _destination(path)
-    if version:
-        _refuse_existing(versions / str(version))  # now rather than after the graphs are built
-    aside = versions / f".export-{uuid.uuid4().hex}"
-    try:
+    versions, version = require_new(path)  # now rather than after the graphs are built
+    module, signatures = _served(model, score_samples)
+    place = versions / f"export-{uuid.uuid4().hex}"
+    with files.aside(place) as aside, files.writing(versions, tf.errors.OpError):
         versions.mkdir(parents=True, exist_ok=True)
         aside.mkdir()
-        module, signatures = _served(model, score_samples)
         tf.saved_model.save(module, os.fspath(aside), signatures)
+        files.sync(aside)
         return _publish(aside, versions, version)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+
+
+def require_new(path: str | os.PathLike) -> tuple[pathlib.Path, int | None]:
+    """Find out whether a model can be exported to a path, before any work.
+
+    Args:
+        path: as for `export_saved_model`.
+
+    Returns:
+        The folder of all versions, and the version: None for the next free one.
+
+    Raises:
+        ValueError, FileExistsError, OSError: it can't, as `export_saved_model` says.
+    """
+    versions, version = _destination(path)
+    if version:
+        _refuse_existing(versions / str(version))
+    files.require_writable(versions, str(version or ""))
+    return versions, version
 
 
 # The graphs ---------------------------------------------------------------------------------------
-
-
-class _Input(NamedTuple):
-    """An input of a signature.
-
-    Attributes:
-        spec: what the signature declares; in a shape, None is the number of images.
-        expected: of its values, in words.
-        valid: of its values, one by one. None: any will do.
-    """
-
-    spec: tf.TensorSpec
-    expected: str = ""
-    valid: Callable | None = None
-
-    def checked(self, values) -> tf.Tensor:
-        """Return values; inside a graph, what is computed from them runs only if they are valid."""
-        # With the shape that the signature declares, TensorFlow could take the check of the shape
-        # for done and leave it out.
-        name = f"received_{self.spec.name}"
-        values = tf.compat.v1.placeholder_with_default(values, shape=None, name=name)
-        flat = tf.reshape(values, [-1])
-        report = [f"Expected {self._sentence()}. Received: shape", tf.shape(values)]
-        holds = self._fits(values)
-        if self.valid is not None:
-            # Value by value: not every processor's minimum of NaN and a number is NaN.
-            holds &= tf.reduce_all(self.valid(flat))
-            report += ["and values from", tf.reduce_min(flat), "to", tf.reduce_max(flat)]
-        # The raw operation puts the report into words only when it fails.
-        stop = tf.raw_ops.Assert(condition=holds, data=report, summarize=8)
-        with tf.control_dependencies([stop]):
-            # The second bolt: TensorFlow never optimises this operation away.
-            return tf.ensure_shape(values, self.spec.shape)
-
-    def _fits(self, values):
-        """Return whether the shape is the declared one, whatever the rank."""
-        if self.spec.shape.rank == 0:
-            return tf.constant(True)  # one that is known in full is left to `ensure_shape`
-        sizes = [*self.spec.shape[1:], -1]
-        # Filled up with -1, so that shapes of every rank have equally many numbers to compare.
-        filled = tf.concat([tf.shape(values), [-1] * (len(sizes) + 1)], axis=0)
-        same = tf.reduce_all(tf.equal(filled[1 : len(sizes) + 1], sizes))
-        return same & (tf.size(values) > 0)
-
-    def _sentence(self):
-        name, dtype = self.spec.name, self.spec.dtype.name
-        if self.spec.shape.rank == 0:
-            sentence = f"{name} to be {dtype} of shape []"
-        else:
-            sizes = ", ".join(map(str, self.spec.shape[1:]))
-            sentence = f"{name} to be {dtype} of shape [n, {sizes}], n at least 1"
-        return f"{sentence}, {self.expected}" if self.expected else sentence
 
 
 def _served(model, score_samples):
@@ -160,8 +134,8 @@ def _served(model, score_samples):
         method, signatures[name], signatures[f"{name}_uint8"] = _of_images(answer, model)
         setattr(module, name, method)
     signatures["serving_default"] = signatures["reconstruct"]
-    module.decode = signatures["decode"] = _decode(model)
-    module.sample = signatures["sample"] = _sample(model)
+    module.decode, signatures["decode"] = _decode(model)
+    module.sample, signatures["sample"] = _sample(model)
     return module, signatures
 
 
@@ -188,14 +162,14 @@ def _answers(model, score_samples) -> dict[str, Callable]:
 
 
 def _of_images(answer, model):
-    """Return a function of float32 or uint8 images, and its graph for each; they share `answer`."""
+    """Return a function of images, and its graphs for float32 and uint8; they share `answer`."""
     shape = [None, *model.image_shape]
-    floats = _Input(
+    floats = Input(
         tf.TensorSpec(shape, tf.float32, name="images"),
         "with values in [0, 1]",
         lambda values: (values >= 0) & (values <= 1),
     )
-    eight_bits = _Input(tf.TensorSpec(shape, tf.uint8, name="images"))
+    eight_bits = Input(tf.TensorSpec(shape, tf.uint8, name="images"))
     answer = tf.function(answer, input_signature=[floats.spec], autograph=False)
 
     @tf.function(autograph=False)
@@ -204,35 +178,73 @@ def _of_images(answer, model):
             return answer(tf.cast(eight_bits.checked(images), tf.float32) / 255.0)
         return answer(floats.checked(images))
 
+    # The signatures' first: asked for later, they would be the more general graphs.
     graphs = [method.get_concrete_function(each.spec) for each in (floats, eight_bits)]
+    _trace(method, "images")
     return method, *graphs
 
 
 def _decode(model):
     spec = tf.TensorSpec([None, model.num_components, model.latent_dim], name="codes")
-    finite = _Input(spec, "with finite values", tf.math.is_finite)
+    finite = Input(spec, "with finite values", tf.math.is_finite)
+    answer = tf.function(model.decode, input_signature=[spec], autograph=False)
 
-    @tf.function(input_signature=[spec], autograph=False)
+    @tf.function(autograph=False)
     def decode(codes):
-        return {"images": model.decode(finite.checked(codes))}
+        return {"images": answer(finite.checked(codes))}
 
-    return decode
+    graph = decode.get_concrete_function(spec)
+    _trace(decode, "codes")
+    return decode, graph
 
 
 def _sample(model):
-    count_input = _Input(
+    most = max_count(model)
+    count_input = Input(
         tf.TensorSpec([], tf.int32, name="count"),
-        f"with a value from 1 to {MAX_COUNT}",
-        lambda count: (count >= 1) & (count <= MAX_COUNT),
+        f"with a value from 1 to {most}",
+        lambda count: (count >= 1) & (count <= most),
     )
-    seed_input = _Input(tf.TensorSpec([], tf.int32, name="seed"))
+    seed_input = Input(
+        tf.TensorSpec([], tf.int32, name="seed"),
+        "with a value of 32 bits",
+        lambda seed: (seed >= tf.int32.min) & (seed <= tf.int32.max),
+    )
+    specs = count_input.spec, seed_input.spec
+    answer = tf.function(model.sample, input_signature=specs, autograph=False)
 
-    @tf.function(input_signature=[count_input.spec, seed_input.spec], autograph=False)
+    @tf.function(autograph=False)
     def sample(count, seed):
-        count, seed = count_input.checked(count), seed_input.checked(seed)
-        return {"images": model.sample(count, seed)}
+        return {"images": answer(count_input.checked(count), seed_input.checked(seed))}
 
-    return sample
+    integers, floats = (tf.int32, tf.int64), (tf.float32, tf.float64)
+    meant = itertools.product(integers, integers)
+    for dtypes in (
+        *meant,
+        *itertools.product(integers, floats),
+        *itertools.product(floats, integers),
+    ):
+        pairs = zip(("count", "seed"), dtypes, strict=True)
+        sample.get_concrete_function(*(tf.TensorSpec(None, dtype, name) for name, dtype in pairs))
+    return sample, sample.get_concrete_function(*specs)
+
+
+def max_count(model: MixtureVAE) -> int:
+    """Return how many images one call of `sample` may ask a model for.
+
+    10,000, or fewer where they would take more than 1 GiB: all components of each are computed.
+    """
+    each = 4 * model.num_components * math.prod(model.image_shape)
+    return max(1, min(MAX_COUNT, _MAX_BYTES // each))
+
+
+def _trace(method, name):
+    """Let a loaded method answer or refuse what is of any shape, of the dtypes that people have.
+
+    It would else say that it has no such graph, and how many it has.
+    """
+    for dtype in _DTYPES:
+        method.get_concrete_function(tf.TensorSpec(None, dtype, name=name))
 
 
 # The folder ---------------------------------------------------------------------------------------
@@ -262,6 +274,7 @@ def _publish(aside, versions, version):
             _refuse_existing(target)
         try:
             aside.rename(target)
+            files.sync_entries(versions)
             return target
         except OSError as error:
             # Another exporter was faster.

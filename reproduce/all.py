@@ -5,7 +5,6 @@ Started again after a stop it goes on where it was; --only_print shows what ther
 """
 
 import importlib
-import json
 import os
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from tqdm import tqdm
 from mvae_tf import presets
 from mvae_tf.devices import strategies
 from mvae_tf.training import run_folder
+from mvae_tf.training.stored import read_json, require
 from mvae_tf.training.version import TRAINING_VERSION, recorded
 from support import claims, results
 from support.results import FLAGS, markdown_table, output_dir
@@ -80,10 +80,11 @@ def _run():
 def _stored(name):
     """Return a script's result, or None if there is none that this version can read."""
     try:
-        result = json.loads((output_dir() / f"{name}.json").read_text())
-    except (FileNotFoundError, json.JSONDecodeError):
+        result = read_json(output_dir() / f"{name}.json")
+        require(result, {"settings": {}})
+    except (FileNotFoundError, ValueError):
         return None
-    return result if "settings" in result else None
+    return result
 
 
 def _is_done(name):

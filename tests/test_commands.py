@@ -246,6 +246,68 @@ def test_stdout_closed_early_or_full_does_no_harm():
         assert "No space left" in done.stderr and len(done.stderr.splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    ("argv", "told"),
+    [
+        ("export --model=x", "Expected --output, a folder that ends in"),
+        ("train --batch_size=99999999999999999999", "Expected --batch_size to be an integer from"),
+        ("train --learning_rate=inf", "Expected --learning_rate to be a finite number above 0"),
+        ("train --kl_weight=1e39", "Expected --kl_weight to be a finite number of at least 0"),
+        ("train --data=~nosuchuser/x", "Expected --data to be a path. Received: ~nosuchuser/x"),
+        ("train --data=digits --output_dir=~nosuchuser/x", "Expected --output_dir to be a path"),
+        ("info --model=~nosuchuser/x", "Expected --model to be a path"),
+        ("train --precision=x", "Expected --precision to be one of auto, float32"),
+        ("train --hidden_units=1,x", "Expected --hidden_units to be whole numbers"),
+        ("train --resume=perhaps", "Expected --resume to be true or false"),
+        ("train --epoch=1", "Received: --epoch. Did you mean --epochs?"),
+        ("train --data", "Expected --data=VALUE. Received: no value"),
+        (
+            "sample --model=x --output=y --count=10001",
+            "Expected --count to be an integer from 1 to",
+        ),
+    ],
+)
+def test_wrong_flags_are_refused_in_one_form(call, argv, told):
+    status, out, err = call(*argv.split())
+    line, see = err.splitlines()
+    assert (status, out) == (2, "") and told in line and "Received: " in line
+    assert see == f"See mvae-tf {argv.split()[0]} --help."
+
+
+def test_an_output_in_the_way_is_found_before_the_model_is_loaded(call, run, tmp_path, monkeypatch):
+    monkeypatch.setattr("mvae_tf.commands.support.sources.load_model", None)
+    (tmp_path / "file").write_text("")
+    for command in ("export", "sample", "reconstruct"):
+        for output in ("file/1", "file/x.png", "file"):
+            status, out, err = call(
+                command, f"--model={run}", f"--output={tmp_path / output}", *DIGITS[command]
+            )
+            assert (status, out) == (1, "") and "Expected " in err and "file" in err
+    assert (tmp_path / "file").read_text() == ""
+
+
+DIGITS = {"export": [], "sample": [], "reconstruct": ["--data=digits"]}
+
+
+def test_an_export_to_a_full_disk(call, run, tmp_path):
+    """A SavedModel is more than 40 KiB; once there is room the same command works."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=40k", "tmpfs", str(disk)]
+    if shutil.which("mount") is None or subprocess.run(mount, check=False).returncode:
+        pytest.skip("needs the right to mount a disk")
+    export = ["export", f"--model={run}", f"--output={disk / 'serving'}"]
+    try:
+        status, out, err = call(*export)
+        assert (status, out) == (1, "") and len(err.splitlines()) == 1
+        assert str(disk / "serving") in err and "No space left" in err
+        assert not list((disk / "serving").iterdir())
+        subprocess.run(["mount", "-o", "remount,size=40m", str(disk)], check=True)
+        assert call(*export)[0] == 0
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
 # What a trained model is used for -----------------------------------------------------------------
 
 
@@ -289,6 +351,7 @@ def test_a_run_of_the_reproducing_scripts_is_a_run(call, run, tmp_path):
     """It has no settings.json; the images are those that its record names."""
     folder = shutil.copytree(run, tmp_path / "run")
     (folder / "settings.json").unlink()
+    shutil.rmtree(folder / "checkpoints")
     status, out, _ = call("evaluate", f"--model={folder}", "--num_samples=0", "--json")
     assert status == 0 and json.loads(out)["data"]["name"] == "digits"
     assert "2 of 2 epochs" in call("info", f"--model={folder}")[1]

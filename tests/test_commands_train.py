@@ -1,6 +1,7 @@
 """`mvae-tf train`: from a first start to the end of a run, whatever comes between."""
 
 import configparser
+import errno
 import json
 import os
 import re
@@ -20,7 +21,7 @@ from PIL import Image
 
 import mvae_tf
 from mvae_tf import presets
-from mvae_tf.commands import program
+from mvae_tf.commands import program, train
 from mvae_tf.commands.support import arguments, settings, train_flags
 from mvae_tf.commands.support.arguments import PROGRAM
 from mvae_tf.training import precision, run_folder
@@ -262,10 +263,129 @@ def test_a_folder_in_use_is_refused(call, run):
 @pytest.mark.parametrize(
     "content", ["", "[]", '{"preset": 1}', '{"model": {}, "training": {}, "data": {}}']
 )
-def test_damaged_settings_are_named(call, run, content):
+def test_damaged_settings_are_taken_from_what_is_left(call, run, two_epochs, content):
+    """From their copy; or from the record; or from the flags, named again."""
     (run / settings.FILE).write_text(content)
     status, _, err = call(f"--output_dir={run}", "--resume")
-    assert status == 1 and settings.FILE in err and len(err.splitlines()) == 1
+    assert status == 0 and f"taken from {settings.COPY}" in err
+    assert program.main(["info", f"--model={run}"]) == 0
+    (run / settings.COPY).write_text(content)
+    assert "taken from record.json" in call(f"--output_dir={run}", "--resume")[2]
+    (run / "record.json").write_text(content)
+    before = sorted(path.name for path in (run / "checkpoints").iterdir())
+    status, out, err = call(f"--output_dir={run}", "--resume")
+    assert status == 1 and out == "" and "left as they are" in err and "--data=..." in err
+    assert "elete" not in err and len(err.splitlines()) == 1
+    assert sorted(path.name for path in (run / "checkpoints").iterdir()) == before
+    again = ["--data=digits", "--epochs=2", *SMALL]
+    assert call(f"--output_dir={run}", "--resume", *again)[0] == 0
+    np.testing.assert_array_equal(weights(run), weights(two_epochs))
+    assert settings.read(run) == settings.read(two_epochs)
+
+
+@pytest.mark.parametrize("name", ["record.json", "model.keras"])
+@pytest.mark.parametrize("content", [b"", b"[]", b"\xff"])
+def test_a_damaged_run_is_made_whole_from_its_checkpoint(call, run, two_epochs, name, content):
+    (run / name).write_bytes(content)
+    for command in (["info"], ["evaluate"]):
+        assert program.main([*command, f"--model={run}"]) == 1
+    status, _, err = call(f"--output_dir={run}", "--resume")
+    assert status == 0 and "damaged" in err and "elete" not in err
+    np.testing.assert_array_equal(weights(run), weights(two_epochs))
+    history = run_folder.read_record(run)["history"]
+    assert history == run_folder.read_record(two_epochs)["history"]
+
+
+def test_fewer_epochs_than_there_are_are_refused(call, run):
+    for name in (settings.FILE, settings.COPY, "record.json"):
+        (run / name).write_text("")
+    flags = [f"--output_dir={run}", "--resume", "--data=digits", "--epochs=1", *SMALL]
+    status, _, err = call(*flags)
+    assert status == 2 and "Expected --epochs of at least 2" in err
+
+
+@pytest.mark.parametrize("error", ["ResourceExhaustedError", "MemoryError", "ValueError"])
+def test_a_model_that_is_too_large(call, tmp_path, monkeypatch, error):
+    import tensorflow as tf
+
+    errors = {
+        "ResourceExhaustedError": tf.errors.ResourceExhaustedError(None, None, "OOM when"),
+        "MemoryError": MemoryError(),
+        "ValueError": ValueError("array is too big"),
+    }
+
+    def build(*arguments):
+        raise errors[error]
+
+    monkeypatch.setattr(run_folder, "build", build)
+    status, out, err = call("--data=digits", f"--output_dir={tmp_path / 'run'}")
+    assert (status, out) == (1, "") and "smaller --num_components" in err.splitlines()[-1]
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("refused", [1, 2])  # settings.json, its copy
+def test_a_disk_that_is_full_from_the_start(call, tmp_path, monkeypatch, refused):
+    replace, calls = os.replace, []
+
+    def full(source, target):
+        calls.append(target)
+        if len(calls) == refused:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", full)
+    begin = ["--data=digits", "--epochs=1", f"--output_dir={tmp_path / 'run'}", *SMALL]
+    status, out, err = call(*begin)
+    assert (status, out) == (1, "") and "No space left on device" in err and "settings.json" in err
+    if refused == 1:
+        assert "give the same command again" in err and "--resume" not in err
+        assert call(*begin)[0] == 0
+    else:
+        assert "--resume" in err.splitlines()[-1]
+        assert call(f"--output_dir={tmp_path / 'run'}", "--resume")[0] == 0
+
+
+def test_a_folder_that_cannot_be_written_is_found_before_the_data(call, tmp_path, monkeypatch):
+    monkeypatch.setattr("mvae_tf.datasets.load", None)
+    (tmp_path / "file").write_text("in the way")
+    for folder in ("file", "file/run"):
+        status, _, err = call("--data=digits", f"--output_dir={tmp_path / folder}")
+        assert status == 1 and "Expected " in err and "file" in err
+
+
+def folder_of(source):
+    return train._folder(arguments.parse("", train_flags.define, [f"--data={source}"]))
+
+
+def test_the_usual_folder_is_named_after_the_data(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos").mkdir()
+    named = {
+        "mnist": "mnist",
+        "tfds:mnist": "tfds-mnist",
+        "./mnist": "own-mnist",
+        "tfds:rock_paper/large:1.0.0": "rock_paper-large-1.0.0",
+        "photos": "photos",
+        "a/photos.2024/": "photos.2024",
+        "a/photos.2025": "photos.2025",
+        "a/my photos.npz": "my-photos",
+        "photos/..": re.sub(r"[^\w.-]+", "-", tmp_path.name),
+        "/": "images",
+    }
+    assert {source: folder_of(source).name for source in named} == named
+    assert {folder_of(source).parent for source in named} == {Path("runs")}
+
+
+def test_two_sources_of_one_name_do_not_share_a_folder(call, tmp_path, monkeypatch, digits):
+    monkeypatch.chdir(tmp_path)
+    for folder in "ab":
+        (tmp_path / folder).mkdir()
+        np.save(tmp_path / folder / "photos.npy", digits.train.images[:50])
+    assert call("--data=a/photos.npy", "--epochs=1", *SMALL)[0] == 0
+    status, _, err = call("--data=b/photos.npy", "--epochs=1", *SMALL)
+    assert status == 2 and str(tmp_path / "a" / "photos.npy") in err and "--resume" not in err
+    status, _, err = call("--data=a/photos.npy", "--epochs=1", *SMALL)
+    assert status == 2 and "--resume" in err
 
 
 # Going on -----------------------------------------------------------------------------------------
@@ -276,8 +396,9 @@ def test_a_finished_run_says_so(call, run):
     assert status == 0 and out == f"{run / 'model.keras'}: done before, 2 epochs\n"
     assert "--epochs" in err
     (run / "model.keras").write_bytes(b"")
+    shutil.rmtree(run / "checkpoints")
     status, out, err = call(f"--output_dir={run}", "--resume")
-    assert status == 1 and out == "" and "damaged" in err
+    assert status == 1 and out == "" and "damaged" in err and "no checkpoint" in err
 
 
 def test_a_longer_run_is_the_same_as_one_made_so_from_the_start(call, run, tmp_path):
@@ -397,7 +518,7 @@ def test_sigterm_before_the_first_checkpoint(tmp_path, script):
         out, err = child.communicate(timeout=60)
     assert child.returncode == 143 and out == "" and "Traceback" not in err
     assert "No checkpoint yet" in err and f"--output_dir={folder} --resume" in err
-    assert not (folder / "checkpoints").exists()
+    assert run_folder.last_checkpoint(folder) is None
 
 
 @pytest.mark.parametrize(

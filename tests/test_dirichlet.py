@@ -163,3 +163,16 @@ def test_one_category_has_weight_one_and_no_divergence(draws):
     np.testing.assert_array_equal(one.sample(3, seed=[0, 0]), np.ones([3, 2, 1]))
     prior = draws.Dirichlet(tf.constant([100.0]))
     np.testing.assert_allclose(tfp.distributions.kl_divergence(one, prior), 0, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_least_concentration_has_its_gradient(dtype, draws):
+    """E log w_1 = digamma(a_1) - digamma(A), also for the float32 that lies below 1e-6."""
+    concentration = tf.constant(np.tile(np.array([1e-6, 1.0], dtype), [50_000, 1]))
+    with tf.GradientTape() as tape:
+        tape.watch(concentration)
+        log_weights = draws.log_weights(concentration, [3, 4])[:, 0]
+    each = tape.gradient(log_weights, concentration).numpy()[:, 0].astype(np.float64)
+    expected = scipy.special.polygamma(1, 1e-6) - scipy.special.polygamma(1, 1 + 1e-6)
+    error = each.std() / np.sqrt(len(each))
+    assert each.mean() == pytest.approx(expected, abs=5 * error) and error < 0.01 * expected

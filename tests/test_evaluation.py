@@ -1,7 +1,12 @@
 import dataclasses
+import functools
+import gc
+import weakref
 
 import numpy as np
 import pytest
+import tensorflow as tf
+from tensorflow.python.framework.ops import gradient_registry
 
 import mvae_tf
 from mvae_tf import evaluation
@@ -142,6 +147,50 @@ def test_standard_error_of_two_images_is_half_their_difference(digits, small_mod
 def test_refuses_an_empty_batch(digits, small_model, measure):
     with pytest.raises(ValueError, match="batch_size"):
         measure(small_model, digits.test, batch_size=0)
+
+
+@pytest.mark.parametrize(
+    "measure",
+    [
+        evaluation.reconstruction_errors,
+        evaluation.component_errors,
+        evaluation.encode_split,
+        evaluation.mean_elbo,
+        functools.partial(evaluation.mean_log_likelihood, num_samples=2),
+    ],
+)
+def test_a_call_leaves_no_graph_behind(digits, small_model, measure):
+    def kept():
+        gc.collect()
+        graphs = sum(isinstance(each, tf.Graph) for each in gc.get_objects())
+        return np.array([graphs, len(gradient_registry.list())])
+
+    measure(small_model, digits.test)
+    before = kept()
+    for _ in range(3):
+        measure(small_model, digits.test)
+    assert np.all(kept() <= before)  # other tests' graphs may go meanwhile
+
+
+def test_graphs_follow_the_models_weights_and_go_with_the_model(digits):
+    model = mvae_tf.MixtureVAE((8, 8, 1), 2, 2, (4,), seed=0)
+    before = evaluation.reconstruction_errors(model, digits.test)
+    model.set_weights([weight + 0.1 for weight in model.get_weights()])
+    assert evaluation.reconstruction_errors(model, digits.test).mse != before.mse
+    gone = weakref.ref(model)
+    del model
+    gc.collect()
+    assert gone() is None
+
+
+def test_mean_elbo_is_the_mean_of_the_models_below_the_likelihood(digits, small_model):
+    result = evaluation.mean_elbo(small_model, digits.test, batch_size=100, max_images=250)
+    images = digits.test.float_images(0, 250)
+    values = np.mean([small_model.elbo(images, seed=seed) for seed in range(20)], axis=0)
+    assert result.mean == pytest.approx(values.mean(), abs=5 * result.standard_error)
+    assert result.mean == pytest.approx(values.mean(), rel=0.05)
+    assert np.all(values < small_model.log_likelihood(images, 500) + 1)
+    assert values.mean() < small_model.log_likelihood(images, 500).numpy().mean()
 
 
 def test_linear_cka_is_normalised_hsic_of_linear_kernels():

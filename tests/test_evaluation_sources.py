@@ -152,7 +152,6 @@ REFUSED = {
         r"shape \[n, 8, 8, 1\]. Received: shape \(4, 7, 8, 1\)",
     ),
     "not in batches": (lambda images: batches(images).unbatch(), r"Received: shape \(8, 8, 1\)"),
-    "bytes": (lambda images: batches(images.astype(np.uint8)), "uint8. Divide bytes by 255"),
     "under a name": (
         lambda images: tf.data.Dataset.from_tensors({"image": images}),
         r"tuples \(images, ...\). Received: one of {'image'",

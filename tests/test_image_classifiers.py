@@ -77,8 +77,7 @@ def test_values_that_rounding_took_past_one_are_taken(digits, trained):
         classifier(images[:, :7])
     with pytest.raises(ValueError, match="finite"):
         classifier(np.where(images == 1, np.nan, images))
-    with pytest.raises(ValueError, match="Divide bytes by 255"):
-        classifier(digits.test.images[:2].astype(np.uint8))
+    np.testing.assert_array_equal(classifier(digits.test.images[:2]), classifier(images))
 
 
 def test_what_is_stored_is_read_back_bit_for_bit(digits, trained):
@@ -118,14 +117,14 @@ def test_damage_is_noticed(digits, stored, name, damage):
     middle = len(content) // 2
     flipped = content[:middle] + bytes([content[middle] ^ 128]) + content[middle + 1 :]
     (stored / name).write_bytes({"cut": content[:middle], "flip": flipped, "empty": b""}[damage])
-    with pytest.raises(ClassifierError, match="Delete that folder"):
+    with pytest.raises(ClassifierError, match="Move that folder away"):
         image_classifiers.trained_classifier(digits, stored, **TRAINING)
 
 
 @pytest.mark.parametrize("record", ["[]", "{}", '"text"', '{"model_sha256": "0"}'])
 def test_a_record_of_something_else_is_noticed(stored, record):
     (stored / "record.json").write_text(record)
-    with pytest.raises(ClassifierError, match="Delete that folder"):
+    with pytest.raises(ClassifierError, match="Move that folder away"):
         DatasetClassifier.load(stored)
 
 
@@ -172,6 +171,15 @@ def test_a_kill_while_it_is_written_leaves_nothing_that_counts_as_there(
     trained[0].save(stored)  # what is lying about doesn't stand in the way
     DatasetClassifier.load(stored)
     assert {path.name for path in stored.iterdir()} == {"model.keras", "record.json"}
+
+
+def test_a_folder_that_cannot_be_written_is_found_before_training(digits, tmp_path, monkeypatch):
+    monkeypatch.setattr(resnet, "train_classifier", None)
+    (tmp_path / "file").write_text("in the way")
+    for folder in (tmp_path / "file", tmp_path / "file" / "classifier"):
+        with pytest.raises(OSError, match="Expected .*file.* to be a place that can be written"):
+            image_classifiers.trained_classifier(digits, folder, **TRAINING)
+    assert (tmp_path / "file").read_text() == "in the way"
 
 
 # Inception v3

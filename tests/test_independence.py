@@ -6,7 +6,7 @@ import pytest
 import scipy.stats
 
 from mvae_tf import hsic
-from mvae_tf.hsic import dhsic, independence
+from mvae_tf.hsic import dhsic
 from mvae_tf.hsic.independence import dhsic_test
 
 METHODS = ["permutation", "gamma"]
@@ -42,19 +42,22 @@ def test_permutation_p_values_are_uniform_under_independence(dimensions):
 
 
 @pytest.mark.parametrize(
-    ("count", "dimensions"),
+    ("count", "dimensions", "runs"),
     [
-        (50, [2, 3]),
-        (50, [1, 1, 1]),
-        (60, [2] * 10),
-        (100, [3] * 5),
-        (200, [20] * 4),
+        (50, [2, 3], 300),
+        (50, [1, 1, 1], 300),
+        (100, [3] * 5, 300),
+        (16, [20] * 8, 40),  # enough to see what once rejected them all
+        pytest.param(16, [20] * 8, 300, marks=pytest.mark.slow),
+        pytest.param(32, [20] * 8, 300, marks=pytest.mark.slow),
+        pytest.param(60, [2] * 10, 300, marks=pytest.mark.slow),
+        pytest.param(200, [20] * 4, 300, marks=pytest.mark.slow),
     ],
 )
-def test_gamma_rejects_independence_about_as_often_as_said(count, dimensions):
+def test_gamma_rejects_independence_about_as_often_as_said(count, dimensions, runs):
     sigmas = [hsic.dimension_bandwidth(dimension) for dimension in dimensions]
-    p = p_values(lambda rng: independent(rng, count, dimensions), 300, sigmas, method="gamma")
-    low, high = scipy.stats.binom(300, 0.05).interval(0.999)
+    p = p_values(lambda rng: independent(rng, count, dimensions), runs, sigmas, method="gamma")
+    low, high = scipy.stats.binom(runs, 0.05).interval(0.999)
     assert low <= np.sum(p < 0.05) <= high
 
 
@@ -115,23 +118,64 @@ def test_agrees_with_hyppo(dependence):
     assert ours.p_value == pytest.approx(theirs[1], abs=4 * error)
 
 
-@pytest.mark.parametrize("total", [2, 3, 4])
-def test_null_moments_agree_with_all_index_tuples(total):
-    """Under the product of the samples' marginals, every moment is a sum over index tuples."""
-    n, rng = 4, np.random.default_rng(0)
-    variables = [rng.normal(size=[n, 2]) for _ in range(total)]
-    kernels = [hsic.gaussian_kernel(v, 1.2).numpy() for v in variables]
-    tuples = np.array(list(itertools.product(range(n), repeat=total)))
-    gram = math.prod(k[np.ix_(tuples[:, r], tuples[:, r])] for r, k in enumerate(kernels))
-    # The coefficients of xi at a tuple, in the embeddings of all tuples.
-    weights = np.eye(len(tuples)) + (total - 1) / len(tuples)
-    for r in range(total):
-        same = tuples[:, None, r] == tuples[None, :, r]
-        weights -= same / n ** (total - 1)
-    centred = weights @ gram @ weights.T
-    mean, variance = independence._null_moments(kernels)
-    assert mean == pytest.approx(np.trace(centred) / len(tuples) / n, rel=1e-9)
-    assert variance == pytest.approx(2 * np.mean(centred**2) / n**2, rel=1e-9)
+@pytest.mark.parametrize(("total", "count", "scale"), [(2, 6, 1.0), (3, 4, 1.0), (4, 4, 0.5)])
+def test_moments_are_those_over_all_permutations(total, count, scale):
+    variables = independent(np.random.default_rng(0), count, [2] * total)
+    matrices = [hsic.gaussian_kernel(scale * v, 1.2).numpy() for v in variables]
+    orders = [list(order) for order in itertools.permutations(range(count))]
+    statistics = []
+    for each in itertools.product(orders, repeat=total - 1):
+        others = zip(matrices[1:], each, strict=True)
+        permuted = [matrices[0], *(m[np.ix_(order, order)] for m, order in others)]
+        rows = [m.mean(axis=1) for m in permuted]
+        means = math.prod(row.mean() for row in rows)
+        statistics.append(math.prod(permuted).mean() + means - 2 * math.prod(rows).mean())
+    mean, variance = hsic.permuted.moments([1 - m for m in matrices])
+    assert mean == pytest.approx(np.mean(statistics), rel=1e-10)
+    assert variance == pytest.approx(np.var(statistics), rel=1e-8)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("scale", [1e-150, 1e-8, 1e150])
+def test_with_median_bandwidths_scale_changes_nothing(method, scale):
+    rng = np.random.default_rng(3)
+    first, second, third = rng.normal(size=[3, 20, 2])
+    for variables in ([first, first], [first, second, first + 2 * third]):
+        expected = dhsic_test(variables, method=method, num_permutations=200)
+        result = dhsic_test([scale * v for v in variables], method=method, num_permutations=200)
+        assert result.statistic == pytest.approx(expected.statistic, rel=1e-9) != 0
+        assert result.p_value == pytest.approx(expected.p_value, rel=1e-6) != 1
+
+
+@pytest.mark.parametrize("scale", [1e-2, 1e-3, 1e-20])
+def test_sees_dependence_of_what_varies_little_beside_the_bandwidths(scale):
+    x = np.random.default_rng(0).normal(size=[100, 1])
+    for method in METHODS:
+        assert dhsic_test([scale * x] * 2, "dimension", method=method).p_value < 0.002
+    # As small, and independent: the p-value is that of the limit, which kernels don't reach.
+    y = np.random.default_rng(1).normal(size=[100, 1])
+    p = [
+        dhsic_test([each * x, each * y], "dimension", method="gamma").p_value
+        for each in (scale, 1e-4)
+    ]
+    assert p[0] == pytest.approx(p[1], rel=1e-2) and p[0] > 0.05
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    ("scale", "message"), [(1e-100, "vary by at least"), (1e160, "are so far")]
+)
+def test_refuses_bandwidths_that_tell_nothing(method, scale, message):
+    x = scale * np.random.default_rng(0).normal(size=[20, 2])
+    with pytest.raises(ValueError, match=f"Expected.*{message}"):
+        dhsic_test([x, x], "dimension", method=method)
+
+
+def test_gamma_names_the_other_test_where_it_does_not_hold():
+    with pytest.raises(ValueError, match='at least 16 samples.*Received: 15.*"permutation"'):
+        dhsic_test(independent(np.random.default_rng(0), 15, [1, 1]), method="gamma")
+    once = [np.eye(20)[:1].T, np.eye(20)[:1].T]  # of two values, one of which occurs once
+    assert dhsic_test(once, num_permutations=199).p_value < 0.2
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -170,7 +214,7 @@ def test_float32_and_integers_are_tested_in_float64():
         ([(9, 2), (9, 2)], {"seed": 2**31}, "seed"),
         ([(9, 2), (9, 2)], {"bandwidths": [1.0]}, "2 positive numbers"),
         ([(1, 2), (1, 2)], {}, "at least 2 samples.*Received: 1"),
-        ([(5, 2)] * 3, {"method": "gamma"}, "at least 6 samples of 3 variables.*Received: 5"),
+        ([(19, 2)] * 10, {"method": "gamma"}, "at least 20 samples of 10 variables.*Received: 19"),
         ([(9, 2), (8, 2)], {}, "same number of samples"),
         ([(9, 2)], {}, "at least two variables"),
         ([], {}, "at least one variable"),

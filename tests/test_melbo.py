@@ -5,7 +5,7 @@ import scipy.stats
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from mvae_tf.objective import dirichlet, melbo
+from mvae_tf.objective import Posterior, dirichlet, melbo
 
 tfd = tfp.distributions
 RNG = np.random.default_rng(0)
@@ -91,3 +91,82 @@ def test_kl_w_of_the_prior_is_zero():
     prior = dirichlet.Dirichlet(tf.fill([4], 100.0))
     posterior = dirichlet.Dirichlet(tf.fill([2, 4], 100.0))
     np.testing.assert_allclose(melbo.kl_w(posterior, prior), 0, atol=1e-4)
+
+
+# A case whose log p(x) is known: images linear in the codes, x = 1/2 + sum_k w_k c_k z_k + noise of
+# variance 1/2, c_1 and c_2 in pixels of their own, so that the exact posterior of z is a product.
+PIXELS, DRAWS = 400, 4000
+DIRECTIONS = np.zeros([2, PIXELS])
+DIRECTIONS[0, :200] = DIRECTIONS[1, 200:] = 0.08
+SHIFTED = (0.5 + 0.15 * np.repeat([1.0, -1.0], 200))[None]
+
+
+def linear_logits(codes, directions):
+    return scipy.special.logit(np.clip(0.5 + codes * directions, 1e-9, 1 - 1e-9))
+
+
+def exact_posterior(image, directions):
+    """Mean and variance of one code that makes 1/2 + directions * z, and log p(image)."""
+    precision = 1 + 2 * directions @ directions
+    mean = 2 * directions @ (image - 0.5) / precision
+    covariance = np.eye(PIXELS) / 2 + np.outer(directions, directions)
+    log_p = scipy.stats.multivariate_normal(np.full(PIXELS, 0.5), covariance).logpdf(image)
+    return mean, 1 / precision, log_p
+
+
+def terms_of(loc, variance, concentration, prior, mixing, directions=DIRECTIONS):
+    """Return the means over draws of eq. 8 and of elbo, with the Gaussian's constant."""
+    shape = [DRAWS, 2, 1]
+    z = tfd.Normal(tf.broadcast_to(loc, shape), tf.broadcast_to(variance, shape) ** 0.5)
+    w = dirichlet.Dirichlet(tf.broadcast_to(tf.constant(concentration, tf.float64), [DRAWS, 2]))
+    posterior = Posterior(tfd.Independent(z, 1), w)
+    prior = dirichlet.Dirichlet(tf.constant([prior] * 2, tf.float64))
+    logits = linear_logits(posterior.z.sample(seed=[1, 2]).numpy(), directions)
+    weights = posterior.w.sample(seed=[3, 4])
+    given = (tf.constant(SHIFTED), tf.constant(logits), weights)
+    options = {"likelihood": "gaussian", "mixing": mixing}
+    first = melbo.reconstruction(*given, **options)
+    eq_8 = first - melbo.kl_z(posterior.z) - melbo.kl_w(posterior.w, prior)
+    elbo = melbo.elbo(*given, posterior, prior, **options).numpy()
+    constant = melbo.gaussian_constant([PIXELS])
+    error = elbo.std() / np.sqrt(DRAWS)
+    return np.mean(eq_8) + constant, elbo.mean() + constant, error
+
+
+def divergence(mean, variance):
+    return (variance + mean**2 - 1 - np.log(variance)) / 2
+
+
+def test_elbo_of_mixed_images_is_the_evidence_at_the_exact_posterior_and_eq_8_exceeds_it():
+    # Weights that are surely 1/2, a priori too.
+    halves = [exact_posterior(SHIFTED[0], direction / 2)[:2] for direction in DIRECTIONS]
+    loc, variance = (np.array(each)[:, None] for each in zip(*halves, strict=True))
+    covariance = np.eye(PIXELS) / 2 + DIRECTIONS.T @ DIRECTIONS / 4
+    normal = scipy.stats.multivariate_normal(np.full(PIXELS, 0.5), covariance)
+    evidence = normal.logpdf(SHIFTED[0])
+    eq_8, elbo, error = terms_of(loc, variance, [1e9, 1e9], 1e9, "image")
+    assert elbo == pytest.approx(evidence, abs=5 * error + 0.01)
+    excess = divergence(loc, variance).sum() / 2  # (1 - 1/K) of the divergences' sum
+    assert excess > 1 and eq_8 == pytest.approx(evidence + excess, abs=5 * error + 0.01)
+    _, worse, error = terms_of(0 * loc, variance, [1e9, 1e9], 1e9, "image")
+    assert worse < evidence - 5 * error
+
+
+@pytest.mark.parametrize("concentration", [[1.0, 1.0], [5.0, 1.0], [0.3, 0.4], [1.0, 8.0]])
+def test_elbo_of_mixed_likelihoods_is_a_bound_of_the_evidence(concentration):
+    directions = DIRECTIONS * [[1.0], [0.1]]
+    each = [exact_posterior(SHIFTED[0], direction) for direction in directions]
+    loc, variance, log_p = (np.array(part) for part in zip(*each, strict=True))
+    evidence = scipy.special.logsumexp(log_p) - np.log(2)
+    expected = np.array(concentration) / np.sum(concentration)
+    posterior, prior = (
+        dirichlet.Dirichlet(tf.constant(a, tf.float64)) for a in (concentration, [1.0] * 2)
+    )
+    eq_8, elbo, error = terms_of(
+        loc[:, None], variance[:, None], concentration, 1.0, "likelihood", directions
+    )
+    kl_w = float(melbo.kl_w(posterior, prior))
+    assert elbo == pytest.approx(expected @ log_p - kl_w, abs=5 * error + 0.01)
+    assert elbo < evidence + 5 * error
+    difference = (expected - 0.5) @ divergence(loc, variance)
+    assert eq_8 == pytest.approx(elbo + difference, abs=0.5)

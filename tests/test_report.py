@@ -270,6 +270,6 @@ results.run_app(all.main)
             pass
         os.killpg(child.pid, signal.SIGINT)
         _, told = child.communicate(timeout=20)
-    assert child.returncode == 1
+    assert child.returncode == 130
     assert told.rstrip().endswith("The same command goes on from the last checkpoint.")
     assert "all.py" not in told

@@ -127,6 +127,7 @@ def test_a_stored_run_says_its_version(data, tmp_path):
 def test_a_stopped_run_goes_on_from_its_checkpoint(data, tmp_path, monkeypatch):
     whole = runs.trained(SETTINGS, data, tmp_path / "whole")
     add, epochs = loop._History.on_epoch_end, []
+    another = environments.environment() | {"processor": "another"}
 
     def stop(self, epoch, logs=None):
         add(self, epoch, logs)
@@ -136,12 +137,12 @@ def test_a_stopped_run_goes_on_from_its_checkpoint(data, tmp_path, monkeypatch):
 
     monkeypatch.setattr(loop._History, "on_epoch_end", stop)
     with monkeypatch.context() as elsewhere, pytest.raises(KeyboardInterrupt):
-        elsewhere.setattr(runs, "environment", lambda: {"processor": "another"})
+        elsewhere.setattr(runs, "environment", lambda: another)
         runs.trained(SETTINGS, data, tmp_path / "stopped")
     resumed = runs.trained(SETTINGS, data, tmp_path / "stopped")
     assert epochs == [0, 1]
     assert whole.environments == [environments.environment()]
-    assert resumed.environments == [{"processor": "another"}, environments.environment()]
+    assert resumed.environments == [another, environments.environment()]
     for one, other in zip(whole.model.get_weights(), resumed.model.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
 
@@ -182,7 +183,7 @@ def test_a_damaged_run_is_named_and_left_alone(data, tmp_path, file, damage, cou
     else:
         path.write_bytes(whole.replace(b'"model_sha256": "', b'"model_sha256": "0'))
     damaged = path.read_bytes()
-    with pytest.raises(run_folder.DamagedRunError, match="damaged .*Delete that folder"):
+    with pytest.raises(run_folder.DamagedRunError, match="damaged .*Move that folder away"):
         runs.trained(SETTINGS, data, tmp_path)
     assert path.read_bytes() == damaged and len(counted) == 1
 

@@ -114,7 +114,7 @@ def test_refuses_a_learning_rate_that_is_none(digits, rate):
 def test_a_damaged_record_is_named(tmp_path, finished, content):
     (tmp_path / "model.keras").write_bytes((finished[0] / "model.keras").read_bytes())
     (tmp_path / "record.json").write_bytes(content)
-    with pytest.raises(run_folder.DamagedRunError, match="is damaged .*Delete that folder"):
+    with pytest.raises(run_folder.DamagedRunError, match="is damaged .*Move that folder away"):
         run_folder.load(tmp_path)
 
 

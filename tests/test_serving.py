@@ -414,8 +414,52 @@ def test_python_is_refused_by_name_too(served):
         served.signatures["serving_default"](images=tf.constant(IMAGES * 2))
     with pytest.raises(tf.errors.InvalidArgumentError, match="Expected images .* n at least 1"):
         served.encode(BITS[:0])
-    with pytest.raises(ValueError, match="name='images'"):
-        served.encode(IMAGES[:, :8])
+
+
+FLOAT_IMAGES = r"images to be float32 of shape \[n, 9, 8, 2\].*\[0, 1\]. Received: "
+
+
+@pytest.mark.parametrize(
+    ("method", "inputs", "message"),
+    [
+        ("encode", [IMAGES[:, :8]], FLOAT_IMAGES + r"shape\] \[4 8 8 2\]"),
+        ("encode", [IMAGES[0]], FLOAT_IMAGES + r"shape\] \[9 8 2\]"),
+        ("features", [IMAGES[None]], FLOAT_IMAGES + r"shape\] \[1 4 9 8 2\]"),
+        ("score", [255 * IMAGES.astype("float64")], FLOAT_IMAGES + ".*to.*255"),
+        ("reconstruct", [np.nan * IMAGES.astype("float16")], FLOAT_IMAGES + ".*nan"),
+        ("encode", [BITS[0]], r"images to be uint8 of .*Received: shape\] \[9 8 2\]"),
+        ("encode", [BITS.astype("int64")], FLOAT_IMAGES + r"int64, shape\] \[4 9 8 2\]"),
+        ("encode", [BITS.astype("uint16")], FLOAT_IMAGES + "uint16"),
+        ("decode", [CODES[:, :2]], r"codes to be float32 of .*shape\] \[5 2 2\]"),
+        ("decode", [CODES.astype("int32")], "codes to be float32 of .*Received: int32"),
+        ("sample", [7.5, 0], "count to be int32 of .* from 1 to 10000. Received: float"),
+        ("sample", [np.int64(10_001), 0], r"count to be int32 of .* to 10000.*\[10001\]"),
+        ("sample", [1, np.int64(2**40)], r"seed to be int32 of .*32 bits.*\[1099511627776\]"),
+    ],
+)
+def test_python_methods_name_the_input_the_expected_and_the_received(
+    method, inputs, message, served
+):
+    with pytest.raises(tf.errors.InvalidArgumentError, match=f"Expected {message}") as caught:
+        getattr(served, method)(*inputs)
+    assert len(caught.value.message) < 500
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float16", tf.bfloat16.as_numpy_dtype])
+def test_python_methods_take_floats_of_any_precision(dtype, served, models):
+    images = (BITS // 64 / 4).astype(dtype)  # exact in each
+    for name in IMAGE_OUTPUTS:
+        method = getattr(served, name)
+        same(method(images), method(images.astype("float32")), "dense")
+    codes = np.round(CODES * 4).astype(dtype)
+    same(served.decode(codes), served.decode(codes.astype("float32")), "dense")
+    same(served.sample(np.int64(7), np.int64(-3)), answer(models["dense"], "sample"), "dense")
+
+
+def test_a_call_of_sample_asks_for_a_gibibyte_at_most(models):
+    assert serving.max_count(models["dense"]) == 10_000
+    large = mvae_tf.MixtureVAE((256, 256, 4), 2, 2, (1,))
+    assert serving.max_count(large) == 2**30 // (2 * 4 * 256 * 256 * 4) == 512
 
 
 # The requests of the README -----------------------------------------------------------------------

@@ -14,7 +14,7 @@ from recycled import recycled
 import mvae_tf
 from mvae_tf import training
 from mvae_tf.devices import feeds
-from mvae_tf.training import loop
+from mvae_tf.training import checkpoints, loop
 
 SCRIPT = Path(__file__).parent / "train_digits.py"
 STEPS = 24  # an epoch: 1,500 digits in batches of 64
@@ -169,6 +169,57 @@ def test_with_every_checkpoint_damaged_nothing_is_thrown_away(digits, tmp_path, 
     with pytest.raises(training.CheckpointError, match="None of the checkpoints in .* can be read"):
         train(digits, tmp_path)
     assert len(list(tmp_path.iterdir())) == 2
+
+
+def doctored(path, epochs):
+    file = path / "history.json"
+    file.write_text(json.dumps(json.loads(file.read_text())[:epochs]))
+
+
+@pytest.mark.parametrize("change", ["shorter", "another epoch's", "another name"])
+def test_a_checkpoint_whose_history_does_not_fit_is_passed_over(digits, tmp_path, finished, change):
+    """A good one may be of the same epoch's name, and nothing that is whole is lost."""
+    shutil.copytree(finished[1], tmp_path, dirs_exist_ok=True)
+    newest, before = tmp_path / "epoch-00003", tmp_path / "epoch-00002"
+    if change == "shorter":
+        doctored(newest, 1)
+    elif change == "another epoch's":
+        for file in before.glob("state.*"):
+            shutil.copy(file, newest)
+    else:
+        newest.rename(tmp_path / "epoch-00009")
+    model, history = train(digits, tmp_path)
+    assert [epoch["epoch"] for epoch in history] == [1, 2, 3]
+    np.testing.assert_array_equal(model.get_weights()[0], finished[0])
+    assert before.exists() and newest.exists()
+
+
+@pytest.mark.parametrize("error", [PermissionError(13, "Permission denied"), MemoryError()])
+def test_a_checkpoint_that_may_not_be_read_is_not_taken_for_damaged(
+    digits, tmp_path, finished, monkeypatch, error
+):
+    shutil.copytree(finished[1], tmp_path, dirs_exist_ok=True)
+
+    def refused(path):
+        raise error
+
+    monkeypatch.setattr(checkpoints.stored, "read_history", refused)
+    with pytest.raises(training.CheckpointError, match="epoch-00003 to be read.*left as it is"):
+        train(digits, tmp_path)
+
+
+def test_beyond_the_epochs_that_have_five_digits(digits, tmp_path, monkeypatch):
+    """Checkpoints are found, the newest by number, and the older ones dropped."""
+    train(digits, tmp_path, epochs=2)
+    monkeypatch.setattr(checkpoints.stored, "checkpoint_name", lambda n: f"epoch-{n + 99998:05d}")
+    monkeypatch.setattr(
+        checkpoints.stored, "epochs_of", lambda path: int(path.name[len("epoch-") :]) - 99998
+    )
+    for path in sorted(tmp_path.iterdir(), reverse=True):
+        path.rename(tmp_path / f"epoch-{int(path.name[-5:]) + 99998}")
+    _, history = train(digits, tmp_path, epochs=3)
+    assert len(history) == 3
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["epoch-100000", "epoch-100001"]
 
 
 def test_a_checkpoint_of_another_model_is_refused(digits, tmp_path, finished):

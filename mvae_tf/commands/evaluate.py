@@ -5,6 +5,7 @@
   mvae-tf evaluate --model=runs/photos --num_samples=0      # without the log-likelihood
 
 Squared errors are sums over an image's pixels, which are in [0, 1], and means over images. The
+elbo is the evidence lower bound at one draw, which the metric melbo, eq. 8, is not in general; the
 log-likelihood is importance-weighted: in expectation a lower bound, with bernoulli likelihoods only
 for black and white images. KNN: 5 nearest neighbours among the training images' codes, where the
 data has labels.
@@ -53,20 +54,14 @@ def _define(values):
     arguments.define_model(values)
     arguments.define_data(values, " Default: the run's own.")
     arguments.define_part(values)
-    flags.DEFINE_integer(
+    arguments.define_integer(
+        values,
         "num_samples",
         64,
         "Posterior draws for each image's log-likelihood; 0: leave it out.",
-        lower_bound=0,
-        flag_values=values,
+        least=0,
     )
-    flags.DEFINE_integer(
-        "batch_size",
-        500,
-        "Images at a time; memory grows with it.",
-        lower_bound=1,
-        flag_values=values,
-    )
+    arguments.define_integer(values, "batch_size", 500, "Images at a time; memory grows with it.")
     arguments.define_seed(values, "Of the draws.")
     flags.DEFINE_bool("json", False, "Print one JSON object.", flag_values=values)
 
@@ -82,24 +77,28 @@ def _measure(model, data, given):
         components = evaluation.component_errors(model, counted, **options)
     with _shown(split, "codes") as counted:
         codes = evaluation.encode_split(model, counted, **options)
+    with _shown(split, "elbo") as counted:
+        elbo = evaluation.mean_elbo(model, counted, seed=given.seed, **options)
     likelihood = None
     if given.num_samples:
         with _shown(split, "log-likelihood") as counted:
             mean, error = evaluation.mean_log_likelihood(
                 model, counted, num_samples=given.num_samples, seed=given.seed, **options
             )
-        likelihood = {
-            "mean": mean,
-            "standard_error": None if math.isnan(error) else error,  # JSON has no NaN
-            "num_samples": given.num_samples,
-        }
+        likelihood = {**_mean(mean, error), "num_samples": given.num_samples}
     return {
         **errors._asdict(),
         "component_mse": components.tolist(),
         "mean_weights": codes.weights.mean(axis=0, dtype=np.float64).tolist(),
+        "elbo": _mean(*elbo),
         "log_likelihood": likelihood,
         "knn_accuracy": _knn_accuracy(model, data, codes.means, given),
     }
+
+
+def _mean(mean, error):
+    # JSON has no NaN.
+    return {"mean": mean, "standard_error": None if math.isnan(error) else error}
 
 
 def _knn_accuracy(model, data, codes, given):
@@ -164,6 +163,7 @@ def _table(result):
     for number, (error, weight) in enumerate(each, start=1):
         lines.append(f"{number:9}   {error:13.4g}   {weight:11.4f}")
     lines.append("")
+    lines.append(f"elbo                  {result['elbo']['mean']:10.2f} nats")
     if result["log_likelihood"] is not None:
         mean, error, count = result["log_likelihood"].values()
         deviation = "" if error is None else f" +- {error:.2f}"

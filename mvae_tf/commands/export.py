@@ -8,23 +8,24 @@ number of images). Images are floats in [0, 1], or uint8 where the signature's n
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from absl import flags
 
 from mvae_tf.commands.support import arguments, sources
+from mvae_tf.startup import import_tensorflow
 
 
 def main(argv: Sequence[str]) -> None:
     """Export a model."""
     given = arguments.parse(__doc__, _define, argv)
     path = sources.find_model(given)
-    model = sources.load_model(path)
-    from mvae_tf.serving import export_saved_model
+    output = arguments.path("output", given.output)
+    import_tensorflow()
+    from mvae_tf import serving
 
-    version = export_saved_model(
-        model, Path(given.output).expanduser(), score_samples=given.score_samples
-    )
+    serving.require_new(output)  # now rather than after the model is loaded
+    model = sources.load_model(path)
+    version = serving.export_saved_model(model, output, score_samples=given.score_samples)
     print(version)
     for line in _signatures(version):
         print(f"  {line}")
@@ -39,12 +40,8 @@ def _define(values):
         required=True,
         flag_values=values,
     )
-    flags.DEFINE_integer(
-        "score_samples",
-        64,
-        "Draws for each image in the signature `score`.",
-        lower_bound=1,
-        flag_values=values,
+    arguments.define_integer(
+        values, "score_samples", 64, "Draws for each image in the signature `score`."
     )
 
 

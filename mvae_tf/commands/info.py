@@ -32,8 +32,8 @@ def _define(values):
 def _run(folder):
     """Describe a run, finished or not; what isn't known is None."""
     finished = run_folder.is_finished(folder)
-    record = run_folder.read_record(folder) if finished else {}
-    if (folder / settings.FILE).exists():
+    record = settings.read_record(folder) if finished else {}
+    if settings.are_kept(folder):
         stored = dataclasses.asdict(settings.read(folder))
     else:  # a run of the scripts in reproduce/
         stored = {**record, **record["settings"], "data": record["dataset"]}

@@ -9,10 +9,13 @@ import contextlib
 import difflib
 import importlib
 import os
+import signal
 import sys
 from collections.abc import Sequence
 
 import mvae_tf
+from mvae_tf import files
+from mvae_tf.commands.signals import STATUS, TOLD, Terminated
 from mvae_tf.commands.support.arguments import PROGRAM, CommandError, HelpShown, UsageError
 from mvae_tf.training.run_folder import BusyRunError, DamagedRunError
 
@@ -25,7 +28,7 @@ COMMANDS = {
     "info": "Say what a run folder or a .keras file holds.",
 }
 
-DONE, FAILED, USAGE, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
+DONE, FAILED, USAGE = 0, 1, 2
 
 _HELP = """\
 Mixtures of variational autoencoders.
@@ -55,10 +58,6 @@ _FORESEEN = (
 )
 
 
-class Terminated(KeyboardInterrupt):
-    """SIGTERM, to be handled as Ctrl-C is."""
-
-
 def main(argv: Sequence[str]) -> int:
     """Run a command.
 
@@ -69,6 +68,13 @@ def main(argv: Sequence[str]) -> int:
         The exit status, see `_HELP`. An error that nothing foresees is raised.
     """
     name, *flags = argv or ["--help"]
+    if sys.stdout is None:  # closed by whoever started the process
+        _say(
+            PROGRAM,
+            "Expected stdout to be open, for the results. Received: a closed one; >/dev/null drops "
+            "them.",
+        )
+        return FAILED
     if name in ("--help", "-h", "-help", "help"):
         return _ended(name, lambda: print(_help(), end=""))
     if name == "--version":
@@ -104,11 +110,17 @@ def _ended(name, run) -> int:
         _say(program, f"{error}\nSee {program} --help.")
         return USAGE
     except KeyboardInterrupt as stop:
-        terminated = isinstance(stop, Terminated)
-        notes = getattr(stop, "__notes__", [])
-        _say(program, "\n".join(["Terminated." if terminated else "Stopped.", *notes]))
-        return TERMINATED if terminated else INTERRUPTED
+        number = signal.SIGTERM if isinstance(stop, Terminated) else signal.SIGINT
+        _say(program, "\n".join([TOLD[number], *getattr(stop, "__notes__", [])]))
+        return STATUS[number]
     except Exception as error:
+        if _is_too_large(error):
+            _say(
+                program,
+                "Expected enough memory. Received: too little. Fewer images at a time take less, "
+                "and so do smaller networks.",
+            )
+            return FAILED
         if not _is_foreseen(error):
             raise
         if isinstance(error, OSError):
@@ -123,7 +135,34 @@ def _is_foreseen(error):
     return ours or isinstance(error, _FORESEEN)
 
 
+def _is_too_large(error):
+    """Return whether TensorFlow, which need not have started, or NumPy found too little memory."""
+    if isinstance(error, MemoryError):
+        return not str(error).startswith("Expected ")  # ours say more
+    tf = sys.modules.get("tensorflow")
+    exhausted = tf is not None and isinstance(error, tf.errors.ResourceExhaustedError)
+    return exhausted and not files.is_full(error)
+
+
+def open_streams() -> None:
+    """Put nothing in the place of streams that are closed, and let no text be too much for them.
+
+    A file that is opened later must not become what native code takes for stderr. Whether stdout
+    was closed is still seen: `sys.stdout` stays None.
+    """
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(descriptor)
+    if sys.stderr is None:
+        sys.stderr = os.fdopen(2, "w", closefd=False)
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.reconfigure(errors="backslashreplace")  # a path may be of any bytes
+
+
 def _say(program, text):
+    if sys.stderr is None:
+        return
     with contextlib.suppress(OSError):  # where stderr is closed, the exit status has to do
         print(f"{program}: {text}", file=sys.stderr, flush=True)
 

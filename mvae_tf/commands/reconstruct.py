@@ -11,7 +11,6 @@ mixing weights) and codes [n, K, d] (posterior means), and labels [n] where ther
 from collections.abc import Sequence
 
 import numpy as np
-from absl import flags
 
 from mvae_tf.commands.support import arguments, outputs, sources
 
@@ -24,6 +23,7 @@ def main(argv: Sequence[str]) -> None:
     data = sources.data_of(given, path)
     model = sources.load_model(path)
     sources.require_fit(model, data)
+    outputs.require_drawable(output, model.image_shape)
     split = getattr(data, given.part)
     images = split.float_images(0, given.count)
     posterior = model.encode(images)
@@ -53,9 +53,7 @@ def _define(values):
     arguments.define_model(values)
     arguments.define_data(values, " Default: the run's own.")
     arguments.define_part(values)
-    flags.DEFINE_integer(
-        "count", 10, "How many images, the first ones.", lower_bound=1, flag_values=values
-    )
+    arguments.define_integer(values, "count", 10, "How many images, the first ones.")
     outputs.define(values)
 
 

@@ -9,8 +9,6 @@ An .npz holds images [n, h, w, c], floats in [0, 1]. The same seed gives the sam
 
 from collections.abc import Sequence
 
-from absl import flags
-
 from mvae_tf.commands.support import arguments, outputs, sources
 
 
@@ -19,7 +17,9 @@ def main(argv: Sequence[str]) -> None:
     given = arguments.parse(__doc__, _define, argv)
     path = sources.find_model(given)
     output = outputs.checked(given)
-    images = sources.load_model(path).sample(given.count, seed=given.seed).numpy()
+    model = sources.load_model(path)
+    outputs.require_drawable(output, model.image_shape)
+    images = model.sample(given.count, seed=given.seed).numpy()
 
     def figure():
         from mvae_tf import plots
@@ -32,13 +32,12 @@ def main(argv: Sequence[str]) -> None:
 
 def _define(values):
     arguments.define_model(values)
-    flags.DEFINE_integer(
+    arguments.define_integer(
+        values,
         "count",
         16,
         "How many images, at most 10,000 at a time; another seed gives others.",
-        lower_bound=1,
-        upper_bound=10_000,
-        flag_values=values,
+        most=10_000,
     )
     arguments.define_seed(values, "Of the draws.")
     outputs.define(values)

@@ -8,7 +8,12 @@
 
 The run folder holds settings.json, a checkpoint of each of the last two epochs, and, once the run
 is done, model.keras and record.json. A run that was stopped, at any moment, ends with the same
-weights as one that was not. Flags that are left out are the preset's.
+weights as one that was not. What of these files is damaged, --resume makes whole from the others.
+Flags that are left out are the preset's.
+
+Without --output_dir it is runs/ and a name: a published dataset's own (runs/mnist), or that of your
+folder or file (runs/photos), with own- before a published one's. A run on other images of the same
+name is in the way.
 """
 
 import dataclasses
@@ -19,6 +24,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from mvae_tf import datasets, files
 from mvae_tf.commands.support import arguments, settings, sources, train_flags
 from mvae_tf.commands.support.arguments import CommandError, UsageError
 from mvae_tf.devices import strategies
@@ -26,6 +32,10 @@ from mvae_tf.startup import import_tensorflow
 from mvae_tf.training import jit, precision, run_folder
 from mvae_tf.training.version import TRAINING_VERSION
 
+_TOO_LARGE = (
+    "Expected enough memory for the model. Received: too little. Choose a smaller "
+    "--num_components, --latent_dim or --hidden_units."
+)
 _WITHOUT_DATA = "Expected --data; or --output_dir and --resume, to go on with a run."
 
 
@@ -39,7 +49,7 @@ def main(argv: Sequence[str]) -> None:
     given = arguments.parse(__doc__, train_flags.define, argv)
     if given.data is None and given.output_dir is None:
         raise UsageError(_WITHOUT_DATA)
-    folder = Path(given.output_dir or _usual_folder(given.data)).expanduser()
+    folder = _folder(given)
     try:
         strategies.check(given.strategy)
         jit.check(given.jit, given.strategy)
@@ -53,12 +63,24 @@ def main(argv: Sequence[str]) -> None:
 
 
 def _begin(given, folder):
-    _require_no_run(folder)
+    _require_no_run(given, folder)
+    if strategies.is_chief(given.strategy):
+        files.require_writable(folder)
     if given.data is None:
         raise UsageError(_WITHOUT_DATA)
     _join(given.strategy)
     described = sources.data_flags(given)
     data = sources.load_data(described)
+    stored, chosen, compiled = _settings(given, described, data)
+    model = _build(stored, data, chosen, compiled, given.strategy)
+    with run_folder.locked(folder, wait=False, strategy=given.strategy):
+        if strategies.is_chief(given.strategy):
+            _require_no_run(given, folder)  # by now
+        _train(model, stored, data, folder, given.strategy)
+
+
+def _settings(given, described, data):
+    """Return the settings of a run that the flags begin, the precision and the jit."""
     images = data.train.images
     preset = given.preset or settings.usual_preset(images.shape[1:])
     if given.preset is None:
@@ -74,29 +96,50 @@ def _begin(given, folder):
         versions=settings.versions(),
         training_version=TRAINING_VERSION,
     )
-    model = _build(stored, data, chosen, compiled, given.strategy)
-    with run_folder.locked(folder, wait=False, strategy=given.strategy):
-        if strategies.is_chief(given.strategy):
-            _require_no_run(folder)  # by now
-        _train(model, stored, data, folder, given.strategy)
+    return stored, chosen, compiled
+
+
+def _named_again(given, error):
+    """Return the settings of a run whose own are lost, as the flags name them again."""
+    if given.data is None:
+        raise error
+    _say(f"The settings of the run are lost; taken from the flags. ({error})")
+    described = sources.data_flags(given)
+    data = sources.load_data(described)
+    stored, *_ = _settings(given, described, data)
+    return stored
 
 
 def _resume(given, folder):
-    if not (folder / settings.FILE).exists():
+    known = settings.are_kept(folder) or run_folder.is_finished(folder)
+    if not known and run_folder.last_checkpoint(folder) is None:
         raise UsageError(
             f"Expected --output_dir to hold a run to go on with. Received: {folder}, which has no "
             f"{settings.FILE}."
         )
     _join(given.strategy)
     with run_folder.locked(folder, wait=False, strategy=given.strategy):
-        stored = settings.read(folder)
+        try:
+            stored = settings.read(folder)
+        except run_folder.DamagedRunError as error:
+            stored = _named_again(given, error)
         described = sources.data_flags(given)
         settings.require_agreement(given, stored)
         epochs = given.epochs or stored.training["epochs"]
-        if run_folder.is_finished(folder) and _is_done(folder, epochs):
+        if epochs < (done := len(run_folder.read_history(folder))):
+            raise UsageError(
+                f"Expected --epochs of at least {done}, those of the last checkpoint in {folder}. "
+                f"Received: {epochs}."
+            )
+        if run_folder.is_done(folder, given.strategy) and _is_done(folder, epochs):
             return
         # Where they are may have changed; what they are may not.
         place = {name: value for name, value in described.items() if value is not None}
+        if not stored.data["source"] and given.data is None:
+            name = stored.data["name"]
+            raise UsageError(
+                f"Expected --data: of the images of the run only a name, {name}, is left."
+            )
         data = sources.load_data({**stored.data, **place})
         sources.require_digest(data, stored.data["digest"], "begun with")
         if stored.versions != settings.versions():
@@ -149,7 +192,11 @@ def _build(stored, data, chosen, compiled, strategy):
     shape = data.train.images.shape[1:]
     try:
         model = run_folder.build(stored.resolved(), len(data.train), strategy)
+    except (*_exhausted(), MemoryError, OverflowError) as error:
+        raise CommandError(_TOO_LARGE) from error
     except ValueError as error:
+        if re.search("too (big|large)|[Mm]aximum", str(error)):  # NumPy's, of endless arrays
+            raise CommandError(_TOO_LARGE) from error
         raise UsageError(
             f"The settings (--preset={stored.preset} and other flags) don't go with images of "
             f"shape {shape}. {error}"
@@ -173,6 +220,13 @@ def _build(stored, data, chosen, compiled, strategy):
     return model
 
 
+def _exhausted():
+    """Return the errors by which TensorFlow refuses tensors that are too large."""
+    from tensorflow import errors
+
+    return errors.ResourceExhaustedError, errors.InvalidArgumentError
+
+
 def _train(model, stored, data, folder, strategy):
     import tensorflow as tf
 
@@ -182,9 +236,9 @@ def _train(model, stored, data, folder, strategy):
     epochs = stored.training["epochs"]
     is_chief = strategies.is_chief(strategy)
     try:
-        if is_chief:
-            stored.write(folder)
         with between_steps() as stopper:
+            if is_chief:
+                stored.write(folder)
             record = run_folder.train(
                 model,
                 stored.resolved(),
@@ -202,14 +256,15 @@ def _train(model, stored, data, folder, strategy):
         raise CommandError(
             f"{error} In another --output_dir, try a lower --learning_rate."
         ) from error
-    except tf.errors.ResourceExhaustedError as error:
+    except (tf.errors.ResourceExhaustedError, MemoryError) as error:
+        if files.is_full(error):  # of what TensorFlow writes for TensorBoard
+            reason = f"Expected {folder} to be written. Received: no space left. Make room there."
+            raise CommandError(f"{reason}\n{_left(folder, epochs, strategy)}") from error
         raise CommandError(
             "Expected enough memory for a step. Received: too little. Choose a smaller "
             "--batch_size, or smaller networks, and another --output_dir."
         ) from error
-    except CheckpointError as error:
-        raise CommandError(str(error)) from error
-    except OSError as error:
+    except (CheckpointError, OSError) as error:
         raise CommandError(f"{error}\n{_left(folder, epochs, strategy)}") from error
     last = record["history"][-1]
     path = folder / run_folder.MODEL
@@ -242,6 +297,8 @@ def _tensorboard_every(given, before):
 
 def _left(folder, epochs, strategy):
     """Return what a run that was stopped leaves, and how to go on with it."""
+    if not settings.are_kept(folder):
+        return "Nothing of the run is written yet: once there is room, give the same command again."
     checkpoint = run_folder.last_checkpoint(folder)
     if checkpoint is None:
         left = "No checkpoint yet: one is written at the end of each epoch."
@@ -250,18 +307,43 @@ def _left(folder, epochs, strategy):
     return f"{left}\nTo go on: {settings.resume_command(folder, strategy)}"
 
 
-def _require_no_run(folder):
+def _require_no_run(given, folder):
     names = (settings.FILE, run_folder.RECORD, run_folder.MODEL, run_folder.CHECKPOINTS)
     if any((folder / name).exists() for name in names):
+        if given.output_dir is None and (others := _others_source(given, folder)):
+            raise UsageError(
+                f"Expected --output_dir: {folder}, the usual one of that name, holds a run on "
+                f"other images, {others}."
+            )
         raise UsageError(
             f"Expected --output_dir without a run. Received: {folder}, which holds one. To go on "
             f"with it: {settings.resume_command(folder)}"
         )
 
 
-def _usual_folder(source):
-    name = source.removeprefix("tfds:") if source.startswith("tfds:") else Path(source).stem
-    return Path("runs", re.sub(r"[^\w.-]+", "-", name) or "images")
+def _others_source(given, folder):
+    """Return where the images of the run in a folder are, if they are not the given ones."""
+    try:
+        source = settings.read(folder).data["source"]
+    except run_folder.DamagedRunError:
+        return "which can't be told, since its settings are damaged"
+    return source if source != sources.data_flags(given)["source"] else None
+
+
+def _folder(given):
+    """Return the run folder: --output_dir, or one named after the data as the help says."""
+    if given.output_dir is not None:
+        return arguments.path("output_dir", given.output_dir)
+    source = given.data
+    if source in datasets.NAMES:
+        return Path("runs", source)
+    if source.startswith("tfds:"):
+        name, prefix = source.removeprefix("tfds:"), "tfds"
+    else:
+        path = arguments.path("data", source).resolve()
+        name, prefix = path.stem if path.suffix in (".npz", ".npy") else path.name, "own"
+    name = re.sub(r"[^\w.-]+", "-", name).strip(".") or "images"
+    return Path("runs", f"{prefix}-{name}" if name in datasets.NAMES else name)
 
 
 def _say(text):

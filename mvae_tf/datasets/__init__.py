@@ -123,7 +123,7 @@ def load(
         return tfds_catalogue.load(
             source, _data_dir(data_dir), image_size=image_size, **own_options
         )
-    path = Path(source).expanduser()
+    path = _expanded("source", source)
     if cifar10_binary.in_folder(path):
         _require_no_image_size(image_size, "a folder of binary batches")
         return first_found.load_batches(path, split)
@@ -143,7 +143,17 @@ def _data_dir(data_dir: str | os.PathLike | None) -> Path:
     chosen = data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
     if "://" in os.fspath(chosen):
         raise ValueError(f"Expected data_dir to be a local folder. Received: {chosen!r}.")
-    return Path(chosen).expanduser().absolute()
+    return _expanded("data_dir", chosen).absolute()
+
+
+def _expanded(name: str, path: str | os.PathLike) -> Path:
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise ValueError(
+            f"Expected {name} to be a path. Received: {os.fspath(path)!r}, of a user who has no "
+            "home here."
+        ) from None
 
 
 def _require_no_image_size(image_size, source: str) -> None:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from mvae_tf.devices.feeds import as_floats
+from mvae_tf.devices.feeds import as_floats, taken
 
 
 class Verdict(NamedTuple):
@@ -46,31 +46,32 @@ class Steps:
     """Steps that are taken a block at a time.
 
     Args:
-        step: Takes one step on float images [b, *image]: changes variables and returns a `Verdict`.
+        step: Takes one step on float images [b, *image], and on their weights [b] where they have
+            some: changes variables and returns a `Verdict`.
         logs: Returns by name what the variables then say.
         variables: Returns all variables that a step may change; called when all are built.
-        refuse: Given the `Verdict` and the float images of a step that failed, raises what there is
-            to say of it. The variables are those before that step.
+        refuse: Given the `Verdict` and the float images (and weights) of a step that failed, raises
+            what there is to say of it. The variables are those before that step.
     """
 
     def __init__(
         self,
-        step: Callable[[tf.Tensor], Verdict],
+        step: Callable[..., Verdict],
         logs: Callable[[], dict[str, tf.Tensor]],
         variables: Callable[[], Sequence[tf.Variable]],
-        refuse: Callable[[Verdict, tf.Tensor], None],
+        refuse: Callable[..., None],
     ):
         self._step, self._logs, self._variables, self._refuse = step, logs, variables, refuse
         self._halted = tf.Variable(False, trainable=False, name="halted")
         self._pending, self._programs = [], {}
 
-    def __call__(self, source: tf.Tensor | None, batches: tf.Tensor, size: int):
+    def __call__(self, source, batches, size: int):
         """Take the steps of a block, and look at what came of the block before.
 
         Args:
-            source: The images, uint8 or float [n, *image], of which `batches` are the indices; None
-                where they are the images.
-            batches: [s, b] or [s, b, *image].
+            source: The images, uint8 or float [n, *image], of which `batches` are the indices, or
+                a pair of images and their weights [n]; None where they are in `batches`.
+            batches: [s, b], or [s, b, *image] and likewise.
             size: How many of the s batches count; the others fill the block up.
 
         Returns:
@@ -93,7 +94,9 @@ class Steps:
 
     def _program(self, given):
         """Return the program for tensors of such shapes, compiled when it is first called."""
-        specs = tuple(tf.TensorSpec(each.shape, each.dtype) for each in given)
+        specs = tf.nest.map_structure(
+            lambda each: tf.TensorSpec(each.shape, each.dtype), tuple(given)
+        )
         if specs not in self._programs:
             run = tf.function(self._run, jit_compile=True)
             size = tf.TensorSpec([], tf.int32)
@@ -106,7 +109,7 @@ class Steps:
             failed = int(failed)
             if failed >= 0:
                 self.forget()
-                self._refuse(verdict, as_floats(_take(source, batches, failed)))
+                self._refuse(verdict, *_take(source, batches, failed))
 
     def _run(self, *given):
         *source, batches, size = given
@@ -115,7 +118,7 @@ class Steps:
 
         def one(index, failed, verdict):
             before = [tf.identity(variable) for variable in changing]
-            new = self._step(as_floats(_take(source, batches, index)))
+            new = self._step(*_take(source, batches, index))
             counts = (failed < 0) & (index < size)
             good = new.in_range() & new.finite
             for variable, old in zip(changing, before, strict=True):
@@ -125,7 +128,7 @@ class Steps:
 
         unknown = Verdict(tf.constant(0.0), tf.constant(0.0), tf.constant(True))
         state = 0, tf.where(self._halted, 0, -1), unknown
-        count = batches.shape[0]
+        count = tf.nest.flatten(batches)[0].shape[0]
         if count == 1:
             state = one(*state)
         else:
@@ -137,4 +140,8 @@ class Steps:
 
 
 def _take(source, batches, index):
-    return batches[index] if source is None else tf.gather(source, batches[index])
+    """Return a batch's float images and, where they have some, their weights."""
+    one = tf.nest.map_structure(lambda each: each[index], batches)
+    return [
+        as_floats(each) for each in tf.nest.flatten(one if source is None else taken(source, one))
+    ]

@@ -19,6 +19,8 @@ MOST_STEPS = 64
 class Block(NamedTuple):
     """Some of an epoch's batches, all of one size, and what is left of the epoch.
 
+    Where images are weighted, what is said of the images is a pair: of images and weights.
+
     Attributes:
         batches: int32 [s, b], indices, or [s, b, *image], the images.
         size: int32, how many of them count; the others fill the block up.
@@ -41,6 +43,7 @@ class BlockFeed:
         orders: A dataset of int64 [n]: for each epoch, the order of its images.
         batch_size: Images a step.
         most_steps: Of a block.
+        weights: float32 [n], of the images. None: none; otherwise images and weights go in pairs.
 
     Attributes:
         steps_per_epoch: Batches of an epoch.
@@ -56,7 +59,9 @@ class BlockFeed:
         orders: tf.data.Dataset,
         batch_size: int,
         most_steps: int = MOST_STEPS,
+        weights: np.ndarray | None = None,
     ):
+        given = images if weights is None else (images, weights)
         self.steps_per_epoch = -(-len(images) // batch_size)
         self.blocks_per_epoch = count = -(-self.steps_per_epoch // most_steps)
         self.steps_per_block = -(-self.steps_per_epoch // count)
@@ -64,14 +69,13 @@ class BlockFeed:
         blocks = orders.flat_map(self._cut(len(images), batch_size, count))
         if images.nbytes <= _SHARE * memory():
             with tf.device(device()):
-                self.source = tf.constant(images)
+                self.source = tf.nest.map_structure(tf.constant, given)
         else:
             with tf.device("CPU:0"):
-                everything = tf.constant(images)
+                everything = tf.nest.map_structure(tf.constant, given)
             blocks = blocks.map(
                 lambda block: block._replace(
-                    batches=tf.gather(everything, block.batches),
-                    rest=tf.gather(everything, block.rest),
+                    batches=taken(everything, block.batches), rest=taken(everything, block.rest)
                 )
             )
         self.blocks = blocks.prefetch(2).with_options(untuned())
@@ -136,6 +140,11 @@ def gather(
         return taken if all_labels is None else (taken, tf.gather(all_labels, indices))
 
     return indices.map(take).prefetch(2).with_options(untuned())
+
+
+def taken(source, indices: tf.Tensor):
+    """Return the rows of some indices of a tensor, or of each of several."""
+    return tf.nest.map_structure(lambda each: tf.gather(each, indices), source)
 
 
 def as_floats(images: tf.Tensor) -> tf.Tensor:

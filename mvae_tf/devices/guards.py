@@ -4,17 +4,19 @@ What is checked at the door, before a graph is entered, is in `mvae_tf.checks`.
 """
 
 import contextlib
+import math
 import re
 from collections.abc import Sequence
 
 import tensorflow as tf
 
-from mvae_tf import checks
+from mvae_tf import checks, sources
 from mvae_tf.devices import distribution
 
 # Marks our own messages inside TensorFlow's long report of a failed assertion in a graph.
 _MARKED = re.compile(r"<<(ValueError|FloatingPointError): (.*?)>>", re.DOTALL)
-_OUT_OF_RANGE = "Expected images in [0, 1]. Received: values from {} to {}."
+# The same of an assertion whose message TensorFlow puts together.
+_IN_PARTS = re.compile(rf"({re.escape(checks.OUT_OF_RANGE)})\] \[(\S+)\] \[to\] \[(\S+)\]")
 _NOT_FINITE = (
     "Expected finite gradients. Received: a gradient that is not finite, of {}, at step {}. The "
     "weights are those before that step."
@@ -23,14 +25,23 @@ _NOT_FINITE = (
 _NO_TERM = "their sum"
 
 
-def batch(data, shape: tuple[int, ...]) -> tf.Tensor:
-    """Return a training batch's images; inside a graph, values outside [0, 1] stop it."""
-    values = checks.images(checks.first(data), shape)
+def batch(data, shape: tuple[int, ...]) -> tuple[tf.Tensor, tf.Tensor | None]:
+    """Return a training batch's images and their weights; inside a graph, bad values stop it."""
+    images, weights = sources.unpacked(data)
+    images = checks.unchecked_images(images, shape)
     # Of all replicas, so that they stop together: one that went on would wait for the others.
-    low, high = distribution.extremes(values)
-    message = tf.strings.format(f"<<ValueError: {_OUT_OF_RANGE}>>", [low, high])
+    low, high = distribution.extremes(images)
+    message = tf.strings.format(f"<<ValueError: {checks.OUT_OF_RANGE} {{}} to {{}}.>>", [low, high])
     # Not `low < 0 or high > 1`: a NaN compares false with everything.
-    return _only_if((low >= 0) & (high <= 1), message, values)
+    images = _only_if((low >= 0) & (high <= 1), message, images)
+    if weights is None:
+        return images, None
+    weights = checks.sample_weight(weights, images.shape[0])
+    low, high = distribution.extremes(tf.concat([weights, [0.0]], axis=0))
+    message = tf.strings.format(
+        f"<<ValueError: {checks.WRONG_WEIGHTS} {{}} to {{}}.>>", [low, high]
+    )
+    return images, _only_if((low >= 0) & (high < math.inf), message, weights)
 
 
 def finite_gradients(
@@ -67,7 +78,7 @@ def is_finite(gradients: list) -> tf.Tensor:
 
 def out_of_range(least, greatest) -> ValueError:
     """Return what to raise of images with such extremes."""
-    return ValueError(_OUT_OF_RANGE.format(float(least), float(greatest)))
+    return ValueError(f"{checks.OUT_OF_RANGE} {float(least)} to {float(greatest)}.")
 
 
 def not_finite(terms: Sequence[str], number: int) -> FloatingPointError:
@@ -83,7 +94,10 @@ def clear_errors():
     except tf.errors.InvalidArgumentError as error:
         ours = _MARKED.search(error.message)
         if ours is None:
-            raise
+            ours = _IN_PARTS.search(error.message)
+            if ours is None:
+                raise
+            raise ValueError("{} {} to {}.".format(*ours.groups())) from None
         kind = {"ValueError": ValueError, "FloatingPointError": FloatingPointError}[ours[1]]
         raise kind(ours[2].replace("\\'", "'")) from None
 

@@ -1,5 +1,7 @@
 """What goes on while Keras goes through images with compiled steps, and when it is waited for."""
 
+import functools
+
 import keras
 
 
@@ -11,10 +13,28 @@ class Running:
         limits: How many steps go through the images once, where that was asked for.
         left: How many of them are still to come.
         steps: The `compiled.Steps` made so far.
+        begun: The parts, "predict" among them, of which a batch has been taken.
     """
 
     def __init__(self):
         self.feeds, self.limits, self.left, self.steps = {}, {}, {}, {}
+        self.begun = set()
+
+    def noting(self, part: str, function):
+        """Return a function of batches that says so once it has taken some."""
+
+        @functools.wraps(function)
+        def take(batches):
+            answer = function(batches)
+            self.begun.add(part)
+            return answer
+
+        return take
+
+    def require(self, part: str) -> None:
+        """Refuse data without a batch."""
+        if part not in self.begun:
+            raise ValueError("Expected data with at least one batch. Received: none.")
 
     def begin(self, part: str) -> None:
         """Begin to go through a part's images."""
@@ -46,14 +66,26 @@ class Settling(keras.callbacks.Callback):
         super().__init__()
         self._running = running
 
+    def on_train_begin(self, logs=None):
+        self._running.begun.discard("train")
+
     def on_epoch_begin(self, epoch, logs=None):
         self._running.begin("train")
 
     def on_epoch_end(self, epoch, logs=None):
+        self._running.require("train")
         self._running.finish("train")
 
     def on_test_begin(self, logs=None):
+        self._running.begun.discard("test")
         self._running.begin("test")
 
     def on_test_end(self, logs=None):
+        self._running.require("test")
         self._running.finish("test")
+
+    def on_predict_begin(self, logs=None):
+        self._running.begun.discard("predict")
+
+    def on_predict_end(self, logs=None):
+        self._running.require("predict")

@@ -2,6 +2,7 @@ from . import (
     classifiers as classifiers,
     codes as codes,
     errors as errors,
+    graphs as graphs,
     image_classifiers as image_classifiers,
     image_scores as image_scores,
     resnet as resnet,
@@ -11,6 +12,7 @@ from .errors import (
     LogLikelihood as LogLikelihood,
     ReconstructionErrors as ReconstructionErrors,
     component_errors as component_errors,
+    mean_elbo as mean_elbo,
     mean_log_likelihood as mean_log_likelihood,
     reconstruction_errors as reconstruction_errors,
 )

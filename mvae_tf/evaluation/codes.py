@@ -1,6 +1,7 @@
 """What the encoders say of images, and how alike two such codes are."""
 
 import contextlib
+import errno
 import os
 import tempfile
 from collections.abc import Iterable
@@ -8,8 +9,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import tensorflow as tf
 
+from mvae_tf import files
+from mvae_tf.evaluation import graphs
 from mvae_tf.evaluation.batches import batches_of
 
 
@@ -50,13 +52,7 @@ def encode_split(
         >>> codes = encode_split(model, dataset, out="codes")
         >>> np.load("codes/means.npy", mmap_mode="r")             # the same later, [n, K, d]
     """
-
-    @tf.function(reduce_retracing=True)
-    def encode(images):
-        posterior = model.encode(images)
-        return posterior.z.mean(), posterior.w.mean()
-
-    encoded = map(encode, batches_of(model.image_shape, source, batch_size))
+    encoded = map(graphs.of(model, _encoded), batches_of(model.image_shape, source, batch_size))
     if out is None:
         return Codes(*(np.concatenate(parts) for parts in zip(*encoded, strict=True)))
     means, weights = (model.num_components, model.latent_dim), (model.num_components,)
@@ -89,31 +85,40 @@ def linear_cka(first: np.ndarray, second: np.ndarray) -> float:
     return float(np.linalg.norm(first.T @ second) ** 2 / norms) if norms > 0 else 0.0
 
 
+def _encoded(model, images):
+    posterior = model.encode(images)
+    return posterior.z.mean(), posterior.w.mean()
+
+
 def _written(encoded: Iterable, shapes: Codes, folder: Path) -> Codes:
     """Write batches of codes, of given shapes for one image, to a folder's files; return those."""
     paths = [folder / f"{name}.npy" for name in Codes._fields]
-    with _aside(folder) as aside:
+    with _aside(folder, paths) as aside, files.writing(folder):
         with contextlib.ExitStack() as stack:
-            files = [stack.enter_context((aside / path.name).open("wb")) for path in paths]
-            _write_headers(files, 0, shapes)
+            opened = [stack.enter_context((aside / path.name).open("wb")) for path in paths]
+            _write_headers(opened, 0, shapes)
             count = 0
             for batch in encoded:
-                for file, rows in zip(files, batch, strict=True):
+                for file, rows in zip(opened, batch, strict=True):
                     file.write(np.ascontiguousarray(rows, "<f4"))
                 count += len(batch[0])
-            _write_headers(files, count, shapes)
+            _write_headers(opened, count, shapes)
         # Of two encodings, no moment has one's means beside the other's weights.
         paths[-1].unlink(missing_ok=True)
+        files.sync(aside)
         for path in paths:
-            os.replace(aside / path.name, path)
+            files.put(aside / path.name, path)
     return Codes(*(np.load(path, mmap_mode="r") for path in paths))
 
 
 @contextlib.contextmanager
-def _aside(folder):
+def _aside(folder, paths):
     """Give a folder for files that are to be moved to `folder`, made if need be, when complete."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        for path in paths:
+            if path.is_dir():
+                raise IsADirectoryError(errno.EISDIR, f"{path.name} is a folder")
         aside = tempfile.TemporaryDirectory(prefix="writing-", dir=folder)
     except OSError as error:
         raise OSError(

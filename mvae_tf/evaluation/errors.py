@@ -10,8 +10,9 @@ import numpy as np
 import tensorflow as tf
 
 from mvae_tf import checks
+from mvae_tf.evaluation import graphs
 from mvae_tf.evaluation.batches import batches_of
-from mvae_tf.objective import melbo
+from mvae_tf.objective import melbo, seeds
 
 
 class ReconstructionErrors(NamedTuple):
@@ -29,7 +30,7 @@ class ReconstructionErrors(NamedTuple):
 
 
 class LogLikelihood(NamedTuple):
-    """The mean over images of an estimate of log p(x), in nats.
+    """The mean over images of an estimate of log p(x), or of a bound of it, in nats.
 
     Attributes:
         mean: The mean.
@@ -56,20 +57,7 @@ def reconstruction_errors(model, source, *, batch_size: int = 1000, seed: int = 
         ValueError: The source has no end or no images, its images don't fit the model, or it is
             something else.
     """
-
-    @tf.function(reduce_retracing=True)
-    def squared_errors(images, draw_seed):
-        seed_z, seed_w = tf.unstack(tf.random.split(draw_seed, 2))
-        posterior = model.encode(images)
-        sampled = posterior.z.sample(seed=seed_z), posterior.w.sample(seed=seed_w)
-        return [
-            tf.reduce_sum(
-                tf.math.squared_difference(images, melbo.mix(weights, model.decode(codes))),
-                axis=range(1, images.shape.rank),
-            )
-            for codes, weights in [(posterior.z.mean(), posterior.w.mean()), sampled]
-        ]
-
+    squared_errors = graphs.of(model, _squared_errors)
     count, total = 0, np.zeros(2)
     for images in batches_of(model.image_shape, source, batch_size):
         errors = squared_errors(images, tf.constant([checks.seed(seed), count]))
@@ -94,14 +82,7 @@ def component_errors(model, source, *, batch_size: int = 1000) -> np.ndarray:
     Raises:
         ValueError: As for `reconstruction_errors`.
     """
-
-    @tf.function(reduce_retracing=True)
-    def squared_errors(images):
-        squared = tf.math.squared_difference(
-            images[:, None], model.component_reconstructions(images)
-        )
-        return tf.reduce_sum(squared, axis=range(2, squared.shape.rank))
-
+    squared_errors = graphs.of(model, _component_squared_errors)
     count, total = 0, np.zeros(model.num_components)
     for images in batches_of(model.image_shape, source, batch_size):
         total += np.sum(squared_errors(images), axis=0, dtype=np.float64)
@@ -134,11 +115,40 @@ def mean_log_likelihood(
     Raises:
         ValueError: As for `reconstruction_errors`.
     """
+    batches = batches_of(model.image_shape, source, batch_size, max_images)
+    return _mean(
+        batches, seed, lambda images, seed: model.log_likelihood(images, num_samples, seed=seed)
+    )
+
+
+def mean_elbo(
+    model, source, *, batch_size: int = 500, max_images: int | None = None, seed: int = 0
+) -> LogLikelihood:
+    """Estimate the mean evidence lower bound of images (`MixtureVAE.elbo`).
+
+    Args:
+        model: A `MixtureVAE`.
+        source: Of the images, see `batches`.
+        batch_size: Images at a time.
+        max_images: Use the first so many images; a dataset then needs no end. Default: all.
+        seed: Of the draws.
+
+    Returns:
+        `LogLikelihood`, in nats, at one draw for each image.
+
+    Raises:
+        ValueError: As for `reconstruction_errors`.
+    """
+    batches = batches_of(model.image_shape, source, batch_size, max_images)
+    return _mean(batches, seed, lambda images, seed: model.elbo(images, seed=seed))
+
+
+def _mean(batches, seed, measure):
+    """Return the mean of measure(images, seed), [n], over batches, each with a seed of its own."""
     rng = np.random.default_rng(checks.seed(seed) % 2**32)
     count, mean, squares = 0, 0.0, 0.0
-    for images in batches_of(model.image_shape, source, batch_size, max_images):
-        values = model.log_likelihood(images, num_samples, seed=rng.integers(2**31))
-        values = np.asarray(values, np.float64)
+    for images in batches:
+        values = np.asarray(measure(images, rng.integers(2**31)), np.float64)
         # Chan, Golub & LeVeque: moments of two parts from those of each.
         share = len(values) / (count + len(values))
         squares += np.square(values - values.mean()).sum()
@@ -147,3 +157,22 @@ def mean_log_likelihood(
         count += len(values)
     error = np.sqrt(squares / (count - 1) / count) if count > 1 else np.nan
     return LogLikelihood(float(mean), float(error))
+
+
+def _squared_errors(model, images, seed):
+    """Return the summed squared errors, [n], at posterior means and at a draw."""
+    seed_z, seed_w = tf.unstack(tf.random.split(seeds.apart(seed), 2))
+    posterior = model.encode(images)
+    sampled = posterior.z.sample(seed=seed_z), posterior.w.sample(seed=seed_w)
+    return [
+        tf.reduce_sum(
+            tf.math.squared_difference(images, melbo.mix(weights, model.decode(codes))),
+            axis=range(1, images.shape.rank),
+        )
+        for codes, weights in [(posterior.z.mean(), posterior.w.mean()), sampled]
+    ]
+
+
+def _component_squared_errors(model, images):
+    squared = tf.math.squared_difference(images[:, None], model.component_reconstructions(images))
+    return tf.reduce_sum(squared, axis=range(2, squared.shape.rank))

@@ -17,9 +17,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from mvae_tf import checks
+from mvae_tf import checks, files
 from mvae_tf.datasets.sources.tfds_prepared import probe
 from mvae_tf.evaluation import resnet
+from mvae_tf.training import stored
 from mvae_tf.training.version import CLASSIFIER_VERSION, recorded
 
 INCEPTION_FILE = "inception_v3_weights_tf_dim_ordering_tf_kernels.h5"
@@ -27,6 +28,18 @@ INCEPTION_URL = (
     f"https://storage.googleapis.com/tensorflow/keras-applications/inception_v3/{INCEPTION_FILE}"
 )
 INCEPTION_MD5 = "9a0d58056eeedaa3f26cb7ebd46da564"
+
+_RECORD = {
+    "dataset": {"name": stored.TEXT, "digest": stored.DIGEST},
+    "settings": {"network": stored.TEXT, "epochs": stored.SIZE, "seed": stored.INTEGER},
+    "classifier_version?": stored.COUNT,
+    "train_images": stored.SIZE,
+    "test_images": stored.SIZE,
+    "test_part": stored.TEXT,
+    "test_accuracy": stored.NOT_NEGATIVE,
+    "seconds": stored.NOT_NEGATIVE,
+    "model_sha256": stored.DIGEST,
+}
 
 _ROUNDING = 1e-5
 _SIDE = 299
@@ -149,16 +162,18 @@ class DatasetClassifier(_Classifier):
     def save(self, folder) -> None:
         """Write `model.keras` and, last, `record.json`: where that is, all of it is there."""
         folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        # An older record must not vouch for the new model.
-        (folder / "record.json").unlink(missing_ok=True)
-        aside = folder / "writing.keras"
-        self._model.save(aside)
-        os.replace(aside, folder / "model.keras")
-        record = {**self.record, "model_sha256": _digest(folder / "model.keras", "sha256")}
-        aside = folder / "writing.json"
-        aside.write_text(json.dumps(record, indent=1))
-        os.replace(aside, folder / "record.json")
+        path, aside = folder / "model.keras", folder / "writing.keras"
+        try:
+            with files.writing(path, RuntimeError):  # which h5py raises as well
+                folder.mkdir(parents=True, exist_ok=True)
+                # An older record must not vouch for the new model.
+                (folder / "record.json").unlink(missing_ok=True)
+                self._model.save(aside)
+                files.put(aside, path)
+        finally:
+            files.remove(aside)
+        record = {**self.record, "model_sha256": _digest(path, "sha256")}
+        files.write_text(folder / "record.json", json.dumps(record, indent=1))
 
     @classmethod
     def load(cls, folder):
@@ -169,7 +184,8 @@ class DatasetClassifier(_Classifier):
         """
         folder = Path(folder)
         try:
-            record = json.loads((folder / "record.json").read_text())
+            record = stored.read_json(folder / "record.json")
+            stored.require(record, _RECORD)
             if _digest(folder / "model.keras", "sha256") != record.pop("model_sha256"):
                 raise ValueError("model.keras has another SHA-256 than when it was written")
             model = keras.models.load_model(folder / "model.keras", compile=False)
@@ -177,7 +193,7 @@ class DatasetClassifier(_Classifier):
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise ClassifierError(
                 f"Expected a trained classifier in {folder}. Received: {_first_line(error)}. "
-                "Delete that folder, and it is trained again."
+                "Move that folder away, and it is trained again."
             ) from error
 
 
@@ -200,6 +216,7 @@ def trained_classifier(
     Raises:
         ClassifierError: What is in the folder is damaged, or of other data or settings, or of
             another version of what is trained.
+        OSError: The folder can't be written, which is found before anything is trained.
     """
     asked = {
         "dataset": {"name": data.name, "digest": data.digest},
@@ -207,6 +224,7 @@ def trained_classifier(
         "classifier_version": CLASSIFIER_VERSION,
     }
     if not (Path(folder) / "record.json").exists():
+        files.require_writable(Path(folder), "model.keras")
         began = time.monotonic()
         model, accuracy = resnet.train_classifier(
             data.train, data.test, epochs=epochs, seed=seed, flips=flips, progress=progress
@@ -226,7 +244,7 @@ def trained_classifier(
     if stored != asked:
         raise ClassifierError(
             f"Expected in {folder} a classifier of {asked}. Received: {stored}. Choose another "
-            "folder, or delete that one."
+            "folder."
         )
     return classifier
 

@@ -1,4 +1,10 @@
-from . import blocks as blocks, criterion as criterion, independence as independence
+from . import (
+    blocks as blocks,
+    criterion as criterion,
+    deficits as deficits,
+    independence as independence,
+    permuted as permuted,
+)
 from .criterion import (
     dhsic as dhsic,
     dimension_bandwidth as dimension_bandwidth,

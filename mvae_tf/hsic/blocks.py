@@ -28,17 +28,26 @@ class Blocks(NamedTuple):
     diagonal: tf.Tensor
 
 
-def split(points: Sequence[tf.Tensor], *, whole: bool = False) -> Blocks:
+def split(
+    points: Sequence[tf.Tensor], *, whole: bool = False, by_differences: bool = False
+) -> Blocks:
     """Cut variables, one tensor [K, n, d] or several [1, n, d_k], into blocks of about a size.
 
-    All pairs are one block where `whole` asks for it: XLA compiles no loop over blocks.
+    All pairs are one block where `whole` asks for it: XLA compiles no loop over blocks. For
+    `exponents_by_differences` the halves are 0, and infinite where the last block is filled up.
     """
     points, halves, diagonal = single(points)
+    halves = tf.zeros_like(halves) if by_differences else halves
     if whole:
         return Blocks(tuple(each[None] for each in points), halves[None], diagonal[None])
     infinity = halves.dtype.as_numpy_dtype("inf")
     points = tuple(_cut(each, 0) for each in points)
     return Blocks(points, _cut(halves, infinity), _cut(diagonal, -infinity))
+
+
+def cut(array: tf.Tensor, *, whole: bool = False) -> tf.Tensor:
+    """Cut what there is of each sample, [1, n], as `split` cuts them; filled up with 0."""
+    return array[None] if whole else _cut(array, 0)
 
 
 def single(points: Sequence[tf.Tensor]) -> Blocks:
@@ -80,6 +89,57 @@ def exponents(left: Blocks, right: Blocks, same: bool) -> tf.Tensor:
     return tf.linalg.set_diag(values, left.diagonal) if same else values
 
 
+def exponents_by_differences(
+    left: Blocks, right: Blocks, same: bool, *, compiled: bool = False
+) -> tf.Tensor:
+    """Return what `exponents` does, exact in every digit for points of any scale.
+
+    Of points far from the others, `exponents` keeps no more than |x|^2's digits. In memory as it
+    is, and slower: one coordinate after another, or, `compiled`, all of them in one loop of XLA's.
+    """
+    del same  # the distance of a point to itself is 0 as it is
+
+    def squared(x, y):
+        if compiled:
+            return tf.reduce_sum((x[:, :, None] - y[:, None]) ** 2, axis=3)
+        total = tf.zeros_like(_apart(x[:, :, 0], y[:, :, 0]))
+        columns = (tf.transpose(x, [2, 0, 1]), tf.transpose(y, [2, 0, 1]))
+        return tf.foldl(lambda sum_, xy: sum_ + _apart(*xy) ** 2, columns, total)
+
+    pairs = zip(left.points, right.points, strict=True)
+    values = _join([-squared(x, y) / 2 for x, y in pairs])
+    return values - left.halves[:, :, None] - right.halves[:, None, :]
+
+
+def pulls_by_differences(
+    forces: tf.Tensor, left: Blocks, right: Blocks, *, compiled: bool = False
+) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
+    """Return sum_j f_ij (y_j - x_i), [K, b, d], and sum_i f_ij (x_i - y_j), of forces [K, b, b]."""
+
+    def pulls(force, x, y):
+        if compiled:
+            each = tf.math.multiply_no_nan(y[:, None] - x[:, :, None], force[..., None])
+            return tf.reduce_sum(each, axis=2), -tf.reduce_sum(each, axis=1)
+
+        def of_column(xy):
+            each = tf.math.multiply_no_nan(-_apart(*xy), force)
+            return tf.reduce_sum(each, axis=2), -tf.reduce_sum(each, axis=1)
+
+        columns = (tf.transpose(x, [2, 0, 1]), tf.transpose(y, [2, 0, 1]))
+        sums = tf.map_fn(of_column, columns, fn_output_signature=(x.dtype, x.dtype))
+        return tuple(tf.transpose(each, [1, 2, 0]) for each in sums)
+
+    split_forces = tf.split(forces, len(left.points))
+    each = zip(split_forces, left.points, right.points, strict=True)
+    lefts, rights = zip(*(pulls(*parts) for parts in each), strict=True)
+    return list(lefts), list(rights)
+
+
+def _apart(x, y):
+    """Return x_i - y_j, [K, b, b], of one coordinate [K, b]."""
+    return x[:, :, None] - y[:, None, :]
+
+
 def sum_pairs(term: Callable[..., Any], blocks: Any) -> Any:
     """Return, for every sample, the sum over all samples of what `term` gives for their pairs.
 
@@ -100,7 +160,9 @@ def sum_pairs(term: Callable[..., Any], blocks: Any) -> Any:
     return _sum_pairs(term, blocks)
 
 
-def fold_pairs(step: Callable[..., Any], state: Any, blocks: Blocks) -> Any:
+def fold_pairs(
+    step: Callable[..., Any], state: Any, blocks: Blocks, exponents: Callable = exponents
+) -> Any:
     """Return the last state of state = step(state, exponents, weight), run over all blocks.
 
     The weight is how often the block's values occur among all n^2: 1 on the diagonal, 2 off it.
@@ -127,7 +189,7 @@ def fold_pairs(step: Callable[..., Any], state: Any, blocks: Blocks) -> Any:
 @tf.function(autograph=False, reduce_retracing=True)
 def _sum_pairs(term, blocks):
     flat = tf.nest.flatten(blocks)
-    count, dtype = tf.shape(flat[0])[0], flat[0].dtype
+    count = tf.shape(flat[0])[0]
 
     def diagonal(i):
         block = _take(blocks, i)
@@ -147,7 +209,7 @@ def _sum_pairs(term, blocks):
 
         return i + 1, tf.nest.map_structure(add, totals, left, right)
 
-    signature = tf.nest.map_structure(lambda _: dtype, diagonal(0))
+    signature = tf.nest.map_structure(lambda each: each.dtype, diagonal(0))
     totals = _map(diagonal, 0, count, signature)
     totals = tf.nest.map_structure(lambda each: tf.cast(each, tf.float64), totals)
     return tf.while_loop(lambda i, _: i < count - 1, add_row, (0, totals), parallel_iterations=1)[1]

@@ -12,8 +12,15 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from mvae_tf import checks
-from mvae_tf.hsic.blocks import exponents, paste, single, split, sum_pairs
-from mvae_tf.hsic.median import median_squared_distance, sorted_median_squared_distance
+from mvae_tf.hsic import deficits, kernels
+from mvae_tf.hsic.blocks import exponents_by_differences, paste, single
+from mvae_tf.hsic.median import median_distance
+
+# Of the largest |x|^2 of a variable around its mean, in bandwidths: in between, sums over kernels
+# have the digits they should; outside of it, sums over deficits have them.
+_PLAIN = (1e-1, 1e4)
+# Variables that vary by less, in bandwidths, and do vary: dHSIC would be below the least number.
+_LEAST_SPREAD = {tf.float32: 1e-8, tf.float64: 1e-35}
 
 
 def dhsic(
@@ -21,12 +28,15 @@ def dhsic(
     bandwidths: str | Sequence[float] = "dimension",
     *,
     compiled: bool = False,
+    weights: tf.Tensor | None = None,
 ) -> tf.Tensor:
     """Estimate how far K variables are from joint independence; 0 in the limit means independent.
 
     Gaussian kernels exp(-r^2 / (2 sigma_k^2)). Differentiable, once, in every variable. Exact;
     time grows as K n^2, memory as K n, as value and gradient are summed block by block of pairs.
-    The kernels are computed in the variables' precision, the sums in float64.
+    The kernels are computed in the variables' precision, the sums in float64. Right at any scale of
+    the variables and with samples far from the others; slower by a few times where a variable's
+    samples are all within a third of a bandwidth of their mean, or one a hundred away.
 
     Args:
         variables: K >= 1 float arrays, variable k of shape [n, d_k], whose rows are joint samples.
@@ -36,14 +46,19 @@ def dhsic(
             numbers.
         compiled: whether by operations that XLA compiles, for use under `jit_compile=True`: all
             pairs at once, so that memory grows as K n^2.
+        weights: [n], at least 0, of the samples: a sample of weight 2 counts as two. All 0 give 0.
+            None: 1 each.
 
     Returns:
         A scalar, at least 0 up to rounding, float64 if any variable is and float32 otherwise. A
         constant variable is independent of the others; n = 1 or K = 1 give 0.
 
     Raises:
-        ValueError: if a variable is not of rank 2, is empty, or differs in n; or if the bandwidths
-            are not a known rule nor K positive numbers.
+        ValueError: if a variable is not of rank 2, is empty, or differs in n; if the bandwidths are
+            not a known rule nor K positive numbers; or if weights are not [n], or meet "median",
+            which knows of none. Also, NaN inside a graph, if a variable varies, but by less than
+            1e-8 bandwidths (float64: 1e-35), too little for a number; where samples are weighted,
+            if all of them are within a third of a bandwidth of their mean, or one a hundred away.
         NotImplementedError: if a second derivative is asked for.
 
     Example:
@@ -51,19 +66,31 @@ def dhsic(
         >>> dhsic([x, tf.random.normal([100, 5])])   # near 0
         >>> dhsic([x, x[:, :2] ** 2])                # clearly larger
     """
-    variables = as_matrices(variables)
-    sigmas = _sigmas(variables, bandwidths, compiled)
-    if len({variable.shape[1] for variable in variables}) == 1:  # All in one batched operation.
-        sigmas = tf.convert_to_tensor(sigmas, variables[0].dtype)[:, None, None]
-        return _statistic([_centred(tf.stack(variables)) / sigmas], compiled)
-    each = zip(variables, sigmas, strict=True)
-    return _statistic([_centred(variable)[None] / sigma for variable, sigma in each], compiled)
+    samples, sigmas, shares = _prepared(variables, bandwidths, weights, compiled)
+    way = "deficits" if compiled else "either"
+    return _statistic(samples, sigmas, shares, compiled, way if shares is None else "checked")
+
+
+def penalty(
+    codes: Sequence[tf.Tensor],
+    bandwidths: str | Sequence[float],
+    *,
+    compiled: bool = False,
+    weights: tf.Tensor | None = None,
+) -> tf.Tensor:
+    """Return `dhsic` of a training batch's codes, by its kernels whatever their scale.
+
+    Codes drawn from posteriors vary by about a bandwidth; where they don't, the penalty and its
+    gradient keep fewer digits, and a step takes no longer.
+    """
+    return _statistic(*_prepared(codes, bandwidths, weights, compiled), compiled, "kernels")
 
 
 def gaussian_kernel(variable: tf.Tensor, bandwidth: float | tf.Tensor) -> tf.Tensor:
     """Return the matrix exp(-|x_i - x_j|^2 / (2 bandwidth^2)), [n, n], of a variable [n, d]."""
-    block = single([_centred(variable)[None] / bandwidth])
-    return tf.exp(exponents(block, block, same=True))[0]
+    block = single([tf.convert_to_tensor(variable)[None] / bandwidth])
+    block = block._replace(halves=tf.zeros_like(block.halves))
+    return tf.exp(exponents_by_differences(block, block, same=True))[0]
 
 
 def dimension_bandwidth(dimension: int) -> float:
@@ -75,18 +102,17 @@ def median_bandwidth(variable: tf.Tensor, *, compiled: bool = False) -> tf.Tenso
     """Return the median positive distance between the rows of [n, d]; 1 if there is none.
 
     The exact median of all n (n - 1) / 2 distances, in memory that grows with n; where it is to be
-    `compiled` by XLA, with n^2.
+    `compiled` by XLA, with n^2. Neither the variable's scale nor samples far from the others change
+    what is right; NaN where the distances overflow.
     """
-    blocks = split([_centred(tf.stop_gradient(variable))[None]], whole=compiled)
-    if compiled:
-        return tf.sqrt(sorted_median_squared_distance(blocks))
-    return tf.sqrt(median_squared_distance(blocks, tf.shape(variable)[0]))
+    return median_distance(tf.stop_gradient(tf.convert_to_tensor(variable)), compiled)
 
 
-def kernels(variables: Sequence[tf.Tensor], bandwidths: str | Sequence[float]) -> list[tf.Tensor]:
-    """Return the Gaussian kernel matrix [n, n] of each variable; see `dhsic`."""
-    sigmas = _sigmas(variables, bandwidths)
-    return [gaussian_kernel(*each) for each in zip(variables, sigmas, strict=True)]
+def bandwidths_of(
+    variables: Sequence[tf.Tensor], bandwidths: str | Sequence[float]
+) -> list[float | tf.Tensor]:
+    """Return sigma_k of each variable; see `dhsic`."""
+    return _sigmas(variables, bandwidths)
 
 
 def as_matrices(variables: Sequence[tf.Tensor]) -> list[tf.Tensor]:
@@ -104,6 +130,17 @@ def as_matrices(variables: Sequence[tf.Tensor]) -> list[tf.Tensor]:
     return variables
 
 
+def _prepared(variables, bandwidths, weights, compiled):
+    """Return variables, one tensor [K, n, d] or several [1, n, d_k], their sigmas, and shares."""
+    variables = as_matrices(variables)
+    sigmas = _sigmas(variables, bandwidths, compiled)
+    shares = _shares(weights, variables[0], bandwidths)
+    if len({variable.shape[1] for variable in variables}) == 1:  # All in one batched operation.
+        sigmas = tf.convert_to_tensor(sigmas, variables[0].dtype)[:, None, None]
+        return [tf.stack(variables)], [sigmas], shares
+    return [variable[None] for variable in variables], sigmas, shares
+
+
 def _sigmas(variables, bandwidths, compiled=False):
     bandwidths = checks.bandwidths(bandwidths, len(variables))
     if bandwidths == "dimension":
@@ -113,74 +150,117 @@ def _sigmas(variables, bandwidths, compiled=False):
     return bandwidths
 
 
+def _shares(weights, variable, bandwidths):
+    """Return each sample's share of the weights, [n], in a variable's dtype; None for none."""
+    if weights is None:
+        return None
+    if isinstance(bandwidths, str) and bandwidths == "median":
+        raise ValueError(
+            'Expected bandwidths "dimension" or numbers where samples are weighted. Received: '
+            '"median".'
+        )
+    weights = tf.cast(weights, variable.dtype)
+    if not variable.shape[:1].is_compatible_with(weights.shape):
+        raise ValueError(
+            f"Expected weights of shape [{variable.shape[0]}]. Received: {weights.shape}."
+        )
+    return tf.math.divide_no_nan(weights, tf.reduce_sum(weights))
+
+
 def _centred(variable):
     # The distances don't depend on the origin, nor does it have a gradient; around the mean, the
     # fewest digits are lost.
     return variable - tf.stop_gradient(tf.reduce_mean(variable, axis=-2, keepdims=True))
 
 
-def _statistic(points, compiled):
-    """Return dHSIC of x_k / sigma_k: one tensor [K, n, d], or several [1, n, d_k]."""
+def _statistic(variables, sigmas, shares, compiled, way):
+    """Return dHSIC of variables: one tensor [K, n, d], or several [1, n, d_k].
+
+    By sums over "kernels", the same "checked" for digits, over "deficits", or "either" of them, by
+    which has the digits.
+    """
+
+    def scaled(variables, around_mean):
+        return [
+            (_centred(each) if around_mean else each) / sigma
+            for each, sigma in zip(variables, sigmas, strict=True)
+        ]
 
     @tf.custom_gradient
-    def statistic(*points):
+    def statistic(*variables):
         # A tape shall not keep the blocks.
-        blocks = split([tf.stop_gradient(each) for each in points], whole=compiled)
-        dtype, count = points[0].dtype, tf.shape(points[0])[1]
-        n = tf.cast(count, tf.float64)
-        sums = sum_pairs(_row_sums, blocks)
-        row_means, joint = sums[:, :-1] / n, sums[:, -1] / n
-        means = tf.reduce_sum(row_means, axis=[0, 2]) / n
-        cross = tf.reduce_prod(row_means, axis=1)
-        value = tf.reduce_sum(joint - 2.0 * cross) / n + tf.reduce_prod(means)
+        constants = [tf.stop_gradient(each) for each in variables]
+        dtype, count = variables[0].dtype, tf.shape(variables[0])[1]
+        plain = _have_digits(scaled(constants, True)) if way in ("either", "checked") else None
+
+        def choose(by_kernels, by_deficits):
+            if way == "either":
+                return tf.cond(plain, by_kernels, by_deficits)
+            return by_deficits() if way == "deficits" else by_kernels()
+
+        def value_by_kernels():
+            value, rows = kernels.value_and_rows(scaled(constants, True), shares, compiled)
+            return _refuse_unless(plain, value) if way == "checked" else value, rows
+
+        def value_by_deficits():
+            points = scaled(constants, False)
+            value, rows = deficits.value_and_rows(points, compiled)
+            return _refuse_tiny(value, points), rows
+
+        value, rows = choose(value_by_kernels, value_by_deficits)
 
         @tf.custom_gradient
         def gradient(*_):
-            # With v_k[i] = prod_{l != k} mean_j G_l[i, j] - prod_{l != k} mean_ij G_l / 2,
-            # n^2 G_k dD/dG_k = prod_l G_l - G_k (v_k[i] + v_k[j]), and dG_k = G_k (x_j - x_i) dx_i.
-            excess = _products_of_others(row_means, 1) - _products_of_others(means, 0)[:, None] / 2
-            sums = sum_pairs(_pulls, (blocks, tf.cast(excess, dtype)))
+            sums = choose(
+                lambda: kernels.pulls(scaled(constants, True), rows, shares, compiled),
+                lambda: deficits.pulls(scaled(constants, False), rows, compiled),
+            )
+            n = tf.cast(count, tf.float64) if shares is None else 1.0
             pulls = [tf.cast(paste(each, count) * 2 / n**2, dtype) for each in sums]
+            if shares is not None:
+                pulls = [each * shares[:, None] for each in pulls]
             return pulls, _no_second_derivative
 
-        return tf.cast(value, dtype), lambda upstream: [
-            upstream * each for each in gradient(*points)
-        ]
+        def upstream_gradient(upstream):
+            return [
+                upstream * pull / sigma
+                for pull, sigma in zip(gradient(*variables), sigmas, strict=True)
+            ]
 
-    return statistic(*points)
+        return tf.cast(value, dtype), upstream_gradient
 
-
-def _row_sums(left, right, same):
-    """Return the sums of a block of the K kernels and of their product, over columns and rows."""
-    kernels = tf.exp(exponents(left, right, same))
-    joint = tf.reduce_prod(kernels, axis=0, keepdims=True)
-    return tuple(
-        tf.concat([tf.reduce_sum(kernels, axis), tf.reduce_sum(joint, axis)], axis=0)
-        for axis in (2, 1)
-    )
+    return statistic(*variables)
 
 
-def _pulls(left, right, same):
-    """Return sum_j A_k[i, j] (x_j - x_i), and the same from j's side, for A_k = n^2 G_k dD/dG_k."""
-    (left, left_excess), (right, right_excess) = left, right
-    kernels = tf.exp(exponents(left, right, same))
-    joint = tf.reduce_prod(kernels, axis=0, keepdims=True)
-    forces = joint - kernels * (left_excess[:, :, None] + right_excess[:, None, :])
-    forces = tf.split(forces, len(left.points))
-
-    def pulls(here, there, transposed):
-        return [
-            tf.matmul(force, y, transpose_a=transposed)
-            - tf.reduce_sum(force, axis=1 if transposed else 2)[:, :, None] * x
-            for force, x, y in zip(forces, here.points, there.points, strict=True)
-        ]
-
-    return pulls(left, right, False), None if same else pulls(right, left, True)
+def _have_digits(points):
+    """Return whether sums over kernels of points around their means keep their digits."""
+    largest = [tf.reduce_max(tf.reduce_sum(each**2, axis=2), axis=1) for each in points]
+    largest = tf.concat(largest, axis=0)
+    return tf.reduce_all((largest >= _PLAIN[0]) & (largest <= _PLAIN[1]))
 
 
-def _products_of_others(array, axis):
-    before = tf.math.cumprod(array, axis, exclusive=True)
-    return before * tf.math.cumprod(array, axis, exclusive=True, reverse=True)
+def _refuse_tiny(value, points):
+    """Return value; where it would be 0 for want of small numbers, refuse, NaN inside a graph."""
+    spreads = [tf.reduce_max(tf.abs(each - each[:, :1]), axis=[1, 2]) for each in points]
+    spreads = tf.concat(spreads, axis=0)
+    least = _LEAST_SPREAD[spreads.dtype]
+    tiny = tf.reduce_any((spreads > 0) & (spreads < least))
+    if tf.executing_eagerly() and tiny:
+        raise ValueError(
+            f"Expected variables that vary by at least {least:g} bandwidths, or not at all. "
+            f'Received: {spreads.numpy().tolist()}. Bandwidths "median" grow with the variables.'
+        )
+    return tf.where(tiny, tf.constant(math.nan, value.dtype), value)
+
+
+def _refuse_unless(plain, value):
+    """Return value where sums over kernels have its digits; else refuse, NaN inside a graph."""
+    if tf.executing_eagerly() and not plain:
+        raise ValueError(
+            "Expected weighted variables of which some sample is a third to a hundred bandwidths "
+            "from the mean. Received: others; scale them, or choose their bandwidths."
+        )
+    return tf.where(plain, value, tf.constant(math.nan, value.dtype))
 
 
 def _no_second_derivative(*_):

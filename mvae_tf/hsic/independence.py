@@ -1,6 +1,5 @@
 """The test of joint independence that goes with dHSIC (Pfister et al., JRSS-B 80(1), 2018)."""
 
-import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -9,10 +8,14 @@ import scipy.stats
 import tensorflow as tf
 
 from mvae_tf import checks
-from mvae_tf.hsic.criterion import as_matrices, dhsic, kernels
+from mvae_tf.hsic import deficits, permuted
+from mvae_tf.hsic.criterion import as_matrices, bandwidths_of, dhsic
 
-# Statistics of permuted samples that differ by rounding alone are equal; kernels are at most 1.
+# Statistics of permuted samples that differ by rounding alone, relative to what they are sums of,
+# are equal.
 _ROUNDING = 1e-12
+# Fewer samples than have been found to keep the gamma test's level, see docs/dhsic.md.
+_LEAST_GAMMA = 16
 
 
 class IndependenceTest(NamedTuple):
@@ -43,9 +46,9 @@ def dhsic_test(
         variables: K >= 2 finite float arrays [n, d_k], n >= 2, whose rows are joint samples.
         bandwidths: As for `dhsic`. The default does not depend on the scale of the data.
         method: "permutation": p = (1 + number of permuted samples with as large a dHSIC) / (1 +
-            num_permutations), valid for any n; or "gamma": p from a gamma distribution with the
-            mean and variance of dHSIC under independence, far faster but an approximation, and
-            for n >= 2 K alone.
+            num_permutations), valid for any n; or "gamma": p from the gamma distribution with the
+            mean and variance that dHSIC has over all permutations (`permuted`), far faster but an
+            approximation, and for n >= max(2 K, 16) alone: see docs/dhsic.md for its level.
         num_permutations: Independent permutations of all variables but the first.
         seed: Of the permutations.
 
@@ -54,7 +57,8 @@ def dhsic_test(
 
     Raises:
         ValueError: for what `dhsic` refuses, fewer than two variables, too small an n, values that
-            are not finite, an unknown method, or num_permutations below 1.
+            are not finite, an unknown method, num_permutations below 1, or bandwidths that leave
+            nothing to test: all samples of a variable so many of them apart that its kernel is 0.
 
     Example:
         >>> x = tf.random.normal([100, 3])
@@ -63,73 +67,78 @@ def dhsic_test(
     checks.choice("method", method, ("permutation", "gamma"))
     checks.size("num_permutations", num_permutations)
     rng = np.random.default_rng(checks.seed(seed) % 2**32)
-    variables = as_matrices([np.asarray(variable, np.float64) for variable in variables])
+    expected = "Expected variables that are arrays of numbers."
+    variables = as_matrices([checks.floats(expected, variable) for variable in variables])
     if len(variables) < 2:
         raise ValueError("Expected at least two variables. Received: one.")
     if not all(np.all(np.isfinite(variable)) for variable in variables):
         raise ValueError("Expected finite variables. Received: NaN or infinity among them.")
-    least = 2 * len(variables) if method == "gamma" else 2
+    least = max(2 * len(variables), _LEAST_GAMMA) if method == "gamma" else 2
     if len(variables[0]) < least:
         raise ValueError(
             f"Expected at least {least} samples of {len(variables)} variables for the {method} "
             f"test. Received: {len(variables[0])}."
+            + (' Take method="permutation".' if method == "gamma" else "")
         )
-    statistic = float(dhsic(variables, bandwidths))
-    matrices = [kernel.numpy() for kernel in kernels(variables, bandwidths)]
+    sigmas = [float(sigma) for sigma in bandwidths_of(variables, bandwidths)]
+    statistic = float(dhsic(variables, sigmas))
+    each = zip(variables, sigmas, strict=True)
+    matrices = [deficits.matrix(*pair) for pair in each]
+    _require_near_samples(matrices)
+    if sum(np.any(matrix > 0) for matrix in matrices) < 2:
+        return IndependenceTest(statistic, 1.0)  # dHSIC is 0 whatever the samples
     if method == "permutation":
         return IndependenceTest(statistic, _permutation_p_value(matrices, num_permutations, rng))
-    return IndependenceTest(statistic, _gamma_p_value(statistic, *_null_moments(matrices)))
+    return IndependenceTest(statistic, _gamma_p_value(statistic, *permuted.moments(matrices)))
 
 
-def _permutation_p_value(kernels, num_permutations, rng):
-    row_means = [kernel.mean(axis=1) for kernel in kernels]
+def _require_near_samples(matrices):
+    """Refuse kernels that are those of any other order of the samples, 0 but for the diagonal."""
+    n = len(matrices[0])
+    for number, matrix in enumerate(matrices, start=1):
+        nearest = matrix[~np.eye(n, dtype=bool)].min()
+        if n > 2 and 1.0 - nearest < _ROUNDING:
+            raise ValueError(
+                "Expected bandwidths within a few of which some samples are. Received: variable "
+                f"{number} of {len(matrices)}, of which all are so far apart that the kernel is 0. "
+                'Bandwidths "median" grow with the variables.'
+            )
 
-    def statistic(orders):  # less the product of the means, which no permutation changes
-        joint = math.prod(
-            kernel[np.ix_(order, order)] for kernel, order in zip(kernels, orders, strict=True)
-        )
-        cross = math.prod(mean[order] for mean, order in zip(row_means, orders, strict=True))
-        return joint.mean() - 2.0 * cross.mean()
 
-    unchanged = np.arange(len(kernels[0]))
-    observed = statistic([unchanged] * len(kernels))
+def _permutation_p_value(matrices, num_permutations, rng):
+    row_means = [matrix.mean(axis=1) for matrix in matrices]
+
+    def terms(orders):  # of dHSIC, but for that of the means, which no permutation changes
+        joint = _excess(m[np.ix_(order, order)] for m, order in zip(matrices, orders, strict=True))
+        cross = _excess(mean[order] for mean, order in zip(row_means, orders, strict=True))
+        return joint.mean(), 2.0 * cross.mean()
+
+    unchanged = np.arange(len(matrices[0]))
+    joint, cross = terms([unchanged] * len(matrices))
+    least = joint - cross - _ROUNDING * (joint + cross)
     count = 0
     for _ in range(num_permutations):
-        orders = [unchanged, *(rng.permutation(unchanged) for _ in kernels[1:])]
-        count += statistic(orders) >= observed - _ROUNDING
+        orders = [unchanged, *(rng.permutation(unchanged) for _ in matrices[1:])]
+        joint, cross = terms(orders)
+        count += joint - cross >= least
     return (1 + int(count)) / (1 + num_permutations)
 
 
-def _null_moments(kernels):
-    """Return estimates of dHSIC's mean and variance under independence.
-
-    To leading order dHSIC is then |mean_i xi_i|^2: with phi_k a sample's embedding and mu_k its
-    mean, xi is what prod_k phi_k has beyond its mean and its projections on single variables,
-
-        xi = prod_k phi_k - sum_r phi_r prod_{k != r} mu_k + (K - 1) prod_k mu_k.
-
-    Its covariance is A - sum_r B_r + (K - 1) M, the second moments of the three parts, so that
-    mean = trace / n and variance = 2 |covariance|^2 / n^2 need only, for each variable,
-    a = |mu|^2, b = E k(x, x')^2 and c = E <phi, mu>^2. Pfister et al. have the same with
-    (n - 2K)!^2 / ((n - 4K + 2)! n!) in place of 1 / n^2; equal in the limit, theirs is far too
-    small unless n is much larger than K^2, and then rejects independent variables too often.
-    """
-    n, others = len(kernels[0]), len(kernels) - 1
-    a = np.array([kernel.mean() for kernel in kernels])
-    b = np.array([(kernel**2).mean() for kernel in kernels])
-    c = np.array([(kernel.mean(axis=1) ** 2).mean() for kernel in kernels])
-    trace = 1 - a.prod() * ((1 / a).sum() - others)
-    ratio_b, ratio_c = b / a**2, c / a**2
-    squared = (
-        b.prod()
-        - 2 * c.prod() * ((b / c).sum() - others)
-        + (a**2).prod() * (ratio_b.sum() - (ratio_c**2).sum() + (ratio_c.sum() - others) ** 2)
-    )
-    return trace / n, 2 * squared / n**2
+def _excess(deficits):
+    """Return prod_k (1 - h_k) - 1 + sum_k h_k, see `deficits`."""
+    deficits = iter(deficits)
+    lost, excess = next(deficits), 0.0
+    for each in deficits:
+        excess = excess + each * lost
+        lost = lost + each * (1.0 - lost)
+    return excess
 
 
 def _gamma_p_value(statistic, mean, variance):
-    # Where at most one variable varies, dHSIC is 0 whatever the samples.
-    if mean <= _ROUNDING or variance <= _ROUNDING**2:
-        return 1.0
+    if not variance > _ROUNDING * mean**2:
+        raise ValueError(
+            "Expected permutations to change dHSIC for the gamma test. Received: samples of which "
+            f"it has mean {mean:.3g} and variance {variance:.3g} over all permutations. Take "
+            'method="permutation".'
+        )
     return float(scipy.stats.gamma.sf(statistic, mean**2 / variance, scale=variance / mean))

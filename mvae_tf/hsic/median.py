@@ -1,46 +1,82 @@
 """The exact median of all pairs' distances, in memory that grows with n alone."""
 
+import functools
+
 import numpy as np
 import tensorflow as tf
 
-from mvae_tf.hsic.blocks import Blocks, exponents, fold_pairs
+from mvae_tf.hsic.blocks import Blocks, exponents, exponents_by_differences, fold_pairs, split
 
 _BITS = 16  # That one run over all pairs tells apart,
 _BINS = 2**_BITS  # in so many bins.
-# Equal rows may be so many rounding errors of the largest distance apart.
+# By products, equal rows may be so many rounding errors of the largest distance apart.
 _ROUNDING = 16
+# How much of a squared median its rounding error may be.
+_PRECISION = 1e-4
 
 
-def median_squared_distance(blocks: Blocks, count: tf.Tensor) -> tf.Tensor:
-    """Return the median of the positive |x_i - x_j|^2 of `count` samples; 1 if there is none.
+def median_distance(variable: tf.Tensor, compiled: bool) -> tf.Tensor:
+    """Return the median of the positive |x_i - x_j| of a variable [n, d]; 1 if there is none.
 
-    Of an even number, the mean of the middle two.
+    Of an even number, the root of the mean of the middle two's squares.
+
+    Args:
+        variable: In float32 or float64.
+        compiled: Whether by sorting all pairs: XLA compiles it.
     """
-    return (_median if tf.inside_function() else _median_eagerly)(blocks, count)
+    if compiled:
+        return _by_differences(variable, _sorted_median)
+    median = _median if tf.inside_function() else _median_eagerly
+    count = tf.shape(variable)[0]
+    # The products of the samples are faster, and enough where no pair is beyond their digits.
+    points = [(variable - tf.reduce_mean(variable, axis=0, keepdims=True))[None]]
+    fast, _, all_digits = median(split(points), count, exponents)
+    all_digits &= tf.reduce_max(tf.abs(variable)) < variable.dtype.max**0.4
+
+    def by_differences():
+        def of(points):
+            blocks = split(points, by_differences=True)
+            return median(blocks, count, exponents_by_differences)[:2]
+
+        return _by_differences(variable, of)
+
+    return tf.cond(all_digits, lambda: tf.sqrt(fast), by_differences)
 
 
-def sorted_median_squared_distance(blocks: Blocks) -> tf.Tensor:
-    """Return the same of samples in one block, by sorting all pairs: XLA compiles it."""
+def _by_differences(variable, median):
+    """Return the median distance, that of samples in [0, 1] by a function (median, any)."""
+    wide = tf.cast(variable, tf.float64)
+    scale = tf.reduce_max(tf.reduce_max(wide, axis=0) - tf.reduce_min(wide, axis=0))
+    squared, exists = median([tf.math.divide_no_nan(wide, scale)[None]])
+    distance = tf.where(exists, scale * tf.sqrt(squared), tf.ones_like(scale))
+    distance = tf.where(tf.math.is_finite(scale), distance, tf.constant(np.nan, tf.float64))
+    return tf.cast(distance, variable.dtype)
+
+
+def _sorted_median(points):
+    blocks = split(points, whole=True, by_differences=True)
     block = Blocks(tuple(each[0] for each in blocks.points), blocks.halves[0], blocks.diagonal[0])
-    squared = tf.reshape(_squared(exponents(block, block, same=True)), [-1])
-    least = _ROUNDING * np.finfo(squared.dtype.as_numpy_dtype).eps * tf.reduce_max(squared)
-    positive = squared > least
-    total = tf.reduce_sum(tf.cast(positive, tf.int32))
-    ordered = tf.sort(tf.where(positive, squared, squared.dtype.as_numpy_dtype("inf")))
+    squared = _squared(exponents_by_differences(block, block, same=True, compiled=True))
+    squared = tf.reshape(squared, [-1])
+    total = tf.reduce_sum(tf.cast(squared > 0, tf.int32))
+    ordered = tf.sort(tf.where(squared > 0, squared, squared.dtype.as_numpy_dtype("inf")))
     middle = (ordered[tf.maximum(total - 1, 0) // 2] + ordered[total // 2]) / 2
-    return tf.where(total > 0, middle, tf.ones_like(middle))
+    return middle, total > 0
 
 
-def _median(blocks, count):
-    dtype = blocks.halves.dtype
-    largest = fold_pairs(_largest, tf.zeros([], dtype), blocks)
-    least = _ROUNDING * np.finfo(dtype.as_numpy_dtype).eps * largest
+def _median(blocks, count, exponents):
+    """Return the median of positive squared distances, whether there is one, and all its digits."""
+    dtype, fold = blocks.halves.dtype, functools.partial(fold_pairs, exponents=exponents)
+    limits = np.finfo(dtype.as_numpy_dtype)
+    largest = fold(_largest, tf.zeros([], dtype), blocks)
+    rounding = 0.0 if exponents is exponents_by_differences else limits.eps * largest
+    least = tf.cast(_ROUNDING * rounding, dtype)
     # Positive floats are ordered as their bits are: the lower of the middle two is found from its
     # most significant digit to its least.
     bits = tf.int32 if dtype == tf.float32 else tf.int64
     found, rank = tf.zeros([], bits), None
     for shift in reversed(range(0, 8 * bits.size, _BITS)):
-        counts = _histogram(blocks, least, found, shift)
+        counts = _histogram(fold, blocks, least, found, shift)
         if rank is None:
             total = tf.cast(count, tf.int64) ** 2 - counts[_BINS]
             rank = (total - 1) // 2
@@ -50,8 +86,10 @@ def _median(blocks, count):
         found = tf.bitwise.left_shift(found, tf.cast(_BITS, bits)) + tf.cast(digit, bits)
     lower = tf.bitcast(found, dtype)
     shared = tf.logical_or(total % 2 == 1, rank + 1 < counts[tf.minimum(digit, _BINS - 1)])
-    upper = tf.cond(shared, lambda: lower, lambda: _next(blocks, lower))
-    return tf.where(total > 0, (lower + upper) / 2, tf.ones([], dtype))
+    upper = tf.cond(shared, lambda: lower, lambda: _next(fold, blocks, lower))
+    distinct = tf.equal(total, tf.cast(count, tf.int64) * tf.cast(count - 1, tf.int64))
+    all_digits = distinct & (rounding <= _PRECISION * lower) & (lower > limits.tiny / limits.eps)
+    return (lower + upper) / 2, total > 0, all_digits
 
 
 def _squared(exponents):
@@ -64,17 +102,17 @@ def _largest(largest, exponents, _):
     return tf.maximum(largest, tf.reduce_max(finite))
 
 
-def _next(blocks, value):
+def _next(fold, blocks, value):
     def step(least, exponents, _):
         squared = _squared(exponents)
         return tf.minimum(
             least, tf.reduce_min(tf.where(squared > value, squared, squared.dtype.max))
         )
 
-    return fold_pairs(step, tf.constant(value.dtype.max), blocks)
+    return fold(step, tf.constant(value.dtype.max), blocks)
 
 
-def _histogram(blocks, least, found, shift):
+def _histogram(fold, blocks, least, found, shift):
     """Count the values above `least` whose bits begin with `found` by their digit at `shift`.
 
     All other values are counted in a last bin.
@@ -93,7 +131,7 @@ def _histogram(blocks, least, found, shift):
         )
         return counts + tf.cast(weight, tf.int64) * added
 
-    return fold_pairs(step, tf.zeros([_BINS + 1], tf.int64), blocks)
+    return fold(step, tf.zeros([_BINS + 1], tf.int64), blocks)
 
 
 # Run eagerly, loops would be Python's.

@@ -12,6 +12,9 @@ from typing import NamedTuple
 import keras
 import tensorflow as tf
 
+# Keras's usual `epsilon`; its setting would change what a trained model answers.
+_LEAST_SCALE = 1e-7
+
 
 class PosteriorParameters(NamedTuple):
     """What an encoder bank gives (eq. 2 and 3), in float32."""
@@ -58,7 +61,7 @@ def posterior_parameters(outputs, latent_dim: int) -> PosteriorParameters:
     return PosteriorParameters(
         loc=loc,
         # softplus underflows to 0 far below; a standard deviation must not.
-        scale=tf.nn.softplus(scale) + keras.config.epsilon(),
+        scale=tf.nn.softplus(scale) + _LEAST_SCALE,
         concentration=tf.nn.softplus(concentration[..., 0]),
     )
 

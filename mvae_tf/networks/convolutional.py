@@ -16,6 +16,8 @@ _SHORTEST = 8
 # The convolutions halve the image until no side is longer than this: of 32 pixels 16 remain. A
 # further halving reconstructs worse after the same time of training.
 _COARSEST = 16
+# Whatever Keras's settings say.
+_LAST = "channels_last"
 # Keras's 0.99 lags behind the weights of the first epochs.
 _MOMENTUM = 0.9
 
@@ -58,13 +60,13 @@ def _components(make, architecture):
 
 
 def _encoder(shapes, latent_dim, layers):
-    stack = [keras.Input(shapes[0])]
+    stack = [keras.Input(shapes[0], dtype="float32")]
     for fine, coarse in itertools.pairwise(shapes):
         stack.append(
             layers.convolution(keras.layers.Conv2D, coarse[2], fine, coarse, use_bias=False)
         )
         stack += layers.normalized()
-    stack.append(keras.layers.Flatten(dtype=layers.dtype))
+    stack.append(keras.layers.Flatten(data_format=_LAST, dtype=layers.dtype))
     stack.append(
         layers.initialized(keras.layers.Dense, contract.num_outputs(latent_dim), dtype="float32")
     )
@@ -74,7 +76,7 @@ def _encoder(shapes, latent_dim, layers):
 def _decoder(shapes, latent_dim, layers):
     linear = layers.initialized(keras.layers.Dense, math.prod(shapes[-1]), use_bias=False)
     stack = [
-        keras.Input([latent_dim]),
+        keras.Input([latent_dim], dtype="float32"),
         linear,
         keras.layers.Reshape(shapes[-1], dtype=layers.dtype),
     ]
@@ -100,15 +102,14 @@ class _Layers(NamedTuple):
     def convolution(self, kind, units, fine, coarse, **kwargs):
         """Return a convolution between images of shape `fine` and `coarse`, either way."""
         strides = [2 if fine[axis] > coarse[axis] else 1 for axis in (0, 1)]
-        return self.initialized(
-            kind, units, kernel_size=3, strides=strides, padding="same", **kwargs
-        )
+        kwargs = {"padding": "same", "data_format": _LAST, **kwargs}
+        return self.initialized(kind, units, kernel_size=3, strides=strides, **kwargs)
 
     def refined(self, fine, coarse, **kwargs):
         transposed = self.convolution(keras.layers.Conv2DTranspose, fine[2], fine, coarse, **kwargs)
         # It doubles a side that was halved, one too many where that was odd.
         surplus = [(0, coarse[axis] * transposed.strides[axis] - fine[axis]) for axis in (0, 1)]
-        return [transposed, keras.layers.Cropping2D(surplus, dtype=transposed.dtype_policy)]
+        return [transposed, keras.layers.Cropping2D(surplus, _LAST, dtype=transposed.dtype_policy)]
 
     def normalized(self):
         return [

@@ -4,6 +4,7 @@ from . import (
     importance as importance,
     melbo as melbo,
     posterior as posterior,
+    seeds as seeds,
     step as step,
 )
 from .dirichlet import Dirichlet as Dirichlet

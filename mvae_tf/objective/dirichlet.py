@@ -8,6 +8,7 @@ TensorFlow's Gamma draws don't compile under XLA. `compiled_gamma` has others, o
 distribution, that do; a seed gives other draws there.
 """
 
+import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
@@ -16,8 +17,8 @@ from mvae_tf.objective import compiled_gamma
 tfd = tfp.distributions
 
 # Draws treat a smaller concentration as this one: a vector of them is already one-hot to far beyond
-# the last digit of float64.
-MIN_CONCENTRATION = 1e-6
+# the last digit of float64. It is a float32, so that no float32 of its size lies below it.
+MIN_CONCENTRATION = float(np.float32(1e-6))
 
 # Below this log-draw the Gamma CDF's power series is used in place of TensorFlow's derivative. Its
 # first neglected term is of relative size exp(2 * -8), below float32's resolution.

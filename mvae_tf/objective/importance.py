@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from mvae_tf.objective import melbo
 from mvae_tf.objective.dirichlet import log_prob, sample_log_weights
+from mvae_tf.objective.seeds import apart as seeds_apart
 
 # In the decoders' answer to a number of draws for each image. With few images, a draw at a time
 # would take as long as reading all of the decoders' weights from memory.
@@ -50,7 +51,7 @@ def log_mean_weight(
 
     def log_weights(draws):
         """Return the draws' log-weights, [s, n] or [s, n, K]."""
-        seeds = tf.map_fn(lambda draw: tf.random.split([seed, draw], 2), draws)
+        seeds = tf.map_fn(lambda draw: tf.random.split(seeds_apart([seed, draw]), 2), draws)
         codes = _draws(lambda each: posterior.z.sample(seed=each), seeds[:, 0])  # [s, n, K, d]
         logits = decoder(tf.reshape(codes, [-1, *codes.shape[2:]]))
         repeated = tf.repeat(images[None], tf.size(draws), axis=0)

@@ -1,4 +1,9 @@
-"""The terms of the mixture evidence lower bound (MELBO, eq. 8), as pure functions.
+"""The terms of the paper's mixture evidence lower bound (MELBO, eq. 8), and a true bound.
+
+Eq. 8 takes the mean over components of KL(q(z_k | x) || p(z_k)). Of log p(x) it is no bound in
+general. Where all components make one image (mixing "image"), each code's divergence counts whole,
+so that eq. 8 may exceed log p(x) by (1 - 1/K) of their sum; where one component makes the image
+(mixing "likelihood"), each counts with its weight, as its likelihood does. `elbo` is the bound.
 
 Every function returns one value per image, in nats: sums run over pixels and latent dimensions.
 Decoders give logits; a component's image is their sigmoid. Both readings of the first term are here
@@ -86,6 +91,40 @@ def mix(weights, component_images) -> tf.Tensor:
     """Return the mixture image sum_k w_k x'_k (eq. 5): [n, K], [n, K, *image] -> [n, *image]."""
     shape = tf.concat([tf.shape(weights), [1] * (component_images.shape.rank - 2)], axis=0)
     return tf.reduce_sum(tf.reshape(weights, shape) * component_images, axis=1)
+
+
+def elbo(images, logits, weights, posterior, prior_w, *, likelihood: str, mixing: str) -> tf.Tensor:
+    """Return a lower bound of log p(x), in expectation over the draws, whatever the posterior.
+
+    Under mixing "image", all of z and w make x:
+
+        E_q log p(x | z, w) - sum_k KL(q(z_k | x) || p(z_k)) - KL(q(w | x) || p(w)).
+
+    Under "likelihood", a component k ~ w does, and q(k | w) = p(k | w) = w_k, the other codes being
+    drawn from their prior:
+
+        sum_k E_q[w_k] (E_q log p(x | z_k) - KL(q(z_k | x) || p(z_k))) - KL(q(w | x) || p(w)).
+
+    Args:
+        images: [n, *image], in [0, 1].
+        logits: [n, K, *image], the decoders' outputs at a draw of the codes.
+        weights: [n, K], a draw of the mixing weights, for "image" alone.
+        posterior: q(z, w | x), a `Posterior` of the images.
+        prior_w: The Dirichlet prior, event [K].
+        likelihood: see `log_likelihood`.
+        mixing: see `reconstruction`.
+
+    Returns:
+        [n], nats, without the Gaussian's constant.
+    """
+    divergences = tfd.kl_divergence(posterior.z, standard_normal(posterior.z))
+    if mixing == "likelihood":
+        each = log_likelihood(images[:, None], logits, likelihood=likelihood)
+        bound = tf.reduce_sum(posterior.w.mean() * (each - divergences), axis=1)
+    else:
+        bound = mixture_log_likelihood(images, logits, weights, likelihood=likelihood)
+        bound -= tf.reduce_sum(divergences, axis=1)
+    return bound - kl_w(posterior.w, prior_w)
 
 
 def gaussian_constant(image_shape) -> float:

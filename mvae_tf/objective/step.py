@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from mvae_tf.hsic.criterion import dhsic
+from mvae_tf.hsic import criterion
 from mvae_tf.objective import melbo
 
 TERMS = (*melbo.Terms._fields, "dhsic")
@@ -36,6 +36,7 @@ def loss_and_terms(
     at_means: bool = False,
     compiled: bool = False,
     gather: Callable[..., Sequence[tf.Tensor]] = lambda *tensors: tensors,
+    weights: tf.Tensor | None = None,
 ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
     """Return eq. 14 and what it is made of, every term at one draw of codes and weights.
 
@@ -51,11 +52,15 @@ def loss_and_terms(
         compiled: Whether by operations that XLA compiles.
         gather: Given tensors of a part of a batch, [n, ...], returns those of the whole batch, over
             which dHSIC and the means are taken.
+        weights: [n], of the images, at least 0: one of weight 2 counts as two, in dHSIC, too. None:
+            1 each.
 
     Returns:
         The loss, a scalar, and by name: reconstruction, kl_z, kl_w, melbo (nats) and mse (summed
-        over pixels), each [n] of the whole batch, and dhsic, a scalar.
+        over pixels), each [n] of the whole batch, and dhsic, a scalar; where images are weighted
+        also weight, [n] of the whole batch.
     """
+    image_weights = {} if weights is None else {"weight": weights}
     seed_z, seed_w = tf.unstack(tf.random.split(seed, 2))
     codes = posterior.z.sample(seed=seed_z)  # eq. 3
     weights = posterior.w.sample(seed=seed_w)  # eq. 2
@@ -71,14 +76,23 @@ def loss_and_terms(
         weights, logits = posterior.w.mean(), decode(posterior.z.mean())
     squared = tf.math.squared_difference(images, melbo.mix(weights, tf.sigmoid(logits)))
     terms["mse"] = tf.reduce_sum(squared, axis=list(range(1, squared.shape.rank)))
+    terms |= image_weights
     codes, *values = gather(codes, *terms.values())
     terms = dict(zip(terms, values, strict=True))
-    codes = tf.unstack(codes, axis=1)
-    terms["dhsic"] = dhsic(codes, objective.bandwidths, compiled=compiled)  # eq. 13
+    codes, image_weights = tf.unstack(codes, axis=1), terms.get("weight")
+    terms["dhsic"] = criterion.penalty(  # eq. 13
+        codes, objective.bandwidths, compiled=compiled, weights=image_weights
+    )
     kl = terms["kl_z"] + terms["kl_w"]
     terms["melbo"] = terms["reconstruction"] - objective.kl_weight * kl
     penalty = terms["dhsic"]
     if objective.dhsic_root:
         penalty = tf.sqrt(tf.maximum(penalty, _MIN_ROOTED_DHSIC))
-    loss = objective.dhsic_weight * penalty - tf.reduce_mean(terms["melbo"])  # eq. 14
-    return loss, terms
+    bound = _mean(terms["melbo"], image_weights)
+    return objective.dhsic_weight * penalty - bound, terms  # eq. 14
+
+
+def _mean(values, weights):
+    if weights is None:
+        return tf.reduce_mean(values)
+    return tf.math.divide_no_nan(tf.reduce_sum(weights * values), tf.reduce_sum(weights))

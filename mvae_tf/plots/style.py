@@ -10,6 +10,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
+from mvae_tf import files
+
 # Ten colours that stay 15 units of OKLab (x 100) apart to normal, red-blind and green-blind eyes,
 # and dark enough for white paper. Digits often taken for one another (3 5 8, 4 9) differ most.
 CLASS_COLOURS = (
@@ -75,10 +77,7 @@ def save(figure: Figure, path: str | os.PathLike) -> None:
     # Cut at whole dots, so that an image's pixels stay whole dots too.
     drawn = figure.get_tightbbox().padded(0.03).get_points() * DPI
     bbox = Bbox(np.stack([np.floor(drawn[0]), np.ceil(drawn[1])]) / DPI)
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
     png = {"format": "png", "metadata": {"Software": None}, "pil_kwargs": {"compress_level": 9}}
-    try:
+    with files.aside(path) as aside, files.writing(path):
         figure.savefig(aside, dpi=DPI, bbox_inches=bbox, **png)
-        os.replace(aside, path)
-    finally:
-        aside.unlink(missing_ok=True)
+        files.put(aside, path)

@@ -6,6 +6,7 @@ from . import (
     precision as precision,
     progress as progress,
     run_folder as run_folder,
+    stored as stored,
     version as version,
 )
 from .checkpoints import CheckpointError as CheckpointError

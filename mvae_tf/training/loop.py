@@ -68,14 +68,16 @@ def train(
     strategy = model.distribute_strategy
     with strategy.scope():
         model.optimizer.build(model.trainable_variables)
-    checkpoints = None if directory is None else Checkpoints(model, Path(directory))
+    steps = -(-len(split) // batch_size)
+    checkpoints = None if directory is None else Checkpoints(model, Path(directory), steps)
+    if checkpoints is not None:
+        checkpoints.require_writable()
     history = [] if checkpoints is None else checkpoints.restore()
     done = len(history)
     if strategies.is_multi_worker(strategy):
         _require_agreement(distribution.numbers(strategy, done), directory)
     if done >= epochs:
         return history[:epochs]
-    steps = -(-len(split) // batch_size)
     with contextlib.ExitStack() as shown:
         callbacks = [*callbacks, _History(history, checkpoints)]
         if progress and strategies.is_chief_of(strategy):

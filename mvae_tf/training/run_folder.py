@@ -9,9 +9,7 @@ protocol. TensorFlow starts only where a model is built, trained or loaded.
 
 import contextlib
 import dataclasses
-import hashlib
 import json
-import os
 import shutil
 import sys
 import tempfile
@@ -21,7 +19,10 @@ from pathlib import Path
 import filelock
 import psutil
 
+from mvae_tf import files
 from mvae_tf.devices import strategies
+from mvae_tf.files import sha256, write_text
+from mvae_tf.training import stored
 from mvae_tf.training.version import TRAINING_VERSION
 
 CHECKPOINTS, MODEL, RECORD = "checkpoints", "model.keras", "record.json"
@@ -149,19 +150,22 @@ def train(
             with tempfile.TemporaryDirectory() as unused:  # as with checkpoints, all take part
                 model.save(Path(unused, MODEL))
     distribution.wait_for_all(strategy)
-    return json.loads((folder / RECORD).read_text())
+    return stored.read_json(folder / RECORD)
 
 
 def _write(model, settings, data, folder, notes, history):
     """Write the model, then its record."""
     aside = folder / f"writing-{MODEL}"
+    path = folder / MODEL
     try:
-        model.save(aside)
-        # The record of a shorter run must not vouch for the new model.
-        (folder / RECORD).unlink(missing_ok=True)
-        os.replace(aside, folder / MODEL)
+        with files.writing(path, RuntimeError):  # which h5py raises as well
+            model.save(aside)
+            files.sync(aside)
+            # The record of a shorter run must not vouch for the new model.
+            (folder / RECORD).unlink(missing_ok=True)
+            files.put(aside, path)
     finally:
-        aside.unlink(missing_ok=True)
+        files.remove(aside)
     record = {
         "settings": settings,
         "dataset": {"name": data.name, "digest": data.digest},
@@ -192,20 +196,41 @@ def load(folder: Path) -> Run:
     return Run(model, record["history"], record["seconds"], record["peak_memory_mib"])
 
 
-def is_finished(folder: Path, strategy: str = "none") -> bool:
-    """Return whether a folder holds a finished run.
+def is_finished(folder: Path) -> bool:
+    """Return whether a folder holds a finished run."""
+    return (folder / RECORD).exists()
+
+
+def is_done(folder: Path, strategy: str = "none") -> bool:
+    """Return whether a folder holds a finished run that is whole: nothing is left to be trained.
+
+    Where it is damaged but has a checkpoint, training makes it whole again.
 
     Args:
         folder: Of the run.
         strategy: By which the run is to be trained: of its workers all ask together and get the
             answer of the chief, who has the lock.
-    """
-    finished = (folder / RECORD).exists()
-    if strategy != "multi_worker":
-        return finished
-    from mvae_tf.devices import distribution
 
-    return bool(distribution.numbers(strategies.get(strategy), finished)[0])
+    Raises:
+        DamagedRunError: it is damaged, and there is no checkpoint.
+    """
+    damage = None
+    if is_finished(folder):
+        try:
+            read_record(folder)
+        except DamagedRunError as error:
+            damage = error
+    open_again = damage is not None and last_checkpoint(folder) is not None
+    answer = 2 if damage and not open_again else int(is_finished(folder) and not open_again)
+    if strategy == "multi_worker":
+        from mvae_tf.devices import distribution
+
+        answer = int(distribution.numbers(strategies.get(strategy), answer)[0])
+    if answer == 2:
+        raise damage or DamagedRunError(f"The finished run in {folder} is damaged.")
+    if open_again:
+        print(f"{damage}", file=sys.stderr)
+    return answer == 1
 
 
 def read_record(folder: Path) -> dict:
@@ -216,29 +241,39 @@ def read_record(folder: Path) -> dict:
     """
     path = folder / MODEL
     try:
-        record = json.loads((folder / RECORD).read_text())
+        record = stored.require_record(stored.read_json(folder / RECORD))
         if sha256(path) != record["model_sha256"]:
             raise ValueError(f"{path.name} has another SHA-256 than when it was written")
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DamagedRunError(
-            f"The finished run in {folder} is damaged ({error}). Delete that folder and train "
-            "again."
-        ) from error
+    except (OSError, ValueError) as error:
+        checkpoint = last_checkpoint(folder)
+        if checkpoint is None:
+            advice = (
+                "There is no checkpoint to make it whole from. Move that folder away and train "
+                "again."
+            )
+        else:
+            advice = f"Train on, and it is made whole from {checkpoint}."
+        raise DamagedRunError(f"The finished run in {folder} is damaged ({error}). {advice}") from (
+            error
+        )
     return record
 
 
 def last_checkpoint(folder: Path) -> Path | None:
-    """Return the newest checkpoint in a run's folder, if there is one."""
-    return max((folder / CHECKPOINTS).glob("epoch-?????"), default=None)
+    """Return the newest checkpoint in a run's folder that has a readable history, if any has."""
+    return next((checkpoint for checkpoint, _ in _histories(folder)), None)
 
 
 def read_history(folder: Path) -> list[dict]:
     """Return the history in the newest checkpoint that has a readable one; [] without any."""
-    for checkpoint in sorted((folder / CHECKPOINTS).glob("epoch-?????"), reverse=True):
+    return next((history for _, history in _histories(folder)), [])
+
+
+def _histories(folder):
+    for checkpoint in reversed(stored.checkpoints(folder / CHECKPOINTS)):
         # One may be damaged, or just be giving way to a newer one.
         with contextlib.suppress(OSError, ValueError):
-            return json.loads((checkpoint / "history.json").read_text())
-    return []
+            yield checkpoint, stored.read_history(checkpoint)
 
 
 @contextlib.contextmanager
@@ -289,22 +324,6 @@ def is_busy(folder: Path) -> bool:
     except PermissionError:  # a folder that is somebody else's, who lets us read
         with path.open() as file:
             return not filelock.lock_descriptor(file.fileno(), blocking=False)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file aside and rename it: a reader sees the old content or the new, never a part."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        aside.write_text(text, encoding="utf-8")
-        os.replace(aside, path)
-    finally:
-        aside.unlink(missing_ok=True)
-
-
-def sha256(path: Path) -> str:
-    """Return a file's SHA-256 (hex)."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _learning_rate(protocol, num_images):

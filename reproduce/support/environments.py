@@ -25,6 +25,19 @@ def environment() -> dict:
     }
 
 
+def is_environment(value) -> bool:
+    """Return whether a value that was stored is an `environment`."""
+    texts = ("python", "machine", "processor")
+    try:
+        gpus, packages = value["gpus"], value["packages"]
+        each = [*(value[name] for name in texts), *gpus, *packages.values()]
+        return (
+            isinstance(gpus, list) and type(value["cores"]) is int and {*map(type, each)} == {str}
+        )
+    except (TypeError, KeyError, AttributeError):
+        return False
+
+
 def machine(environment: dict) -> str:
     """Return an `environment`'s machine in words."""
     gpus, cores = environment["gpus"], environment["cores"]

@@ -3,6 +3,7 @@
 import json
 import os
 import shlex
+import signal
 import sys
 from collections.abc import Callable, Collection
 from pathlib import Path
@@ -11,10 +12,11 @@ from absl import app, flags, logging
 from tqdm import tqdm
 
 from mvae_tf import presets
+from mvae_tf.commands.signals import STATUS
 from mvae_tf.datasets.splits import TEST_IMAGES
 from mvae_tf.devices import strategies
 from mvae_tf.startup import import_tensorflow
-from mvae_tf.training import jit, precision
+from mvae_tf.training import jit, precision, stored
 from mvae_tf.training.run_folder import DamagedRunError, write_text
 from support.additions import Addition, AdditionError
 from support.environments import listed, machines
@@ -115,9 +117,9 @@ def run_script(
     def main(_):
         usual = rows if usual_rows is None else usual_rows(FLAGS.preset)
         names = chosen_rows(rows, usual)
-        stored = output_dir() / f"{name}.json"
+        path = output_dir() / f"{name}.json"
         if FLAGS.only_print:
-            print(text(read_result(stored)))
+            print(text(read_result(path)))
             return
         check_strategy()
         addition = None
@@ -125,7 +127,7 @@ def run_script(
             if not grows:
                 raise app.UsageError(f"Expected --add with a result that grows. Received: {name}.")
             choices = {flag: FLAGS[flag].value for flag in _CHOICES}
-            addition = Addition(read_result(stored), choices, names, rows, usual, by_name)
+            addition = Addition(read_result(path), choices, names, rows, usual, by_name)
         arguments = [names] if rows else []
 
         def named(result):
@@ -134,18 +136,16 @@ def run_script(
             return [] if set(present) == set(usual) else list(present)
 
         with strategies.only_chief_prints(FLAGS.strategy):
-            _rebuild(
-                stored, lambda study: rebuild(study, *arguments), text, dataset, named, addition
-            )
+            _rebuild(path, lambda study: rebuild(study, *arguments), text, dataset, named, addition)
 
     run_app(main)
 
 
-def _rebuild(stored, rebuild, text, dataset, named, addition):
+def _rebuild(path, rebuild, text, dataset, named, addition):
     """Rebuild a result, print and write it; of several workers the chief does, all take part."""
     is_chief = strategies.is_chief(FLAGS.strategy)
     if is_chief:
-        _require_writable(stored.parent)
+        _require_writable(path.parent)
     logging.set_verbosity(logging.WARNING)
     import_tensorflow()
     from mvae_tf import plots
@@ -183,11 +183,11 @@ def _rebuild(stored, rebuild, text, dataset, named, addition):
         result |= {"command": command(result["settings"], named(result))}
         print(text(result))
         for suffix, figure in pictures.items():
-            plots.save(figure, stored.with_name(f"{stored.stem}{suffix}.png"))
-        write_text(stored.with_suffix(".md"), text(result) + "\n")
-        write_text(stored, json.dumps(result, indent=1) + "\n")
+            plots.save(figure, path.with_name(f"{path.stem}{suffix}.png"))
+        write_text(path.with_suffix(".md"), text(result) + "\n")
+        write_text(path, json.dumps(result, indent=1) + "\n")
     except (AdditionError, CheckpointError, ClassifierError, DamagedRunError, OSError) as error:
-        sys.exit(f"{stored.stem}: {error}")
+        sys.exit(f"{path.stem}: {error}")
 
 
 def run_app(main: Callable[[list[str]], None]) -> None:
@@ -195,7 +195,8 @@ def run_app(main: Callable[[list[str]], None]) -> None:
     try:
         app.run(main)
     except KeyboardInterrupt:
-        sys.exit("\nStopped. The same command goes on from the last checkpoint.")
+        print("\nStopped. The same command goes on from the last checkpoint.", file=sys.stderr)
+        sys.exit(STATUS[signal.SIGINT])
 
 
 def output_dir() -> Path:
@@ -256,8 +257,10 @@ def command(settings: dict, rows: Collection[str] = ()) -> str:
 def read_result(path: Path) -> dict:
     """Return a stored result; without one, end the script with what to do."""
     try:
-        return json.loads(path.read_text())
-    except (FileNotFoundError, json.JSONDecodeError):
+        result = stored.read_json(path)
+        stored.require(result, {"settings": {}, "dataset": {}})
+        return result
+    except (FileNotFoundError, ValueError):
         flag = "add" if FLAGS.add else "only_print"
         sys.exit(f"Expected a stored result in {path}. Received: none; leave out --{flag}.")
 

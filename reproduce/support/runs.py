@@ -12,10 +12,14 @@ from pathlib import Path
 
 from mvae_tf import presets
 from mvae_tf.devices import strategies
-from mvae_tf.training import run_folder, version
-from support.environments import environment
+from mvae_tf.training import run_folder, stored, version
+from support.environments import environment, is_environment
 
 _ENVIRONMENTS = "environments.json"  # in a run's folder
+_NOTED = stored.Kind(
+    "a list of environments",
+    lambda noted: isinstance(noted, list) and all(map(is_environment, noted)),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,7 +94,7 @@ def trained(settings: Settings, data, runs_dir: Path, strategy: str = "none") ->
     resolved = settings.resolved()
     folder = runs_dir / _name(resolved, data)
     with run_folder.locked(folder, wait=True, strategy=strategy):
-        if not run_folder.is_finished(folder, strategy):
+        if not run_folder.is_done(folder, strategy):
             model = run_folder.build(resolved, len(data.train), strategy)
             if strategies.is_chief(strategy):
                 _note_environment(folder)
@@ -129,8 +133,10 @@ def image_classifier(data, runs_dir: Path, epochs: int, strategy: str = "none"):
 
 def _environments(folder):
     try:
-        return json.loads((folder / _ENVIRONMENTS).read_text())
-    except (FileNotFoundError, json.JSONDecodeError):
+        noted = stored.read_json(folder / _ENVIRONMENTS)
+        stored.require({"environments": noted}, {"environments": _NOTED})
+        return noted
+    except (FileNotFoundError, ValueError):
         return []
 
 

@@ -7,6 +7,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mvae_tf.commands.support.arguments import CommandError
+from mvae_tf.training import stored
+
+_CONFIG = {
+    "class_name": stored.TEXT,
+    "config": stored.Kind("a JSON object", lambda value: isinstance(value, dict)),
+}
 
 
 class Archive(NamedTuple):
@@ -41,6 +47,8 @@ def read(path: Path) -> Archive:
                 raise ValueError(f"{damaged} has another checksum than when it was written")
             described = json.loads(archive.read("config.json"))
             metadata = json.loads(archive.read("metadata.json"))
+            stored.require(described, _CONFIG, "config.json")
+            stored.require(metadata, {"keras_version": stored.TEXT}, "metadata.json")
             with archive.open("model.weights.h5") as weights:
                 num_parameters = _count(weights)
             config = described["config"]

@@ -1,10 +1,14 @@
 """Flags: each command has a set of its own, defined when it starts and gone when it ends."""
 
+import math
 import re
 import textwrap
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from absl import flags
+
+_LARGEST_FLOAT32 = 3.4028234e38
 
 PROGRAM = "mvae-tf"  # the script that an installation puts beside Python
 
@@ -43,10 +47,50 @@ def parse(
     try:
         _, *others = values(["", *argv])
     except flags.Error as error:
-        raise UsageError(f"{error}.".replace("..", ".")) from None
+        raise UsageError(_refusal(error, values)) from None
     if others:
         raise UsageError(f"Expected flags, such as --name=value. Received: {' '.join(others)}.")
     return values
+
+
+def _refusal(error, values):
+    """Return what absl says of a wrong flag in the form of all our refusals."""
+    if isinstance(error, flags.UnrecognizedFlagError):
+        close = re.search(r"Did you mean: ([^?]*[^? ])", str(error))
+        hint = f" Did you mean --{close[1].replace(', ', ', --')}?" if close else ""
+        return f"Expected a flag of this command. Received: --{error.flagname}.{hint}"
+    wrong = re.fullmatch(r"flag --(\w+)=(.*?): (.*)", str(error), re.DOTALL)
+    if wrong is None:  # "Missing value for flag --name"
+        named = re.search(r"--(\w+)", str(error))
+        name = named[1] if named else "name"
+        return f"Expected --{name}=VALUE. Received: no value."
+    name, value, reason = wrong.groups()
+    flag = values[name]
+    if value == "None" and flag.default is None and "other than None" in reason:
+        text = flag.help.rstrip(".")
+        return f"Expected --{name}, {text[0].lower()}{text[1:]}. Received: none."
+    if flag.boolean:
+        expected = "true or false"
+    elif getattr(flag.parser, "enum_values", None):
+        expected = f"one of {', '.join(flag.parser.enum_values)}"
+    else:
+        expected = flag.parser.syntactic_help or reason
+    return f"Expected --{name} to be {expected}. Received: --{name}={value}."
+
+
+def path(name: str, text: str) -> Path:
+    """Return a flag's value as a path, ~ expanded.
+
+    Raises:
+        UsageError: it begins with the home of a user that isn't there.
+    """
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise UsageError(
+            f"Expected --{name} to be a path. Received: {text}, of a user who has no home here. "
+            "(A file whose name begins with ~ takes ./ before it.)"
+        ) from None
 
 
 def _described(values):
@@ -77,12 +121,11 @@ def define_data(values: flags.FlagValues, default: str = "") -> None:
         "The size to which the images of a folder are resized.",
         flag_values=values,
     )
-    flags.DEFINE_float(
+    define_number(
+        values,
         "test_fraction",
-        None,
         "The part of your own images that is held out, where they come without a test part "
         "(default: 0.1).",
-        flag_values=values,
     )
 
 
@@ -102,7 +145,53 @@ def define_part(values: flags.FlagValues) -> None:
 
 def define_seed(values: flags.FlagValues, text: str) -> None:
     """Define --seed, 0 by default."""
-    flags.DEFINE_integer("seed", 0, text, lower_bound=0, upper_bound=2**31 - 1, flag_values=values)
+    define_integer(values, "seed", 0, text, least=0)
+
+
+def define_integer(
+    values: flags.FlagValues,
+    name: str,
+    default: int | None,
+    text: str,
+    *,
+    least: int = 1,
+    most: int = 2**31 - 1,
+) -> None:
+    """Define a flag that is an integer, by default of at least 1."""
+    flags.DEFINE(_Integer(least, most), name, default, text, flag_values=values)
+
+
+def define_number(values: flags.FlagValues, name: str, text: str, *, zero: bool = True) -> None:
+    """Define a flag that is a finite number of at least 0, or above it; without a default."""
+    flags.DEFINE(_Number(zero), name, None, text, flag_values=values)
+
+
+class _Integer(flags.ArgumentParser):
+    def __init__(self, least, most):
+        self._least, self._most = least, most
+        self.syntactic_help = f"an integer from {least} to {most:,}"
+
+    def parse(self, argument):
+        if not re.fullmatch(r"[+-]?[0-9]{1,18}", str(argument)):
+            raise ValueError(f"expected {self.syntactic_help}")
+        if not self._least <= int(argument) <= self._most:
+            raise ValueError(f"expected {self.syntactic_help}")
+        return int(argument)
+
+
+class _Number(flags.ArgumentParser):
+    def __init__(self, zero):
+        self._zero = zero
+        self.syntactic_help = f"a finite number {'of at least' if zero else 'above'} 0"
+
+    def parse(self, argument):
+        number = float(argument)
+        # Finite also in what a model computes in.
+        if not math.isfinite(number) or not 0 <= number <= _LARGEST_FLOAT32:
+            raise ValueError(f"expected {self.syntactic_help}")
+        if number == 0 and not self._zero:
+            raise ValueError(f"expected {self.syntactic_help}")
+        return number
 
 
 class ImageSize(flags.ArgumentParser):

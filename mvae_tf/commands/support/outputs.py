@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 from absl import flags
 
+from mvae_tf import files
+from mvae_tf.commands.support import arguments
 from mvae_tf.commands.support.arguments import CommandError, UsageError
 
 
@@ -33,8 +35,9 @@ def checked(given: flags.FlagValues) -> Path:
 
     Raises:
         UsageError: it is of another kind, or a folder that isn't empty.
+        OSError: it can't be written.
     """
-    path = Path(given.output).expanduser()
+    path = arguments.path("output", given.output)
     is_folder = path.is_dir() or given.output.endswith(("/", os.sep))
     if not is_folder and path.suffix not in (".png", ".npz", ""):
         raise UsageError(
@@ -46,7 +49,8 @@ def checked(given: flags.FlagValues) -> Path:
             f"Expected --output to be a new or an empty folder. Received: {given.output!r}, which "
             "holds files. --overwrite writes beside them."
         )
-    folder = path if is_folder or not path.suffix else path.parent
+    folder, name = (path, "") if is_folder or not path.suffix else (path.parent, path.name)
+    files.require_writable(folder, name)
     folder.mkdir(parents=True, exist_ok=True)
     return path
 
@@ -73,7 +77,6 @@ def write(
     else:
         from mvae_tf import plots
 
-        _require_drawable(next(iter(pictures.values())))
         plots.save(draw(), path)
 
 
@@ -81,7 +84,6 @@ def _write_folder(folder, pictures):
     from PIL import Image
 
     for name, images in pictures.items():
-        _require_drawable(images)
         pixels = np.round(255 * np.clip(images, 0, 1)).astype(np.uint8)
         if pixels.shape[-1] == 1:
             pixels = pixels[..., 0]
@@ -92,19 +94,17 @@ def _write_folder(folder, pictures):
             )
 
 
-def _require_drawable(images):
-    if images.shape[-1] not in (1, 3):
+def require_drawable(output: Path, shape: tuple[int, int, int]) -> None:
+    """Refuse a picture, what all but an .npz asks for, of images of many channels."""
+    if shape[-1] not in (1, 3) and (output.is_dir() or output.suffix != ".npz"):
         raise CommandError(
             "Expected images of 1 or 3 channels for a picture. "
-            f"Received: {images.shape[-1]} channels; an .npz takes them."
+            f"Received: {shape[-1]} channels; an .npz takes them."
         )
 
 
 def _replace(path, write_to):
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
+    with files.aside(path) as aside, files.writing(path):
         with aside.open("wb") as file:
             write_to(file)
-        os.replace(aside, path)
-    finally:
-        aside.unlink(missing_ok=True)
+        files.put(aside, path)

@@ -1,5 +1,6 @@
 """A run's settings.json: everything it takes to go on with the run, and nothing else does."""
 
+import contextlib
 import dataclasses
 import importlib.metadata
 import json
@@ -14,13 +15,15 @@ from pathlib import Path
 from absl import flags
 
 import mvae_tf
-from mvae_tf import presets
+from mvae_tf import datasets, files, presets
+from mvae_tf.commands.support import arguments
 from mvae_tf.commands.support.arguments import PROGRAM, CommandError, UsageError
-from mvae_tf.training import run_folder
+from mvae_tf.training import run_folder, stored
 from mvae_tf.training.run_folder import DamagedRunError
 from mvae_tf.training.version import recorded
 
 FILE = "settings.json"
+COPY = f"{run_folder.CHECKPOINTS}/{FILE}"
 
 # Flags of the same name as an argument of `MixtureVAE`.
 MODEL_FLAGS = (
@@ -36,6 +39,27 @@ MODEL_FLAGS = (
 # Flags of the same name as an entry of the training's protocol.
 TRAINING_FLAGS = ("epochs", "batch_size", "learning_rate", "seed")
 
+_NEEDED = {"decay", "precision", *MODEL_FLAGS, *TRAINING_FLAGS}
+_FORM = {
+    "preset": stored.optional(stored.TEXT),
+    "model": {
+        name.removesuffix("?") if name.removesuffix("?") in _NEEDED else name: kind
+        for name, kind in stored.MODEL.items()
+    },
+    "training": stored.TRAINING,
+    "data": {
+        "source": stored.optional(stored.TEXT),
+        "data_dir": stored.optional(stored.TEXT),
+        "image_size": stored.optional(stored.sizes(2)),
+        "test_fraction": stored.optional(stored.NOT_NEGATIVE),
+        "name": stored.TEXT,
+        "digest": stored.DIGEST,
+    },
+    "tensorboard_every": stored.optional(stored.SIZE),
+    "versions": stored.TEXTS,
+    "training_version?": stored.COUNT,
+}
+
 # Numbers of an image up to which dense networks do as well, and train faster.
 _MOST_FOR_DENSE = 32 * 32
 # Of an epoch. With three, as 300 images give in batches of 128, the codes stay nearly empty.
@@ -48,7 +72,7 @@ class RunSettings:
     """What settings.json holds.
 
     Attributes:
-        preset: What model and training started from.
+        preset: What model and training started from; None where that was lost.
         model: Arguments of `MixtureVAE`, all of them.
         training: The protocol: epochs, batch_size, optimizer, learning_rate, decay, seed,
             precision, jit; without the last, which came later, it was "off".
@@ -59,7 +83,7 @@ class RunSettings:
         training_version: Of what training computes, see `mvae_tf.training.version`.
     """
 
-    preset: str
+    preset: str | None
     model: dict
     training: dict
     data: dict
@@ -72,38 +96,104 @@ class RunSettings:
         return {"model": self.model, "training": self.training}
 
     def write(self, folder: Path) -> None:
-        """Write settings.json, all at once."""
-        run_folder.write_text(folder / FILE, json.dumps(dataclasses.asdict(self), indent=1))
+        """Write settings.json, all at once, and a copy of it beside the checkpoints."""
+        text = json.dumps(dataclasses.asdict(self), indent=1)
+        files.write_text(folder / FILE, text)
+        copy = folder / COPY
+        with files.writing(copy.parent):
+            copy.parent.mkdir(exist_ok=True)
+        files.write_text(copy, text)
+
+
+def read_record(folder: Path) -> dict:
+    """Return a finished run's record; if it is damaged, name the command that mends it.
+
+    Raises:
+        DamagedRunError: it is.
+    """
+    try:
+        return run_folder.read_record(folder)
+    except DamagedRunError as error:
+        if run_folder.last_checkpoint(folder) is None:
+            raise
+        raise DamagedRunError(f"{error} To do so: {resume_command(folder)}") from error
+
+
+def are_kept(folder: Path) -> bool:
+    """Return whether a folder holds settings of a run, whole or damaged."""
+    return (folder / FILE).exists() or (folder / COPY).exists()
 
 
 def read(folder: Path) -> RunSettings:
-    """Read a run's settings.json.
+    """Read a run's settings.json; if it is damaged, what else in the folder says the same.
+
+    That is its copy beside the checkpoints, or the record of the run, if it is done: then "source"
+    of the data may be None, and so may the preset. It is said on stderr.
 
     Raises:
-        DamagedRunError: it can't be read, or isn't one.
+        DamagedRunError: the settings are nowhere to be read.
     """
-    needed = {
-        "model": MODEL_FLAGS,
-        "training": (*TRAINING_FLAGS, "decay", "precision"),
-        "data": ("source", "data_dir", "image_size", "test_fraction", "name", "digest"),
-    }
     try:
-        content = json.loads((folder / FILE).read_text())
-        for part, names in needed.items():
-            if not set(names) <= set(content[part]):
-                raise ValueError(f"too little in {part!r}")
+        return _read(folder / FILE)
+    except (OSError, ValueError) as error:
+        damage = error
+    for name, recover in ((COPY, _read), (run_folder.RECORD, _of_record)):
+        with contextlib.suppress(OSError, ValueError):
+            recovered = recover(folder / name)
+            print(
+                f"{folder / FILE} is damaged ({damage}); the settings are taken from {name}.",
+                file=sys.stderr,
+            )
+            return recovered
+    command = command_line("train", f"--output_dir={folder}", "--resume", "--data=...")
+    raise DamagedRunError(
+        f"Expected the settings of a run in {folder / FILE}. Received: {damage}. Lost is which "
+        "settings and images the run was begun with; its checkpoints are left as they are. To go "
+        f"on from them, name both again: {command} and all flags that the run was begun with."
+    ) from damage
+
+
+def _read(path):
+    """Read settings.json or its copy."""
+    content = stored.read_json(path)
+    stored.require(content, _FORM)
+    try:
         return RunSettings(**{**content, "training_version": recorded(content)})
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise DamagedRunError(
-            f"Expected the settings of a run in {folder / FILE}. Received: {error}. Delete that "
-            "folder and train again."
-        ) from error
+    except TypeError as error:
+        raise ValueError(str(error).partition("__init__() ")[2]) from error
+
+
+def _of_record(path):
+    """Make settings of a finished run's record."""
+    record = stored.require_record(stored.read_json(path))
+    stored.require(record["settings"], {part: _FORM[part] for part in ("model", "training")})
+    dataset = record["dataset"]
+    named = is_data_name(dataset["name"])
+    return RunSettings(
+        preset=None,
+        **record["settings"],
+        data={
+            "source": dataset["name"] if named else None,
+            "data_dir": None,
+            "image_size": None,
+            "test_fraction": None,
+            **dataset,
+        },
+        tensorboard_every=None,
+        versions=record.get("versions", {}),
+        training_version=recorded(record),
+    )
+
+
+def is_data_name(source: str) -> bool:
+    """Return whether a source of images is a name, and no path."""
+    return source in datasets.NAMES or source.startswith("tfds:")
 
 
 def model_path(given: flags.FlagValues) -> Path:
     """Return --model as the path of a file, or of a folder with a run, finished or not."""
-    path = Path(given.model).expanduser()
-    if path.is_file() or run_folder.is_finished(path) or (path / FILE).exists():
+    path = arguments.path("model", given.model)
+    if path.is_file() or run_folder.is_finished(path) or are_kept(path):
         return path
     received = "a folder without a run" if path.is_dir() else "which does not exist"
     raise CommandError(
@@ -169,20 +259,21 @@ def versions() -> dict[str, str]:
     return {"mvae_tf": mvae_tf.__version__, **others}
 
 
-def require_agreement(given: flags.FlagValues, stored: RunSettings) -> None:
+def require_agreement(given: flags.FlagValues, run: RunSettings) -> None:
     """Refuse flags that a run to go on with contradicts; --epochs may grow.
 
     Raises:
         UsageError: names each of them.
     """
     before = {
-        "preset": stored.preset,
-        "precision": stored.training["precision"],
-        "jit": stored.training.get("jit", "off"),
-        **{flag: stored.model[flag] for flag in MODEL_FLAGS},
-        **{flag: stored.training[flag] for flag in TRAINING_FLAGS},
-        **{flag: stored.data[flag] for flag in ("image_size", "test_fraction")},
+        "precision": run.training["precision"],
+        "jit": run.training.get("jit", "off"),
+        **{flag: run.model[flag] for flag in MODEL_FLAGS},
+        **{flag: run.training[flag] for flag in TRAINING_FLAGS},
     }
+    if run.preset is not None:  # otherwise lost, and how images were cut with it
+        before |= {"preset": run.preset}
+        before |= {flag: run.data[flag] for flag in ("image_size", "test_fraction")}
     refused = [
         f"--{flag}={given[flag].value}, which is {value} in the run"
         for flag, value in before.items()

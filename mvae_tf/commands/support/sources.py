@@ -1,12 +1,11 @@
 """Where a command's images and its model come from."""
 
-import json
 from pathlib import Path
 
 from absl import flags
 
 from mvae_tf import datasets
-from mvae_tf.commands.support import archives, settings
+from mvae_tf.commands.support import archives, arguments, settings
 from mvae_tf.commands.support.arguments import CommandError, UsageError
 from mvae_tf.startup import import_tensorflow
 from mvae_tf.training import run_folder
@@ -15,10 +14,10 @@ from mvae_tf.training import run_folder
 def data_flags(given: flags.FlagValues) -> dict:
     """Return what the flags say of the data, paths made absolute; None where they say nothing."""
     source, data_dir = given.data, given.data_dir
-    if source is not None and not _is_name(source):
-        source = str(Path(source).expanduser().absolute())
+    if source is not None and not settings.is_data_name(source):
+        source = str(arguments.path("data", source).absolute())
     if data_dir is not None:
-        data_dir = str(Path(data_dir).expanduser().absolute())
+        data_dir = str(arguments.path("data_dir", data_dir).absolute())
     return {
         "source": source,
         "data_dir": data_dir,
@@ -30,7 +29,7 @@ def data_flags(given: flags.FlagValues) -> dict:
 def load_data(described: dict):
     """Return the dataset that `data_flags`, or a run's settings.json, describes."""
     source = described["source"]
-    if _is_name(source):
+    if settings.is_data_name(source):
         import_tensorflow()  # now and quietly: TensorFlow Datasets may need it
     names = ("data_dir", "image_size", "test_fraction")
     options = {name: described[name] for name in names if described.get(name) is not None}
@@ -79,7 +78,7 @@ def find_model(given: flags.FlagValues) -> Path:
     if path.is_file():
         archives.read(path)
     elif run_folder.is_finished(path):
-        run_folder.read_record(path)
+        settings.read_record(path)
     else:
         raise CommandError(
             f"Expected a run that is done. Received: {path}, which is not. To go on with it: "
@@ -127,15 +126,13 @@ def require_fit(model, data) -> None:
         )
 
 
-def _is_name(source):
-    return source in datasets.NAMES or source.startswith("tfds:")
-
-
 def _data_of_run(path):
     """Return how to load a run's data and its digest; None if that is not known."""
     if not path.is_dir():
         return None
-    if (path / settings.FILE).exists():
-        return settings.read(path).data
-    dataset = json.loads((path / run_folder.RECORD).read_text())["dataset"]
-    return {"source": dataset["name"], **dataset} if _is_name(dataset["name"]) else None
+    if settings.are_kept(path):
+        data = settings.read(path).data
+        return None if data["source"] is None else data
+    dataset = run_folder.read_record(path)["dataset"]
+    named = settings.is_data_name(dataset["name"])
+    return {"source": dataset["name"], **dataset} if named else None

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import keras
 
-from mvae_tf.commands.program import Terminated
+from mvae_tf.commands.signals import Terminated, leave
 
 _RAISED = {signal.SIGINT: KeyboardInterrupt, signal.SIGTERM: Terminated}
 
@@ -23,14 +23,17 @@ class StopWhenAsked(keras.callbacks.Callback):
     def __init__(self):
         super().__init__()
         self._asked = None
+        self.before = {}
 
     def on_train_batch_begin(self, batch, logs=None):
         if self._asked is not None:
             raise _RAISED[self._asked]
 
     def ask(self, number, frame):
-        """Handle a signal; the second one is raised at once."""
+        """Handle a signal; the second one ends the process, or is raised, at once."""
         if self._asked is not None:
+            if self.before.get(number) is leave:  # in our program
+                leave(number, frame)
             raise _RAISED[number]
         self._asked = number
         print("\nStopping after this step; another signal stops at once.", file=sys.stderr)
@@ -40,11 +43,11 @@ class StopWhenAsked(keras.callbacks.Callback):
 def between_steps() -> Iterator[StopWhenAsked]:
     """Give a callback that stops training when the process is asked to."""
     stop = StopWhenAsked()
-    before = {}
+    before = stop.before
     # Only the main thread may; what a shell ignores for a job in the background stays ignored.
     if threading.current_thread() is threading.main_thread():
         heard = [each for each in _RAISED if signal.getsignal(each) is not signal.SIG_IGN]
-        before = {each: signal.signal(each, stop.ask) for each in heard}
+        before.update({each: signal.signal(each, stop.ask) for each in heard})
     try:
         yield stop
     finally:

@@ -18,7 +18,10 @@ def define(values: flags.FlagValues) -> None:
 
 def _define_run(values):
     flags.DEFINE_string(
-        "output_dir", None, "The run folder (runs/ and the data's name).", flag_values=values
+        "output_dir",
+        None,
+        "The run folder (default: runs/ and the name of the data, see above).",
+        flag_values=values,
     )
     flags.DEFINE_bool("resume", False, "Go on with the run in --output_dir.", flag_values=values)
     flags.DEFINE_bool(
@@ -27,24 +30,23 @@ def _define_run(values):
         "Write to tensorboard/ in the run folder; the test images are looked at after each epoch.",
         flag_values=values,
     )
-    flags.DEFINE_integer(
+    arguments.define_integer(
+        values,
         "tensorboard_every",
         None,
         "Epochs from one set of TensorBoard's pictures to the next (default: 1).",
-        lower_bound=1,
-        flag_values=values,
     )
 
 
 def _define_model(values):
     def number(name, text):
-        flags.DEFINE_integer(name, None, text, lower_bound=1, flag_values=values)
+        arguments.define_integer(values, name, None, text)
 
     def choice(name, choices, text):
         flags.DEFINE_enum(name, None, choices, text, flag_values=values)
 
     def weight(name, text):
-        flags.DEFINE_float(name, None, text, lower_bound=0.0, flag_values=values)
+        arguments.define_number(values, name, text)
 
     choice(
         "preset",
@@ -78,24 +80,20 @@ def _define_model(values):
 
 
 def _define_training(values):
-    flags.DEFINE_integer(
+    arguments.define_integer(
+        values,
         "epochs",
         None,
         "Passes over the training images. A resumed run can be given more of them.",
-        lower_bound=1,
-        flag_values=values,
     )
-    flags.DEFINE_integer("batch_size", None, "Images a step.", lower_bound=1, flag_values=values)
-    flags.DEFINE_float(
-        "learning_rate", None, "Of Adam, at the beginning.", lower_bound=0.0, flag_values=values
-    )
-    flags.DEFINE_integer(
+    arguments.define_integer(values, "batch_size", None, "Images a step.")
+    arguments.define_number(values, "learning_rate", "Of Adam, at the beginning.", zero=False)
+    arguments.define_integer(
+        values,
         "seed",
         None,
         "Of the initial weights, the draws and the images' order (default: 0).",
-        lower_bound=0,
-        upper_bound=2**31 - 1,
-        flag_values=values,
+        least=0,
     )
     flags.DEFINE_enum(
         "precision",

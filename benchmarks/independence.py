@@ -1,0 +1,77 @@
+"""Whether the tests of independence keep their level, and what they see.
+
+    python benchmarks/independence.py [--runs=1000] [--sizes=16,32,100] [--permutations=0]
+
+Prints one Markdown table: the share of samples that each test rejects at 5 %, the gamma test and,
+where asked for (`--permutations`), that by so many permutations, of K independent standard normal
+variables of d dimensions ("level"), and of variables that share a part ("power"): x_k + u / 2, the
+same u [n, 1] in all. Bandwidths are "median". Where the gamma test refuses, "-". The standard error
+of a level of 5 % is 0.7 % at 1,000 runs.
+"""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+import scipy.spatial
+from absl import app, flags
+
+from mvae_tf.hsic import independence, permuted
+
+FLAGS = flags.FLAGS
+flags.DEFINE_integer("runs", 1000, "Samples of each kind.")
+flags.DEFINE_integer("permutations", 0, "Of the permutation test; 0: leave it out.")
+flags.DEFINE_list("sizes", ["16", "32", "100"], "n.")
+flags.DEFINE_list("dimensions", ["1", "5", "20", "50"], "d.")
+flags.DEFINE_list("counts", ["2", "4", "8", "10"], "K.")
+
+LEVEL, SHARED = 0.05, 0.5
+
+
+def main(_):
+    """Print the table."""
+    print("| n | d | K | level, gamma (%) | permutation | power, gamma | permutation |")
+    print("| -: | -: | -: | ------------: | ----------: | -----------: | ----------: |")
+    for n in map(int, FLAGS.sizes):
+        for d in map(int, FLAGS.dimensions):
+            for count in map(int, FLAGS.counts):
+                cells = [
+                    cell for shared in (0.0, SHARED) for cell in _rejected(n, d, count, shared)
+                ]
+                print(f"| {n} | {d} | {count} | {' | '.join(cells)} |", flush=True)
+
+
+def _rejected(n, d, count, shared):
+    """Return the share in % of samples that the gamma and the permutation test reject."""
+    rng, rejected = np.random.default_rng(n + 1000 * d + 10**6 * count), np.zeros(2)
+    refused = n < max(2 * count, independence._LEAST_GAMMA)
+    for _ in range(FLAGS.runs):
+        variables = rng.normal(size=[count, n, d]) + shared * rng.normal(size=[n, 1])
+        matrices = [_deficits(variable) for variable in variables]
+        if not refused:
+            statistic = _statistic(matrices)
+            p = independence._gamma_p_value(statistic, *permuted.moments(matrices))
+            rejected[0] += p <= LEVEL
+        if FLAGS.permutations:
+            p = independence._permutation_p_value(matrices, FLAGS.permutations, rng)
+            rejected[1] += p <= LEVEL
+    shares = [f"{100 * each / FLAGS.runs:.1f}" for each in rejected]
+    return "-" if refused else shares[0], shares[1] if FLAGS.permutations else "-"
+
+
+def _deficits(variable):
+    # As the test has them, without TensorFlow's time for each call.
+    squared = scipy.spatial.distance.pdist(variable, "sqeuclidean")
+    return -np.expm1(-scipy.spatial.distance.squareform(squared) / (2 * np.median(squared)))
+
+
+def _statistic(matrices):
+    excess = independence._excess
+    means = excess([matrix.mean() for matrix in matrices])
+    rows = excess([matrix.mean(axis=1) for matrix in matrices])
+    return excess(matrices).mean() + means - 2 * rows.mean()
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,106 @@
+"""dHSIC by what its kernels lack of 1, with all digits at any scale of the variables.
+
+Where variables vary little beside their bandwidths, kernels are near 1, and dHSIC, of the order of
+(1 - kernel)^2, is lost among their digits. With h = 1 - G, Q = 1 - prod_k (1 - h_k), and
+E = prod_k (1 - h_k) - 1 + sum_k h_k, both of which are sums of positive terms,
+
+    dHSIC = mean_ij E(h[i, j]) + E(mean_ij h[i, j]) - 2 mean_i E(mean_j h[i, j]),
+
+as the constants and what is linear in h cancel. Distances are those of differences, so that a
+sample far from the others costs none of them a digit.
+"""
+
+import functools
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from mvae_tf.hsic import blocks as pairs
+
+
+def value_and_rows(points: Sequence[tf.Tensor], compiled: bool) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return dHSIC of x_k / sigma_k and the rows' mean deficits, float64 [blocks, K, b].
+
+    Args:
+        points: One tensor [K, n, d], or several [1, n, d_k].
+        compiled: As for `dhsic`.
+    """
+    n = tf.cast(tf.shape(points[0])[1], tf.float64)
+    sums = pairs.sum_pairs(
+        _ROW_SUMS[compiled], pairs.split(points, whole=compiled, by_differences=True)
+    )
+    rows = sums[:, :-1] / n
+    means = tf.reduce_sum(rows, axis=[0, 2]) / n
+    value = tf.reduce_sum(sums[:, -1] / n - 2.0 * _excess(tf.unstack(rows, axis=1))) / n
+    return value + _excess(tf.unstack(means)), rows
+
+
+def pulls(points: Sequence[tf.Tensor], rows: tf.Tensor, compiled: bool) -> list[tf.Tensor]:
+    """Return n^2 / 2 times the gradient in the points, blocks [blocks, K, b, d], float64.
+
+    n^2 dD/dG_k = Q_i + Q_j - Q - Q_ij, of the other variables' deficits: in row i, in row j, in the
+    mean and in the pair.
+    """
+    n = tf.cast(tf.shape(points[0])[1], tf.float64)
+    means = tf.reduce_sum(rows, axis=[0, 2]) / n
+    lost = tf.stack(_lost_of_others(tf.unstack(rows, axis=1)), axis=1)
+    lost -= tf.stack(_lost_of_others(tf.unstack(means)))[:, None] / 2
+    blocks = pairs.split(points, whole=compiled, by_differences=True)
+    return pairs.sum_pairs(_PULLS[compiled], (blocks, lost))
+
+
+def matrix(variable: tf.Tensor, bandwidth: float | tf.Tensor) -> np.ndarray:
+    """Return 1 - exp(-|x_i - x_j|^2 / (2 bandwidth^2)), float64 [n, n], of a variable [n, d]."""
+    block = pairs.single([variable[None] / bandwidth])
+    block = block._replace(halves=tf.zeros_like(block.halves))
+    return -np.expm1(pairs.exponents_by_differences(block, block, same=True)[0].numpy())
+
+
+def _deficits(left, right, compiled):
+    """Return a block's kernels and what they lack of 1, each [K, b, b], float64."""
+    exponents = pairs.exponents_by_differences(left, right, same=False, compiled=compiled)
+    exponents = tf.cast(exponents, tf.float64)
+    filled = tf.math.is_inf(left.halves)[:, :, None] | tf.math.is_inf(right.halves)[:, None, :]
+    return tf.exp(exponents), tf.where(filled, tf.zeros_like(exponents), -tf.math.expm1(exponents))
+
+
+def _row_sums(compiled, left, right, same):
+    """Return the sums of a block's K deficits and of their E, over columns and rows."""
+    _, deficits = _deficits(left, right, compiled)
+    terms = tf.concat([deficits, _excess(tf.unstack(deficits))[None]], axis=0)
+    return tuple(tf.reduce_sum(terms, axis) for axis in ((2,) if same else (2, 1))) + (
+        (None,) if same else ()
+    )
+
+
+def _pulls(compiled, left, right, same):
+    (left, left_lost), (right, right_lost) = left, right
+    kernels, deficits = _deficits(left, right, compiled)
+    lost = tf.stack(_lost_of_others(tf.unstack(deficits)))
+    forces = kernels * (left_lost[:, :, None] + right_lost[:, None, :] - lost)
+    forces = tf.cast(forces, left.points[0].dtype)
+    here, there = pairs.pulls_by_differences(forces, left, right, compiled=compiled)
+    return here, None if same else there
+
+
+def _excess(deficits):
+    """Return E = prod_k (1 - h_k) - 1 + sum_k h_k of a list of h_k."""
+    excess = lost = tf.zeros_like(deficits[0])
+    for each in deficits:
+        excess, lost = excess + each * lost, lost + each * (1.0 - lost)
+    return excess
+
+
+def _lost_of_others(deficits):
+    """Return for each k Q = 1 - prod_{l != k} (1 - h_l) of a list of h_l."""
+    before, after = [tf.zeros_like(deficits[0])], [tf.zeros_like(deficits[0])]
+    for first, last in zip(deficits[:-1], deficits[:0:-1], strict=True):
+        before.append(before[-1] + first * (1.0 - before[-1]))
+        after.append(after[-1] + last * (1.0 - after[-1]))
+    return [b + a * (1.0 - b) for b, a in zip(before, reversed(after), strict=True)]
+
+
+# Each made once: `sum_pairs` keeps a graph for each function that it is given.
+_ROW_SUMS = {compiled: functools.partial(_row_sums, compiled) for compiled in (False, True)}
+_PULLS = {compiled: functools.partial(_pulls, compiled) for compiled in (False, True)}

@@ -1,0 +1,75 @@
+"""What a served signature takes: refused inside its graph, by name, or handed on as declared."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import tensorflow as tf
+
+
+class Input(NamedTuple):
+    """An input of a signature.
+
+    Attributes:
+        spec: what the signature declares; in a shape, None is the number of images.
+        expected: of its values, in words.
+        valid: of its values, one by one. None: any will do.
+    """
+
+    spec: tf.TensorSpec
+    expected: str = ""
+    valid: Callable | None = None
+
+    def checked(self, values) -> tf.Tensor:
+        """Return values; inside a graph, what is computed from them runs only if they are valid.
+
+        Floats stand for floats of any precision, and integers for integers.
+        """
+        if not self._is_meant(values.dtype):
+            report = [f"Expected {self._sentence()}. Received: {values.dtype.name}, shape"]
+            report.append(tf.shape(values))
+            with tf.control_dependencies(
+                [tf.raw_ops.Assert(condition=False, data=report, summarize=8)]
+            ):
+                # Of no account: nothing comes after the stop.
+                return tf.zeros([each or 1 for each in self.spec.shape], self.spec.dtype)
+        # With the shape that the signature declares, TensorFlow could take the check of the shape
+        # for done and leave it out.
+        name = f"received_{self.spec.name}"
+        values = tf.compat.v1.placeholder_with_default(values, shape=None, name=name)
+        flat = tf.reshape(values, [-1])
+        report = [f"Expected {self._sentence()}. Received: shape", tf.shape(values)]
+        holds = self._fits(values)
+        if self.valid is not None:
+            # Value by value: not every processor's minimum of NaN and a number is NaN.
+            holds &= tf.reduce_all(self.valid(flat))
+            report += ["and values from", tf.reduce_min(flat), "to", tf.reduce_max(flat)]
+        # The raw operation puts the report into words only when it fails.
+        stop = tf.raw_ops.Assert(condition=holds, data=report, summarize=8)
+        with tf.control_dependencies([stop]):
+            # The second bolt: TensorFlow never optimises this operation away.
+            return tf.cast(tf.ensure_shape(values, self.spec.shape), self.spec.dtype)
+
+    def _is_meant(self, dtype):
+        declared = self.spec.dtype
+        if declared == tf.uint8:
+            return dtype == tf.uint8  # who says how large other integers may be?
+        return dtype.is_floating if declared.is_floating else dtype in (tf.int32, tf.int64)
+
+    def _fits(self, values):
+        """Return whether the shape is the declared one, whatever the rank."""
+        if self.spec.shape.rank == 0:
+            return tf.constant(True)  # one that is known in full is left to `ensure_shape`
+        sizes = [*self.spec.shape[1:], -1]
+        # Filled up with -1, so that shapes of every rank have equally many numbers to compare.
+        filled = tf.concat([tf.shape(values), [-1] * (len(sizes) + 1)], axis=0)
+        same = tf.reduce_all(tf.equal(filled[1 : len(sizes) + 1], sizes))
+        return same & (tf.size(values) > 0)
+
+    def _sentence(self):
+        name, dtype = self.spec.name, self.spec.dtype.name
+        if self.spec.shape.rank == 0:
+            sentence = f"{name} to be {dtype} of shape []"
+        else:
+            sizes = ", ".join(map(str, self.spec.shape[1:]))
+            sentence = f"{name} to be {dtype} of shape [n, {sizes}], n at least 1"
+        return f"{sentence}, {self.expected}" if self.expected else sentence

@@ -1,0 +1,147 @@
+"""Small mistakes in the mathematics, made one at a time: do the tests notice each?
+
+  python tests/mutations.py                 # all of them: half an hour on 2 cores
+  python tests/mutations.py --only=dhsic    # those whose place or change has it in it
+  python tests/mutations.py --list
+
+Each mutation of mutations.txt replaces one passage of a copy of the package and runs the test files
+that are there for it, until the first failure. One that no test notices survives: the status is
+then 1. So it is if a passage is no longer found just once.
+"""
+
+import argparse
+import concurrent.futures
+import importlib
+import os
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parents[1]
+LIST = Path(__file__).with_suffix(".txt")
+_COPIED = ("mvae_tf", "tests", "reproduce", "setup.cfg", "pyproject.toml", "README.md")
+# Of a mutant that never ends; the slowest test files take a tenth of it.
+_SECONDS = 1200
+
+
+class Mutation(NamedTuple):
+    """A mistake.
+
+    Attributes:
+        path: Of the file, in the package.
+        right: A passage that occurs in it once.
+        wrong: What takes its place.
+        tests: The test files that are to notice, without "tests/test_" and ".py".
+    """
+
+    path: str
+    right: str
+    wrong: str
+    tests: str
+
+    def __str__(self):
+        right, wrong = (" ".join(each.split()) for each in (self.right, self.wrong))
+        return f"{self.path}: {right} -> {wrong or 'nothing'}"
+
+
+def read(path: Path) -> list[Mutation]:
+    """Return the mutations that a file holds."""
+    found = []
+    for block in path.read_text().split("\n@ ")[1:]:
+        place, *lines = block.splitlines()
+        name, tests = place.split(": ")
+        right, wrong = (
+            "\n".join(x[1:] for x in lines if x[:1] == sign and x[:3] != "---") for sign in "-+"
+        )
+        found.append(Mutation(name, right, wrong, tests))
+    return found
+
+
+def source(mutation: Mutation) -> str:
+    """Return the mutated file; a ValueError says that the passage isn't there just once."""
+    text = (ROOT / "mvae_tf" / mutation.path).read_text()
+    if text.count(mutation.right) != 1:
+        raise ValueError(f"Expected once: {mutation}. Found: {text.count(mutation.right)} times.")
+    return text.replace(mutation.right, mutation.wrong)
+
+
+def survives(mutation: Mutation | None, tests: str = "") -> bool:
+    """Return whether all tests pass in spite of a mutation; of None, whether these tests do."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name in _COPIED:
+            copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+            copy(ROOT / name, Path(folder) / name)
+        if mutation is not None:
+            Path(folder, "mvae_tf", mutation.path).write_text(source(mutation))
+            tests = mutation.tests
+        return _status(Path(folder), tests.split()) == 0
+
+
+def _status(folder: Path, tests: list[str]) -> int:
+    """Return pytest's status over the tests of a folder, in a process with TensorFlow loaded."""
+    child = os.fork()
+    if not child:
+        status = 70
+        try:
+            log = os.open(folder / "log", os.O_WRONLY | os.O_CREAT)
+            os.dup2(log, 1), os.dup2(log, 2)
+            os.chdir(folder)
+            os.environ["PYTHONPATH"] = str(folder)
+            sys.path[:0] = [str(folder), str(folder / "tests")]
+            files = [f"tests/test_{name}.py" for name in tests]
+            options = ["-x", "-q", "-p", "no:cacheprovider", "-m", "not slow", "--rootdir=."]
+            status = int(importlib.import_module("pytest").main([*options, *files]))
+        finally:
+            os._exit(status)
+    stop = time.monotonic() + _SECONDS
+    while time.monotonic() < stop:
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
+            status = os.waitstatus_to_exitcode(status)
+            if status not in (0, 1, 2):  # 2: the mutant can't even be imported
+                raise RuntimeError((folder / "log").read_text()[-2000:])
+            return status
+        time.sleep(0.2)
+    os.kill(child, 9)
+    os.waitpid(child, 0)
+    return 1  # a mutant that hangs is noticed
+
+
+def main() -> int:
+    """Try the mutations that are asked for; return how many survive, at most 1."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--only", default="", help="part of a mutation's file or passage")
+    parser.add_argument("--list", action="store_true", help="say which there are, and try none")
+    parser.add_argument("--jobs", type=int, default=2, help="how many at a time")
+    arguments = parser.parse_args()
+    chosen = [each for each in read(LIST) if arguments.only in str(each)]
+    for mutation in chosen:
+        source(mutation)
+        if arguments.list:
+            print(mutation)
+    if arguments.list:
+        print(f"{len(chosen)} mutations")
+        return 0
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+    for name in ("pytest", "scipy.stats", "keras", "tensorflow_probability"):
+        importlib.import_module(name)  # once for all; nothing of ours is among it
+    everything = " ".join(sorted({name for each in chosen for name in each.tests.split()}))
+    if not survives(None, everything):
+        print(f"Expected tests that pass without a mutation. They fail: {everything}.")
+        return 1
+    survivors = []
+    with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
+        for mutation, alive in zip(chosen, pool.map(survives, chosen), strict=True):
+            print(f"{'SURVIVES' if alive else 'noticed '} {mutation}", flush=True)
+            survivors += [mutation] * alive
+    print(f"{len(chosen)} mutations, {len(survivors)} survive")
+    return int(bool(survivors))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,438 @@
+"""What Keras hands to a model and asks of it beyond plain training, compiled by XLA and not."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from recycled import recycled
+
+import mvae_tf
+
+SMALL = {"image_shape": (4, 4, 1), "num_components": 3, "latent_dim": 2, "hidden_units": (8,)}
+BYTES = np.random.default_rng(0).integers(0, 256, size=[24, 4, 4, 1], dtype=np.uint8)
+IMAGES = BYTES.astype("float32") / np.float32(255)
+WEIGHTS = np.random.default_rng(1).integers(0, 4, size=24)
+TERMS = ("melbo", "reconstruction", "kl_z", "kl_w", "mse")
+
+
+@recycled
+def make(jit_compile=False, optimizer="Adam", **overrides):
+    model = mvae_tf.MixtureVAE(**{**SMALL, "seed": 0, **overrides})
+    optimizer = getattr(keras.optimizers, optimizer)(1e-3)
+    model.compile(optimizer=optimizer, jit_compile=jit_compile)
+    return model
+
+
+def batches(*arrays, size=8):
+    return tf.data.Dataset.from_tensor_slices(arrays).batch(size)
+
+
+def state(model):
+    """All that a step changes but the metrics."""
+    variables = [*model.weights, *model.optimizer.variables]
+    return [variable.numpy() for variable in variables]
+
+
+def same(one, other):
+    return all(np.array_equal(*pair) for pair in zip(one, other, strict=True))
+
+
+def evaluated(model, weights, images=IMAGES):
+    return model.evaluate(images, batch_size=24, sample_weight=weights, verbose=0, return_dict=True)
+
+
+# Of iterators that end early, which they are here on purpose.
+pytestmark = pytest.mark.filterwarnings("ignore:Your input ran out of data:UserWarning")
+
+
+@pytest.fixture(params=[False, pytest.param(True, marks=pytest.mark.slow)], ids=["plain", "xla"])
+def jit(request):
+    return request.param
+
+
+@pytest.fixture(params=[False, True], ids=["plain", "xla"])
+def either(request):
+    """As `jit`, where the compiled step has code of its own."""
+    return request.param
+
+
+# Weights of images --------------------------------------------------------------------------------
+
+
+def test_metrics_are_means_weighted_by_the_images(either):
+    model = make(either)
+    logs = evaluated(model, WEIGHTS)
+    alone = [evaluated(model, row) for row in np.eye(24)[:4]]
+    few = evaluated(model, np.pad(WEIGHTS[:4], (0, 20)))
+    for name in TERMS:
+        expected = np.average([each[name] for each in alone], weights=WEIGHTS[:4])
+        assert few[name] == pytest.approx(expected, rel=1e-5)
+    squared = ((model.reconstruct(IMAGES).numpy() - IMAGES) ** 2).sum(axis=(1, 2, 3))
+    assert logs["mse"] == pytest.approx(np.average(squared, weights=WEIGHTS), rel=1e-5)
+    z = model.encode(IMAGES).z.distribution
+    kl_z = (0.5 * (z.loc**2 + z.scale**2 - 1) - np.log(z.scale)).numpy().sum(axis=2).mean(axis=1)
+    assert logs["kl_z"] == pytest.approx(np.average(kl_z, weights=WEIGHTS), rel=1e-4)
+    assert logs["loss"] == pytest.approx(logs["dhsic"] - logs["melbo"], rel=1e-6)
+    assert all(each["dhsic"] == pytest.approx(0, abs=1e-6) for each in alone)  # of one image
+    # In several batches: each counts for what its images weigh.
+    pieces = model.evaluate(batches(IMAGES, WEIGHTS, WEIGHTS, size=10), verbose=0, return_dict=True)
+    assert pieces["mse"] == pytest.approx(logs["mse"], rel=1e-5)
+
+
+def test_a_step_is_the_weighted_sum_of_the_images_own(jit):
+    """Of gradient descent: the step of weights w is sum_i w_i times that of image i alone."""
+    weights = np.array([0.5, 0.0, 3.0, 1.0])
+
+    def step(weights):
+        model = make(jit, "SGD", dhsic_weight=0.0)
+        before = model.get_weights()
+        model.fit(IMAGES[:4], sample_weight=weights, shuffle=False, verbose=0)
+        return [new - old for new, old in zip(model.get_weights(), before, strict=True)]
+
+    alone = [step(row) for row in np.eye(4)]
+    plain = step(None)
+    for k, whole in enumerate(step(weights)):
+        parts = np.stack([each[k] for each in alone])
+        np.testing.assert_allclose(whole, np.tensordot(weights, parts, 1), atol=2e-6)
+        np.testing.assert_allclose(plain[k], parts.sum(axis=0), atol=2e-6)
+    assert max(np.abs(each).max() for each in plain) > 1e-4
+
+
+def test_images_that_weigh_nothing_change_nothing(jit):
+    model = make(jit)
+    model.fit(IMAGES, verbose=0)  # the optimizer has momentum
+    before = state(model)
+    history = model.fit(IMAGES, sample_weight=np.zeros(24), batch_size=8, verbose=0).history
+    assert same(state(model), before)
+    assert history["loss"] == [0.0]
+    other = np.where(WEIGHTS[:, None, None, None] == 0, 1 - IMAGES, IMAGES)
+    one, two = evaluated(model, WEIGHTS), evaluated(model, WEIGHTS, other)
+    # Of dHSIC's digits, what codes that weigh nothing do to the others' mean.
+    assert (WEIGHTS == 0).any() and one == pytest.approx(two, rel=1e-6, abs=1e-7)
+
+
+def test_weights_of_1_are_as_none(jit):
+    def trained(*arguments, **settings):
+        model = make(jit)
+        history = model.fit(*arguments, verbose=0, shuffle=False, **settings).history
+        return state(model), history["loss"]
+
+    plain, loss = trained(IMAGES, batch_size=8, epochs=2)
+    ones, same_loss = trained(IMAGES, batch_size=8, epochs=2, sample_weight=np.ones(24, int))
+    assert same(plain, ones) and loss == same_loss
+    tuples, near_loss = trained(batches(IMAGES, WEIGHTS, np.ones(24)), epochs=2)
+    assert near_loss == pytest.approx(loss, rel=1e-5)
+    for one, other in zip(plain, tuples, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-4)
+
+
+def test_validation_takes_a_tuple_with_weights_and_its_own_batch_size():
+    model, sizes = make(), []
+
+    class Count(keras.callbacks.Callback):
+        def on_test_batch_end(self, batch, logs=None):
+            sizes.append(batch)
+
+    history = model.fit(
+        IMAGES,
+        None,
+        12,  # by position, as in Keras
+        validation_data=(BYTES, None, WEIGHTS),
+        validation_batch_size=5,
+        verbose=0,
+        callbacks=[Count()],
+    ).history
+    assert int(model.optimizer.iterations) == 2
+    assert sizes == [0, 1, 2, 3, 4]
+    expected = model.evaluate(IMAGES, None, 5, sample_weight=WEIGHTS, verbose=0, return_dict=True)
+    assert history["val_mse"] == [pytest.approx(expected["mse"], rel=1e-6)]
+
+
+def test_a_validation_split_takes_its_weights_along():
+    model = make()
+    history = model.fit(
+        IMAGES, sample_weight=WEIGHTS, validation_split=0.25, shuffle=False, verbose=0
+    ).history
+    expected = model.evaluate(IMAGES[18:], sample_weight=WEIGHTS[18:], verbose=0, return_dict=True)
+    assert history["val_mse"] == [pytest.approx(expected["mse"], rel=1e-6)]
+
+
+def test_generators_have_weights_too():
+    whole, pieces = make(), make()
+    whole.fit(batches(IMAGES, WEIGHTS, WEIGHTS), verbose=0)
+    starts = (0, 8, 16)
+    pieces.fit(((IMAGES[i : i + 8], None, WEIGHTS[i : i + 8]) for i in starts), verbose=0)
+    assert same(state(whole), state(pieces))
+
+
+# What can't be meant ------------------------------------------------------------------------------
+
+
+class Pages(keras.utils.PyDataset):
+    def __init__(self, *pages):
+        super().__init__()
+        self.pages = pages
+
+    def __len__(self):
+        return len(self.pages)
+
+    def __getitem__(self, index):
+        return self.pages[index]
+
+
+NOTHING = tf.data.Dataset.from_tensor_slices(IMAGES).filter(lambda image: False).batch(8)
+REFUSED = {
+    "class_weight": (lambda m: m.fit(IMAGES, WEIGHTS, class_weight={0: 2.0}), "class_weight"),
+    "class_weight of a batch": (
+        lambda m: m.train_on_batch(IMAGES, WEIGHTS, class_weight={0: 2.0}),
+        "class_weight",
+    ),
+    "loss": (lambda m: m.compile(loss="mse"), "no loss.*Received: 'mse'"),
+    "metrics": (lambda m: m.compile(metrics=["mse"]), "no metrics"),
+    "loss_weights": (lambda m: m.compile(loss_weights=[1.0]), "no loss_weights"),
+    "weighted_metrics": (lambda m: m.compile(weighted_metrics=[]), "no weighted_metrics"),
+    "epochs": (lambda m: m.fit(IMAGES, epochs=0), "epochs .* Received: 0"),
+    "batch_size": (lambda m: m.fit(IMAGES, batch_size=2.5), "batch_size .*Received: 2.5"),
+    "batch size 0": (lambda m: m.evaluate(IMAGES, batch_size=0), "batch_size .*Received: 0"),
+    "predict's": (lambda m: m.predict(IMAGES, batch_size=-1), "batch_size .*Received: -1"),
+    "validation's": (
+        lambda m: m.fit(IMAGES, validation_data=IMAGES, validation_batch_size=True),
+        "validation_batch_size .*Received: True",
+    ),
+    "steps": (lambda m: m.fit(IMAGES, steps_per_epoch=0), "steps_per_epoch .*Received: 0"),
+    "split": (lambda m: m.fit(IMAGES, validation_split=1), "validation_split .*Received: 1"),
+    "negative": (lambda m: m.fit(IMAGES, validation_split=-0.1), "validation_split .*-0.1"),
+    "NaN": (lambda m: m.fit(IMAGES, validation_split=np.nan), "validation_split .*nan"),
+    "all": (lambda m: m.fit(IMAGES[:1], validation_split=0.5), "at least one image on either"),
+    "None": (lambda m: m.fit(None), "Expected an array.*Received: None"),
+    "text": (lambda m: m.predict("images"), "Expected an array.*Received: a str"),
+    "dict": (lambda m: m.fit({"image": IMAGES}), "Received: a dict of 'image'"),
+    "ragged": (lambda m: m.fit([IMAGES[0], IMAGES[0, 1:]]), "Received: a list"),
+    "dict batches": (
+        lambda m: m.fit(tf.data.Dataset.from_tensor_slices({"image": IMAGES}).batch(8)),
+        "Expected a batch to be .*Received: a dict of 'image'",
+    ),
+    "dict generator": (
+        lambda m: m.evaluate({"image": IMAGES} for _ in range(2)),
+        "Expected a batch to be .*Received: a dict of 'image'",
+    ),
+    "dict later": (
+        lambda m: m.fit(batch for batch in [IMAGES, {"image": IMAGES}]),
+        "Expected a batch to be .*Received: a dict of 'image'",
+    ),
+    "dict pages": (lambda m: m.fit(Pages(({"image": IMAGES},))), "Received: a dict of 'image'"),
+    "dict batch": (lambda m: m.train_on_batch({"image": IMAGES}), "Received: a dict of 'image'"),
+    "too many": (lambda m: m.fit(batches(IMAGES, WEIGHTS, WEIGHTS, WEIGHTS)), "a tuple of 4"),
+    "no image": (lambda m: m.fit(IMAGES[:0]), "n at least 1. Received: none"),
+    "no batch": (lambda m: m.fit(batches(IMAGES).take(0)), "at least one batch. Received: none"),
+    "none drawn": (lambda m: m.fit(NOTHING), "at least one batch. Received: none"),
+    "none measured": (lambda m: m.evaluate(NOTHING), "at least one batch. Received: none"),
+    "none predicted": (lambda m: m.predict(NOTHING), "at least one batch. Received: none"),
+    "no generator": (lambda m: m.fit(iter(())), "at least one batch. Received: none"),
+    "no page": (lambda m: m.fit(Pages()), "at least one batch. Received: none"),
+    "weights' size": (lambda m: m.fit(IMAGES, sample_weight=WEIGHTS[:3]), r"\[24\].*\(3,\)"),
+    "weights below 0": (lambda m: m.fit(IMAGES, sample_weight=-WEIGHTS), "at least 0.*from -3"),
+    "weights NaN": (lambda m: m.evaluate(IMAGES, sample_weight=WEIGHTS * np.nan), "finite.*nan"),
+    "weights of text": (
+        lambda m: m.fit(IMAGES, sample_weight=WEIGHTS.astype(str)),
+        "sample_weight .*Received: dtype string",
+    ),
+    "weights in a graph": (
+        lambda m: m.fit(batches(IMAGES, WEIGHTS, -WEIGHTS)),
+        "sample_weight .*at least 0. Received: values from -3",
+    ),
+    "weights beside batches": (
+        lambda m: m.fit(batches(IMAGES), sample_weight=WEIGHTS),
+        "Received: sample_weight beside a _BatchDataset",
+    ),
+    "format": (lambda m: m.export("model", format="onnx"), "format .*Received: 'onnx'"),
+    "signature": (lambda m: m.export("model", input_signature=[]), "Received: input_signature"),
+    "h5": (lambda m: m.save("model.h5"), r"ends in \.keras. Received: 'model.h5'"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_cannot_be_meant_is_refused_in_a_line(case, either):
+    call, message = REFUSED[case]
+    model = make(either)
+    begun = int(model.optimizer.iterations)
+    with pytest.raises(ValueError, match=message) as caught:
+        call(model)
+    said = str(caught.value)
+    assert said.startswith("Expected ") and "\n" not in said and len(said) < 250
+    # A generator may be read ahead of the steps.
+    assert int(model.optimizer.iterations) - begun in ((0, 1) if case == "dict later" else (0,))
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float16", "no policy", 7, [1]])
+def test_a_dtype_is_a_policy_of_ours(dtype):
+    with pytest.raises(ValueError, match="Expected dtype to be one of .*mixed_bfloat16"):
+        mvae_tf.MixtureVAE(**SMALL, dtype=dtype)
+
+
+def test_median_bandwidths_know_of_no_weights(jit):
+    with pytest.raises(ValueError, match='bandwidths "dimension".* Received: "median"'):
+        make(jit, bandwidths="median").fit(IMAGES, sample_weight=WEIGHTS, verbose=0)
+
+
+# Bytes, and values out of range -------------------------------------------------------------------
+
+
+def test_bytes_are_divided_by_255_everywhere(jit, digits):
+    model = make(jit)
+    expected = model.reconstruct(IMAGES)
+    np.testing.assert_array_equal(model.reconstruct(BYTES), expected)
+    np.testing.assert_array_equal(model(BYTES), expected)
+    np.testing.assert_array_equal(model.encode(BYTES).w.mean(), model.encode(IMAGES).w.mean())
+    np.testing.assert_allclose(model.log_likelihood(BYTES, 2), model.log_likelihood(IMAGES, 2))
+    sources = BYTES, batches(BYTES), (BYTES[i : i + 8] for i in (0, 8, 16)), Pages((BYTES,))
+    for source in sources:
+        np.testing.assert_allclose(model.predict(source, verbose=0), expected, atol=1e-6)
+    # XLA divides within other products than the host does: by the last digit apart.
+    assert evaluated(model, None, BYTES) == pytest.approx(evaluated(model, None), rel=1e-6)
+    assert model.test_on_batch(BYTES) == model.test_on_batch(IMAGES)
+
+
+def test_training_on_bytes_is_training_on_their_floats(jit):
+    one, other = make(jit), make(jit)
+    one.fit(batches(IMAGES), verbose=0)
+    other.fit(batches(BYTES), verbose=0)
+    for expected, received in zip(state(one), state(other), strict=True):
+        np.testing.assert_allclose(received, expected, atol=1e-4)  # a graph divides as it likes
+
+
+def test_predict_takes_a_loaded_dataset(digits, jit):
+    model = make(jit, image_shape=(8, 8, 1))
+    expected = model.reconstruct(digits.test.float_images())
+    np.testing.assert_allclose(model.predict(digits, verbose=0), expected, atol=1e-6)
+    np.testing.assert_allclose(model.predict(digits.test, 100, verbose=0), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "bad", [IMAGES * 255, IMAGES - 0.5, np.where(IMAGES > 0.5, np.nan, IMAGES)]
+)
+def test_images_out_of_range_are_refused_wherever_they_come(bad, jit):
+    model = make(jit)
+    before = state(model)
+    calls = [
+        lambda: model.predict(bad, verbose=0),
+        lambda: model.predict(batches(bad), verbose=0),
+        lambda: model.predict((bad for _ in range(1)), verbose=0),
+        lambda: model.predict_on_batch(bad),
+        lambda: model.train_on_batch(bad),
+        lambda: model.test_on_batch(bad),
+        lambda: model.fit(batches(bad), verbose=0),
+        lambda: model.fit((bad for _ in range(1)), verbose=0),
+        lambda: model.evaluate(batches(bad), verbose=0),
+    ]
+    for call in calls:
+        with pytest.raises(ValueError, match="^Expected images .*Received: .*") as caught:
+            call()
+        assert "\n" not in str(caught.value)
+    assert same(state(model), before)  # the count of steps and the draws among it
+    with pytest.raises(ValueError, match=r"Expected images .*Received: "):
+        model(bad)  # Keras says what it was given as well
+
+
+def test_graphs_of_ones_own_refuse_images_out_of_range(tmp_path):
+    model = make()
+    graph = tf.function(model)
+    np.testing.assert_allclose(graph(tf.constant(IMAGES)), model(IMAGES), atol=1e-6)
+    archive = keras.export.ExportArchive()
+    archive.track(model)
+    spec = tf.TensorSpec([None, 4, 4, 1])
+    archive.add_endpoint("serve", model.call, input_signature=[spec])
+    archive.write_out(tmp_path / "archive", verbose=False)
+    loaded = tf.saved_model.load(str(tmp_path / "archive"))
+    exported = loaded.serve
+    np.testing.assert_allclose(exported(tf.constant(IMAGES)), model(IMAGES), atol=1e-6)
+    likelihood = tf.function(lambda images: model.log_likelihood(images, 2))
+    for bad in (IMAGES * 255, IMAGES * np.nan):
+        for call in (graph, exported, likelihood):
+            with pytest.raises(tf.errors.InvalidArgumentError, match=r"images in \[0, 1\]. Rec"):
+                call(tf.constant(bad))
+
+
+# Files --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["keras", "weights.h5"])
+def test_training_goes_on_from_a_file_as_without_it(kind, tmp_path):
+    model = make("auto", "SGD", seed=None)
+    model.fit(IMAGES, batch_size=8, shuffle=False, verbose=0)
+    path = tmp_path / f"model.{kind}"
+    if kind == "keras":
+        model.save(path)
+        copy = keras.models.load_model(path)
+    else:
+        model.save_weights(path)
+        copy = make("auto", "SGD", seed=7)
+        copy.load_weights(path)
+    for each in (model, copy):
+        each.fit(IMAGES, batch_size=8, shuffle=False, epochs=2, verbose=0)
+    assert same(model.get_weights(), copy.get_weights())
+    np.testing.assert_array_equal(model._seeds.state, copy._seeds.state)
+
+
+def test_export_writes_what_serves(tmp_path):
+    model = make()
+    model.fit(IMAGES, verbose=0)
+    folder = model.export(tmp_path / "model", score_samples=2)
+    assert folder == tmp_path / "model" / "1"
+    served = tf.saved_model.load(str(folder))
+    np.testing.assert_allclose(
+        served.reconstruct(IMAGES)["images"], model.reconstruct(IMAGES), atol=1e-6
+    )
+    np.testing.assert_allclose(
+        served.score(IMAGES)["log_likelihood"], model.log_likelihood(IMAGES, 2), rtol=1e-5
+    )
+
+
+# Keras's settings ---------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=["channels_first", "float64", "float16", "epsilon"])
+def setting(request):
+    before = keras.config.image_data_format(), keras.config.floatx(), keras.config.epsilon()
+
+    def change():
+        if request.param == "channels_first":
+            keras.config.set_image_data_format(request.param)
+        elif request.param == "epsilon":
+            keras.config.set_epsilon(0.1)
+        else:
+            keras.config.set_floatx(request.param)
+
+    def restore():
+        keras.config.set_image_data_format(before[0])
+        keras.config.set_floatx(before[1])
+        keras.config.set_epsilon(before[2])
+
+    yield change, restore
+    restore()
+
+
+@pytest.mark.parametrize(
+    "network", ["dense", pytest.param("convolutional", marks=pytest.mark.slow)]
+)
+def test_global_settings_change_nothing(setting, network):
+    change, restore = setting
+    images = np.random.default_rng(0).uniform(size=[6, 10, 12, 3]).astype("float32")
+
+    def answers():
+        model = mvae_tf.MixtureVAE(
+            (10, 12, 3), 2, 2, (4,), network=network, prior_concentration=2.0, seed=0
+        )
+        model.compile(optimizer=keras.optimizers.SGD(0.001953125))  # the same in 16 bits
+        logs = model.fit(images, epochs=2, shuffle=False, verbose=0).history
+        return logs, model.predict(images, verbose=0), model.get_weights()
+
+    logs, predicted, weights = answers()
+    change()
+    changed = answers()
+    restore()
+    assert predicted.shape == (6, 10, 12, 3)
+    assert changed[0] == logs
+    np.testing.assert_array_equal(changed[1], predicted)
+    assert same(changed[2], weights)
+    assert all(each.dtype == np.float32 for each in (*weights, changed[1]))
