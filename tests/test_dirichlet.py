@@ -176,3 +176,10 @@ def test_the_least_concentration_has_its_gradient(dtype, draws):
     expected = scipy.special.polygamma(1, 1e-6) - scipy.special.polygamma(1, 1 + 1e-6)
     error = each.std() / np.sqrt(len(each))
     assert each.mean() == pytest.approx(expected, abs=5 * error) and error < 0.01 * expected
+
+
+def test_compiled_gamma_draws_are_of_the_gamma_distribution():
+    draws = compiled_gamma._log_gamma_from_one_on(
+        tf.ones([200_000], tf.float64), tf.constant([1, 2]), tf.constant([3, 4])
+    )
+    assert scipy.stats.kstest(np.exp(draws), scipy.stats.expon.cdf).pvalue > 1e-4

@@ -170,3 +170,11 @@ def test_elbo_of_mixed_likelihoods_is_a_bound_of_the_evidence(concentration):
     assert elbo < evidence + 5 * error
     difference = (expected - 0.5) @ divergence(loc, variance)
     assert eq_8 == pytest.approx(elbo + difference, abs=0.5)
+
+
+def test_bernoulli_keeps_its_digits_where_the_mixture_image_rounds_to_1():
+    logits = tf.fill([1, 2, 3], 20.0)
+    value = melbo.mixture_log_likelihood(
+        tf.zeros([1, 3]), logits, tf.constant([[0.5, 0.5]]), likelihood="bernoulli"
+    )
+    np.testing.assert_allclose(value, [3 * scipy.special.log_expit(-20.0)], rtol=1e-5)
