@@ -61,3 +61,15 @@ def recycled_runs(monkeypatch):
         return settings["model"], training, num_images, strategy
 
     monkeypatch.setattr(run_folder, "build", recycled.recycled(run_folder.build, key))
+
+
+@pytest.fixture(params=[False, pytest.param(True, marks=pytest.mark.slow)], ids=["plain", "xla"])
+def jit(request):
+    """Whether steps are compiled by XLA."""
+    return request.param
+
+
+@pytest.fixture(params=[False, True], ids=["plain", "xla"])
+def either(request):
+    """As `jit`, where the compiled step has code of its own."""
+    return request.param

@@ -1,0 +1,134 @@
+"""dHSIC and its bandwidths at any scale, and with samples far from the others."""
+
+import functools
+
+import numpy as np
+import pytest
+import scipy.spatial
+import tensorflow as tf
+from test_hsic import draw, kernel
+
+from mvae_tf.hsic import dhsic, median_bandwidth
+
+
+def exact(variables, sigmas):
+    """Eq. 13 in as many digits as it takes, which differences of kernels near 1 need."""
+    mpmath = pytest.importorskip("mpmath")
+    with mpmath.workdps(400):
+        count = len(variables[0])
+        kernels = []
+        for variable, sigma in zip(variables, sigmas, strict=True):
+            rows = [[mpmath.mpf(float(value)) for value in row] for row in variable]
+            squared = [
+                [sum((a - b) ** 2 for a, b in zip(x, y, strict=True)) for y in rows] for x in rows
+            ]
+            kernels.append(
+                [[mpmath.exp(-s / (2 * mpmath.mpf(sigma) ** 2)) for s in row] for row in squared]
+            )
+        pairs = list(np.ndindex(count, count))
+        joint = sum(mpmath.fprod(k[i][j] for k in kernels) for i, j in pairs) / count**2
+        means = mpmath.fprod(
+            sum(k[i][j] for i, j in pairs) / mpmath.mpf(count) ** 2 for k in kernels
+        )
+        cross = (
+            sum(mpmath.fprod(sum(k[i]) / mpmath.mpf(count) for k in kernels) for i in range(count))
+            / count
+        )
+        return float(joint + means - 2 * cross)
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e-9, 1e-3, 0.05, 1.0, 50.0, 1e6, 1e150])
+def test_is_right_at_any_scale(scale):
+    for dimensions in ([2, 2], [2, 2, 2], [1, 3, 2]):
+        variables = [scale * variable for variable in draw(7, dimensions)]
+        sigmas = [0.8, 1.1, 1.5][: len(dimensions)]
+        expected = exact(variables, sigmas)
+        assert expected != 0
+        assert float(dhsic(variables, sigmas)) == pytest.approx(expected, rel=1e-9)
+        if 1e-7 < scale < 1e10:
+            narrow = [variable.astype(np.float32) for variable in variables]
+            expected = exact(narrow, sigmas)
+            for compiled in (False, True):
+                value = float(dhsic(narrow, sigmas, compiled=compiled))
+                assert value == pytest.approx(expected, rel=2e-5)
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_sample_far_away_costs_the_others_no_digit(dtype, compiled):
+    variables = [variable.astype(dtype) for variable in draw(40, [2, 2, 2])]
+    for variable, far in zip(variables, (3e3, 1e10, 1e20), strict=True):
+        variable[3] = far
+    wide = [variable.astype(np.float64) for variable in variables]
+    kernels = [kernel(variable, 1.5) for variable in wide]  # SciPy takes differences
+    rows = [each.mean(1) for each in kernels]
+    expected = functools.reduce(np.multiply, kernels).mean()
+    expected += (
+        np.prod([row.mean() for row in rows]) - 2 * functools.reduce(np.multiply, rows).mean()
+    )
+    value = float(dhsic(variables, [1.5] * 3, compiled=compiled))
+    assert value == pytest.approx(expected, rel=1e-5 if dtype == np.float32 else 1e-9)
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1e-2, 1.0, 1e2])
+def test_gradient_is_right_at_any_scale(scale):
+    variables = draw(6, [2, 1, 3])
+    variables = [
+        variable * factor for variable, factor in zip(variables, (1e-3, 1, 1e-3), strict=True)
+    ]
+
+    def gradients(scale):
+        scaled = [tf.constant(scale * v) for v in variables[:2]] + [tf.constant(variables[2])]
+        with tf.GradientTape() as tape:
+            tape.watch(scaled)
+            value = dhsic(scaled, [scale, 2 * scale, 0.7])
+        return tape.gradient(value, scaled)
+
+    # Both scales are known to it: the gradient is that of the step in between, divided by it.
+    expected = gradients(1.0)
+    for ours, theirs, factor in zip(gradients(scale), expected, (scale, scale, 1.0), strict=True):
+        np.testing.assert_allclose(ours * factor, theirs, rtol=1e-8)
+    # Against differences, relative to the gradient itself.
+    point = [tf.constant(variable) for variable in variables]
+    direction = np.random.default_rng(1).normal(size=[6, 2]) * 1e-7
+    up, down = (dhsic([point[0] + s * direction, *point[1:]], [1.0, 2.0, 0.7]) for s in (1, -1))
+    slope = float(up - down) / 2
+    assert np.sum(expected[0] * direction) == pytest.approx(slope, rel=1e-5)
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_refuses_what_varies_too_little_for_a_number(compiled):
+    variables = [1e-20 * variable.astype(np.float32) for variable in draw(9, [2, 2])]
+    with pytest.raises(ValueError, match="at least 1e-08 bandwidths.*Received"):
+        dhsic(variables, compiled=compiled)
+    assert np.isnan(tf.function(lambda *v: dhsic(v, compiled=compiled))(*variables))
+    assert float(dhsic(variables, "median", compiled=compiled)) > 1e-3
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_median_bandwidth_at_any_scale_and_with_samples_far_away(dtype, compiled):
+    variable = np.random.default_rng(0).normal(size=[200, 2])
+    for far, scale in [(None, 1e-30), (None, 1e30), (3e3, 1.0), (1e20, 1e-3), (1e6, 1e10)]:
+        moved = scale * variable
+        if far:
+            moved[3] *= far
+        moved = moved.astype(dtype)
+        expected = np.median(scipy.spatial.distance.pdist(moved.astype(np.float64)))
+        ours = median_bandwidth(tf.constant(moved), compiled=compiled)
+        assert float(ours) == pytest.approx(expected, rel=1e-5)
+    if dtype == np.float64:
+        for scale in (1e-150, 1e150):
+            ours = median_bandwidth(tf.constant(scale * variable), compiled=compiled)
+            expected = np.median(scipy.spatial.distance.pdist(variable, "sqeuclidean")) ** 0.5
+            assert float(ours) / scale == pytest.approx(expected, rel=1e-9)
+
+
+def test_float32_stays_exact_far_from_the_origin():
+    variables = draw(64, [20, 20])
+    exact = float(dhsic(variables))
+    far = [tf.constant(variable + 300, tf.float32) for variable in variables]
+    assert dhsic(far).dtype == tf.float32
+    assert float(dhsic(far)) == pytest.approx(exact, rel=1e-2, abs=1e-6)
+    near = [tf.constant(variable, tf.bfloat16) for variable in variables]
+    assert dhsic(near).dtype == tf.float32
