@@ -205,3 +205,28 @@ def test_errors_of_each_batch_are_of_draws_of_its_own():
     )
     assert twice.mse == pytest.approx(once.mse, rel=1e-6)
     assert abs(twice.mse_sampled / once.mse_sampled - 1) > 1e-4
+
+
+def test_sampled_errors_are_of_draws_of_codes_and_weights():
+    model = make(concentration="normalized")
+    posterior, count = model.encode(images(1)), 4000
+    rng, loc, scale = (
+        np.random.default_rng(1),
+        *(tensor.numpy()[0] for tensor in (posterior.z.mean(), posterior.z.stddev())),
+    )
+    codes = loc + scale * rng.normal(size=[count, *loc.shape])
+    weights = rng.dirichlet(posterior.w.concentration.numpy()[0], size=count)
+    means = np.broadcast_to(loc, codes.shape), np.broadcast_to(posterior.w.mean()[0], weights.shape)
+
+    def errors(codes, weights):
+        decoded = model.decode(tf.constant(codes, tf.float32)).numpy()
+        mixed = np.einsum("nk,nkhwc->nhwc", weights, decoded)
+        return ((mixed - images(1)) ** 2).sum(axis=(1, 2, 3))
+
+    expected = errors(codes, weights)
+    allowed = 5 * expected.std() * np.sqrt(2 / count)
+    dataset = tf.data.Dataset.from_tensor_slices(images(count)).batch(1000)
+    measured = evaluation.reconstruction_errors(model, dataset).mse_sampled
+    assert measured == pytest.approx(expected.mean(), abs=allowed)
+    for without in ((means[0], weights), (codes, means[1])):  # of means, it would be another
+        assert abs(errors(*without).mean() - expected.mean()) > 2 * allowed

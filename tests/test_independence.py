@@ -102,6 +102,11 @@ def test_equal_statistics_count_as_ties():
     assert dhsic_test(halves, num_permutations=4000).p_value == pytest.approx(1 / 3, abs=0.03)
 
 
+def test_the_least_p_value_counts_the_samples_themselves():
+    x = np.random.default_rng(0).normal(size=[20, 2])
+    assert dhsic_test([x, x], num_permutations=99).p_value == pytest.approx(1 / 100, rel=1e-12)
+
+
 @pytest.mark.parametrize("dependence", [0.0, 0.4])
 def test_agrees_with_hyppo(dependence):
     """Variables of one dimension: hyppo permutes the columns of wider ones apart."""
