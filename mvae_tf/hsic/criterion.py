@@ -67,8 +67,11 @@ def dhsic(
         >>> dhsic([x, x[:, :2] ** 2])                # clearly larger
     """
     samples, sigmas, shares = _prepared(variables, bandwidths, weights, compiled)
-    way = "deficits" if compiled else "either"
-    return _statistic(samples, sigmas, shares, compiled, way if shares is None else "checked")
+    if shares is None:
+        way = "deficits" if compiled else "either"
+        return _statistic(samples, sigmas, None, compiled, way)
+    value = _statistic(samples, sigmas, shares, compiled, "kernels")
+    return _refuse_unless(_have_digits(_scaled(samples, sigmas)), value)
 
 
 def penalty(
@@ -173,47 +176,44 @@ def _centred(variable):
     return variable - tf.stop_gradient(tf.reduce_mean(variable, axis=-2, keepdims=True))
 
 
+def _scaled(variables, sigmas):
+    """Return variables around their means, in bandwidths."""
+    return [_centred(each) / sigma for each, sigma in zip(variables, sigmas, strict=True)]
+
+
 def _statistic(variables, sigmas, shares, compiled, way):
     """Return dHSIC of variables: one tensor [K, n, d], or several [1, n, d_k].
 
-    By sums over "kernels", the same "checked" for digits, over "deficits", or "either" of them, by
-    which has the digits.
+    By sums over "kernels", over "deficits", or over "either", whichever have the digits.
     """
-
-    def scaled(variables, around_mean):
-        return [
-            (_centred(each) if around_mean else each) / sigma
-            for each, sigma in zip(variables, sigmas, strict=True)
-        ]
 
     @tf.custom_gradient
     def statistic(*variables):
         # A tape shall not keep the blocks.
         constants = [tf.stop_gradient(each) for each in variables]
         dtype, count = variables[0].dtype, tf.shape(variables[0])[1]
-        plain = _have_digits(scaled(constants, True)) if way in ("either", "checked") else None
+        around_mean = _scaled(constants, sigmas)
+        as_they_are = [each / sigma for each, sigma in zip(constants, sigmas, strict=True)]
+        plain = _have_digits(around_mean) if way == "either" else None
 
         def choose(by_kernels, by_deficits):
             if way == "either":
                 return tf.cond(plain, by_kernels, by_deficits)
             return by_deficits() if way == "deficits" else by_kernels()
 
-        def value_by_kernels():
-            value, rows = kernels.value_and_rows(scaled(constants, True), shares, compiled)
-            return _refuse_unless(plain, value) if way == "checked" else value, rows
-
         def value_by_deficits():
-            points = scaled(constants, False)
-            value, rows = deficits.value_and_rows(points, compiled)
-            return _refuse_tiny(value, points), rows
+            value, rows = deficits.value_and_rows(as_they_are, compiled)
+            return _refuse_tiny(value, as_they_are), rows
 
-        value, rows = choose(value_by_kernels, value_by_deficits)
+        value, rows = choose(
+            lambda: kernels.value_and_rows(around_mean, shares, compiled), value_by_deficits
+        )
 
         @tf.custom_gradient
         def gradient(*_):
             sums = choose(
-                lambda: kernels.pulls(scaled(constants, True), rows, shares, compiled),
-                lambda: deficits.pulls(scaled(constants, False), rows, compiled),
+                lambda: kernels.pulls(around_mean, rows, shares, compiled),
+                lambda: deficits.pulls(as_they_are, rows, compiled),
             )
             n = tf.cast(count, tf.float64) if shares is None else 1.0
             pulls = [tf.cast(paste(each, count) * 2 / n**2, dtype) for each in sums]
