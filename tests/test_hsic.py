@@ -286,3 +286,12 @@ def test_weights_of_a_sample_are_checked_and_may_all_be_0():
         dhsic(variables, weights=np.ones(8))
     with pytest.raises(ValueError, match='Expected bandwidths "dimension".*Received: "median"'):
         dhsic(variables, "median", weights=np.ones(9))
+
+
+def test_weighted_samples_of_a_constant_variable_or_a_single_one_give_0():
+    varied = np.random.default_rng(0).normal(size=[9, 2])
+    for variables in ([varied, np.full([9, 3], 0.1)], [varied[:1]] * 3, [varied]):
+        value = dhsic(variables, weights=np.arange(1.0, len(variables[0]) + 1))
+        assert float(value) == pytest.approx(0, abs=1e-12)
+    with pytest.raises(ValueError, match="weighted variables"):
+        dhsic([varied, 1e-3 * varied], weights=np.ones(9))

@@ -71,7 +71,7 @@ def dhsic(
         way = "deficits" if compiled else "either"
         return _statistic(samples, sigmas, None, compiled, way)
     value = _statistic(samples, sigmas, shares, compiled, "kernels")
-    return _refuse_unless(_have_digits(_scaled(samples, sigmas)), value)
+    return _refuse_unless(_have_digits(_scaled(samples, sigmas), or_constant=True), value)
 
 
 def penalty(
@@ -232,17 +232,26 @@ def _statistic(variables, sigmas, shares, compiled, way):
     return statistic(*variables)
 
 
-def _have_digits(points):
-    """Return whether sums over kernels of points around their means keep their digits."""
+def _have_digits(points, or_constant=False):
+    """Return whether sums over kernels of points around their means keep their digits.
+
+    Those of a constant variable, all of them 1, do up to the sums' rounding, if that is enough.
+    """
     largest = [tf.reduce_max(tf.reduce_sum(each**2, axis=2), axis=1) for each in points]
     largest = tf.concat(largest, axis=0)
-    return tf.reduce_all((largest >= _PLAIN[0]) & (largest <= _PLAIN[1]))
+    holds = (largest >= _PLAIN[0]) & (largest <= _PLAIN[1])
+    return tf.reduce_all(holds | (_spreads(points) == 0) if or_constant else holds)
+
+
+def _spreads(points):
+    """Return how far each variable's samples are from its first, [K]; exactly 0 of a constant."""
+    spreads = [tf.reduce_max(tf.abs(each - each[:, :1]), axis=[1, 2]) for each in points]
+    return tf.concat(spreads, axis=0)
 
 
 def _refuse_tiny(value, points):
     """Return value; where it would be 0 for want of small numbers, refuse, NaN inside a graph."""
-    spreads = [tf.reduce_max(tf.abs(each - each[:, :1]), axis=[1, 2]) for each in points]
-    spreads = tf.concat(spreads, axis=0)
+    spreads = _spreads(points)
     least = _LEAST_SPREAD[spreads.dtype]
     tiny = tf.reduce_any((spreads > 0) & (spreads < least))
     if tf.executing_eagerly() and tiny:
