@@ -296,6 +296,17 @@ def test_a_damaged_run_is_made_whole_from_its_checkpoint(call, run, two_epochs, 
     assert history == run_folder.read_record(two_epochs)["history"]
 
 
+def test_a_run_of_a_newer_version_is_left_alone(call, run):
+    """Trained on, it would be of both versions, and say that it is of ours."""
+    newer = json.loads((run / settings.FILE).read_text()) | {"training_version": 1000}
+    (run / settings.FILE).write_text(json.dumps(newer))
+    before = {path: path.stat().st_mtime_ns for path in run.rglob("*")}
+    status, out, err = call(f"--output_dir={run}", "--resume", "--epochs=3")
+    assert status == 1 and out == "" and "1000, of a newer mvae_tf" in err
+    assert len(err.splitlines()) == 1
+    assert {path: path.stat().st_mtime_ns for path in run.rglob("*")} == before
+
+
 def test_fewer_epochs_than_there_are_are_refused(call, run):
     for name in (settings.FILE, settings.COPY, "record.json"):
         (run / name).write_text("")

@@ -245,8 +245,12 @@ sys.exit(", ".join(large & set(sys.modules)) or 0)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="sends a signal as POSIX does")
-def test_ctrl_c_ends_in_one_line(tmp_path):
-    """As a terminal does it: the signal reaches the script and the script that it runs."""
+@pytest.mark.parametrize(
+    ("number", "status", "word"),
+    [(signal.SIGINT, 130, "Stopped."), (signal.SIGTERM, 143, "Terminated.")],
+)
+def test_a_signal_ends_it_in_one_line(number, status, word, tmp_path):
+    """As a terminal sends Ctrl-C: the signal reaches the script and the script that it runs."""
     script = f"""
 import sys, subprocess, time
 sys.argv[0] = {str(ALL)!r}
@@ -268,8 +272,8 @@ results.run_app(all.main)
     ) as child:
         while child.stdout.readline() != "running\n":
             pass
-        os.killpg(child.pid, signal.SIGINT)
+        os.killpg(child.pid, number)
         _, told = child.communicate(timeout=20)
-    assert child.returncode == 130
-    assert told.rstrip().endswith("The same command goes on from the last checkpoint.")
+    assert child.returncode == status
+    assert told.rstrip().endswith(f"{word} The same command goes on from the last checkpoint.")
     assert "all.py" not in told

@@ -1,5 +1,6 @@
 """A run's folder, and TensorFlow's quiet start."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -15,6 +16,7 @@ import pytest
 import mvae_tf
 from mvae_tf import startup
 from mvae_tf.training import run_folder
+from mvae_tf.training.version import TRAINING_VERSION, NewerRunError
 
 MODEL = {"image_shape": (8, 8, 1), "num_components": 2, "latent_dim": 2, "hidden_units": (8,)}
 TRAINING = {
@@ -116,6 +118,19 @@ def test_a_damaged_record_is_named(tmp_path, finished, content):
     (tmp_path / "record.json").write_bytes(content)
     with pytest.raises(run_folder.DamagedRunError, match="is damaged .*Move that folder away"):
         run_folder.load(tmp_path)
+
+
+def test_a_run_of_a_newer_version_is_left_alone(tmp_path, finished):
+    for path in finished[0].iterdir():
+        if path.is_file():
+            (tmp_path / path.name).write_bytes(path.read_bytes())
+    record = json.loads((tmp_path / "record.json").read_text())
+    for number, refused in ((TRAINING_VERSION, False), (TRAINING_VERSION + 1, True)):
+        newer = {**record, "training_version": number}
+        (tmp_path / "record.json").write_text(json.dumps(newer))
+        expected = pytest.raises(NewerRunError, match=f"Received: {number}, of a newer mvae_tf")
+        with expected if refused else contextlib.nullcontext():
+            run_folder.load(tmp_path)
 
 
 def test_the_history_is_that_of_the_newest_readable_checkpoint(digits, tmp_path):

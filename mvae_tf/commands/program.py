@@ -18,6 +18,7 @@ from mvae_tf import files
 from mvae_tf.commands.signals import STATUS, TOLD, Terminated
 from mvae_tf.commands.support.arguments import PROGRAM, CommandError, HelpShown, UsageError
 from mvae_tf.training.run_folder import BusyRunError, DamagedRunError
+from mvae_tf.training.version import NewerRunError
 
 COMMANDS = {
     "train": "Train a model on images of your own or on a named dataset; resume a run.",
@@ -54,6 +55,7 @@ _FORESEEN = (
     DamagedRunError,
     FloatingPointError,
     MemoryError,
+    NewerRunError,
     OSError,
 )
 

@@ -23,7 +23,7 @@ from mvae_tf import files
 from mvae_tf.devices import strategies
 from mvae_tf.files import sha256, write_text
 from mvae_tf.training import stored
-from mvae_tf.training.version import TRAINING_VERSION
+from mvae_tf.training.version import TRAINING_VERSION, require_known
 
 CHECKPOINTS, MODEL, RECORD = "checkpoints", "model.keras", "record.json"
 LOCK = "lock"
@@ -184,7 +184,7 @@ def load(folder: Path) -> Run:
     """Return the run in a folder.
 
     Raises:
-        DamagedRunError: its files are not what its record says.
+        DamagedRunError, NewerRunError: as `read_record`.
     """
     import keras
 
@@ -238,10 +238,12 @@ def read_record(folder: Path) -> dict:
 
     Raises:
         DamagedRunError: it isn't, or either can't be read.
+        NewerRunError: a newer mvae_tf trained it.
     """
     path = folder / MODEL
     try:
         record = stored.require_record(stored.read_json(folder / RECORD))
+        require_known(record, str(folder))
         if sha256(path) != record["model_sha256"]:
             raise ValueError(f"{path.name} has another SHA-256 than when it was written")
     except (OSError, ValueError) as error:

@@ -23,6 +23,10 @@ TRAINING_VERSION = 1
 CLASSIFIER_VERSION = 1
 
 
+class NewerRunError(RuntimeError):
+    """A run was trained by a newer mvae_tf, which computes otherwise."""
+
+
 def recorded(record: Mapping, name: str = "training_version") -> int:
     """Return the version that a record names.
 
@@ -35,3 +39,20 @@ def recorded(record: Mapping, name: str = "training_version") -> int:
         is version 1 by definition.
     """
     return record.get(name, 1)
+
+
+def require_known(record: Mapping, where: str) -> None:
+    """Refuse what was trained by a later version than this one, of which nothing is known here.
+
+    Args:
+        record: Of a run or a result.
+        where: It lies.
+
+    Raises:
+        NewerRunError: it was.
+    """
+    if recorded(record) > TRAINING_VERSION:
+        raise NewerRunError(
+            f"Expected a training version of at most {TRAINING_VERSION} in {where}. Received: "
+            f"{recorded(record)}, of a newer mvae_tf; install that one, or name another folder."
+        )

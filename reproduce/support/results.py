@@ -12,12 +12,13 @@ from absl import app, flags, logging
 from tqdm import tqdm
 
 from mvae_tf import presets
-from mvae_tf.commands.signals import STATUS
+from mvae_tf.commands.signals import STATUS, TOLD, Terminated
 from mvae_tf.datasets.splits import TEST_IMAGES
 from mvae_tf.devices import strategies
 from mvae_tf.startup import import_tensorflow
 from mvae_tf.training import jit, precision, stored
 from mvae_tf.training.run_folder import DamagedRunError, write_text
+from mvae_tf.training.version import NewerRunError
 from support.additions import Addition, AdditionError
 from support.environments import listed, machines
 from support.study import Study
@@ -186,17 +187,26 @@ def _rebuild(path, rebuild, text, dataset, named, addition):
             plots.save(figure, path.with_name(f"{path.stem}{suffix}.png"))
         write_text(path.with_suffix(".md"), text(result) + "\n")
         write_text(path, json.dumps(result, indent=1) + "\n")
-    except (AdditionError, CheckpointError, ClassifierError, DamagedRunError, OSError) as error:
+    except (
+        AdditionError, CheckpointError, ClassifierError, DamagedRunError, NewerRunError, OSError
+    ) as error:  # fmt: skip
         sys.exit(f"{path.stem}: {error}")
 
 
 def run_app(main: Callable[[list[str]], None]) -> None:
-    """Run a script's main function; Ctrl-C ends it in one line."""
+    """Run a script's main function; Ctrl-C and SIGTERM end it in one line."""
+
+    def terminate(*_):
+        raise Terminated
+
+    signal.signal(signal.SIGTERM, terminate)
     try:
         app.run(main)
-    except KeyboardInterrupt:
-        print("\nStopped. The same command goes on from the last checkpoint.", file=sys.stderr)
-        sys.exit(STATUS[signal.SIGINT])
+    except KeyboardInterrupt as stop:
+        number = signal.SIGTERM if isinstance(stop, Terminated) else signal.SIGINT
+        advice = "The same command goes on from the last checkpoint."
+        print(f"\n{TOLD[number]} {advice}", file=sys.stderr)
+        sys.exit(STATUS[number])
 
 
 def output_dir() -> Path:

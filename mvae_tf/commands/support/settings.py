@@ -20,7 +20,7 @@ from mvae_tf.commands.support import arguments
 from mvae_tf.commands.support.arguments import PROGRAM, CommandError, UsageError
 from mvae_tf.training import run_folder, stored
 from mvae_tf.training.run_folder import DamagedRunError
-from mvae_tf.training.version import recorded
+from mvae_tf.training.version import recorded, require_known
 
 FILE = "settings.json"
 COPY = f"{run_folder.CHECKPOINTS}/{FILE}"
@@ -132,6 +132,7 @@ def read(folder: Path) -> RunSettings:
 
     Raises:
         DamagedRunError: the settings are nowhere to be read.
+        NewerRunError: a newer mvae_tf trains the run.
     """
     try:
         return _read(folder / FILE)
@@ -157,6 +158,7 @@ def _read(path):
     """Read settings.json or its copy."""
     content = stored.read_json(path)
     stored.require(content, _FORM)
+    require_known(content, str(path.parent))
     try:
         return RunSettings(**{**content, "training_version": recorded(content)})
     except TypeError as error:
@@ -166,6 +168,7 @@ def _read(path):
 def _of_record(path):
     """Make settings of a finished run's record."""
     record = stored.require_record(stored.read_json(path))
+    require_known(record, str(path.parent))
     stored.require(record["settings"], {part: _FORM[part] for part in ("model", "training")})
     dataset = record["dataset"]
     named = is_data_name(dataset["name"])

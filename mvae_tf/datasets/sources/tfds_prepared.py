@@ -3,13 +3,13 @@
 import dataclasses
 import hashlib
 import importlib.util
-import os
 import sys
 import threading
 from pathlib import Path
 
 import numpy as np
 
+from mvae_tf import files
 from mvae_tf.datasets.published.identity import Found, Original
 from mvae_tf.datasets.sources.fetching import (
     SourceAbsentError,
@@ -140,7 +140,7 @@ def keep(name: str, results: Path, data_dir: Path) -> Path:
     kept = data_dir / fresh.relative_to(results)
     try:
         kept.parent.mkdir(parents=True, exist_ok=True)
-        os.rename(fresh, kept)
+        files.put(fresh, kept)
     except OSError as error:
         # Another process may have put the same data there in the meantime.
         if not (kept / info.name).exists():
