@@ -1,3 +1,4 @@
+import gc
 import os
 
 # Programs of XLA are compiled in half the time; what they compute is the same.
@@ -8,9 +9,17 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 import numpy as np
 import pytest
 import recycled
+import tensorflow as tf
+from nursery import Nursery
 
 import mvae_tf
 from mvae_tf.training import run_folder
+
+# A small model is traced once and run for few steps: to improve its graph costs more than it saves,
+# and to look for garbage among what tracing keeps more than to let some lie.
+tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+gc.freeze()
+gc.set_threshold(100_000, 50, 100)
 
 
 @pytest.fixture(scope="session")
@@ -40,6 +49,14 @@ def small_model():
     head = model.encoder.stack[-1]
     head.kernel.assign(20 * head.kernel)
     return model
+
+
+@pytest.fixture(scope="module")
+def nursery(tmp_path_factory):
+    """Runs programs that need no process of their own making."""
+    nursery = Nursery(tmp_path_factory.mktemp("nursery"))
+    yield nursery
+    nursery.close()
 
 
 @pytest.fixture(autouse=True)

@@ -6,7 +6,7 @@ import subprocess
 
 import numpy as np
 import pytest
-from nursery import ENCODE, MAIN, Nursery
+from nursery import ENCODE, MAIN
 from test_files import HAS_SMALL_DISKS
 
 from mvae_tf.training import run_folder
@@ -18,13 +18,6 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not HAS_SMALL_DISKS, reason="needs the right to mount a disk"),
 ]
-
-
-@pytest.fixture(scope="module")
-def nursery(tmp_path_factory):
-    nursery = Nursery(tmp_path_factory.mktemp("nursery"))
-    yield nursery
-    nursery.close()
 
 
 class Disk:

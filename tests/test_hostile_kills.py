@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tiny_mnist
-from nursery import ENCODE, MAIN, ROOT, Nursery
+from nursery import ENCODE, MAIN, ROOT
 from test_datasets_sources import _LOAD_IN_PROCESS
 
 from mvae_tf.datasets.splits import array_digest
@@ -26,13 +26,6 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(sys.platform == "win32", reason="has neither fork nor SIGKILL"),
 ]
-
-
-@pytest.fixture(scope="module")
-def nursery(tmp_path_factory):
-    nursery = Nursery(tmp_path_factory.mktemp("nursery"))
-    yield nursery
-    nursery.close()
 
 
 @pytest.fixture(scope="module")

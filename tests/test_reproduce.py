@@ -210,10 +210,12 @@ def test_markdown_table_is_aligned():
 
 
 @pytest.fixture(scope="module")
-def stored(small_mnist, tmp_path_factory):
-    """Table I, rebuilt by the script with few images in place of MNIST's."""
+def stored(small_mnist, tmp_path_factory, nursery):
+    """Table I, rebuilt by the script with few images in place of MNIST's; and again, for less."""
     folder = tmp_path_factory.mktemp("table1")
-    script = f"""
+    program = folder / "program.py"
+    flags = ["--preset=quick", "--seeds=0,1"]
+    program.write_text(f"""
 import sys
 sys.argv[0] = {str(TABLE1)!r}
 sys.path.insert(0, {str(TABLE1.parent)!r})
@@ -226,19 +228,21 @@ results.run_script(
     "table1", table1.rebuild, table1.text, rows=table1.ROWS, usual_rows=table1.usual_rows,
     by_name=table1.by_name, grows=True
 )
-"""
+""")
 
     def rebuild(*arguments, status=0):
-        finished = subprocess.run(
-            [sys.executable, "-c", script, "--preset=quick", "--seeds=0,1", *arguments],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert finished.returncode == status, finished.stderr
-        return finished
+        ended = nursery.run(program, *flags, *arguments)
+        assert ended.status == status, ended.err
+        return ended
 
-    return folder, rebuild(*folders(folder)), rebuild
+    finished = subprocess.run(
+        [sys.executable, program, *flags, *folders(folder)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stderr
+    return folder, finished, rebuild
 
 
 def folders(folder):
@@ -387,7 +391,7 @@ def test_a_result_grown_by_rows_and_by_seeds_is_that_of_one_command(stored):
         "--seeds=1", "--rows=1", "--add", f"--output_dir={folder / 'grown'}",
         f"--runs_dir={folder / 'runs'}", status=1,
     )  # fmt: skip
-    (line,) = again.stderr.splitlines()
+    (line,) = again.err.splitlines()
     assert line.startswith("table1: Expected ") and "rows 10, 1; seeds 0, 1" in line
     assert (folder / "grown" / "table1.md").read_text() == table
 

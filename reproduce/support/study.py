@@ -73,6 +73,10 @@ class Study:
         self._began, self._spent = time.monotonic(), 0.0
         self._runs: dict[tuple[runs.Settings, str], runs.StoredRun] = {}  # and the data's digest
 
+    def train_on(self, count: int) -> None:
+        """From now on, train on the first `count` images at most."""
+        self.data = self.data.with_train(min(count, len(self.data.train)))
+
     def hold_out(self, count: int) -> None:
         """Put the test images aside: the last training images stand in for them, from now on."""
         self.data = self.data.with_validation(count)
