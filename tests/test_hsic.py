@@ -109,9 +109,6 @@ def test_blocks_change_nothing(monkeypatch):
     whole = [values_and_gradients(*case) for case in cases]
     for size in (1, 5):  # 5 leaves the last block filled up
         monkeypatch.setattr(blocks, "BLOCK", size)
-        # Functions are traced with the size that then holds.
-        sum_pairs = blocks._sum_pairs.python_function
-        monkeypatch.setattr(blocks, "_sum_pairs", tf.function(sum_pairs, autograph=False))
         for case, expected in zip(cases, whole, strict=True):
             for ours, theirs in zip(values_and_gradients(*case), expected, strict=True):
                 np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-14)

@@ -8,7 +8,7 @@ import scipy.spatial
 import tensorflow as tf
 from test_hsic import draw, kernel
 
-from mvae_tf.hsic import dhsic, median_bandwidth
+from mvae_tf.hsic import blocks, dhsic, median_bandwidth
 
 
 def exact(variables, sigmas):
@@ -35,6 +35,25 @@ def exact(variables, sigmas):
             / count
         )
         return float(joint + means - 2 * cross)
+
+
+@pytest.mark.parametrize("scale", [0.05, 1.0])  # by deficits, by kernels
+def test_more_variables_after_fewer(scale, monkeypatch):
+    """Sums over blocks are traced once for all sizes; how many variables there are is no size."""
+
+    def value_and_gradients(variables):
+        variables = [tf.constant(variable) for variable in variables]
+        with tf.GradientTape() as tape:
+            tape.watch(variables)
+            value = dhsic(variables, [1.0] * len(variables))
+        return [value, *tape.gradient(value, variables)]
+
+    cases = [[scale * each for each in draw(n, [2] * k)] for k, n in ((3, 20), (4, 25), (2, 30))]
+    whole = [value_and_gradients(case) for case in cases]
+    monkeypatch.setattr(blocks, "BLOCK", 8)
+    for case, expected in zip(cases, whole, strict=True):
+        for ours, theirs in zip(value_and_gradients(case), expected, strict=True):
+            np.testing.assert_allclose(ours, theirs, rtol=1e-8, atol=1e-16)
 
 
 @pytest.mark.parametrize("scale", [1e-30, 1e-9, 1e-3, 0.05, 1.0, 50.0, 1e6, 1e150])

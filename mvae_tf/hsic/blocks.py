@@ -3,6 +3,7 @@
 The pairs are cut into square blocks, of which those below the diagonal repeat those above it.
 """
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -36,38 +37,36 @@ def split(
     All pairs are one block where `whole` asks for it: XLA compiles no loop over blocks. For
     `exponents_by_differences` the halves are 0, and infinite where the last block is filled up.
     """
-    points, halves, diagonal = single(points)
+    count = tf.shape(points[0])[1]
+    points = tuple(cut(each, whole=whole) for each in points)
+    halves = tf.concat([tf.reduce_sum(each**2, axis=3) / 2 for each in points], axis=1)
     halves = tf.zeros_like(halves) if by_differences else halves
-    if whole:
-        return Blocks(tuple(each[None] for each in points), halves[None], diagonal[None])
-    infinity = halves.dtype.as_numpy_dtype("inf")
-    points = tuple(_cut(each, 0) for each in points)
-    return Blocks(points, _cut(halves, infinity), _cut(diagonal, -infinity))
+    diagonal = tf.zeros_like(halves)
+    if points[0].shape[0] == 1:
+        return Blocks(points, halves, diagonal)
+    shape = tf.shape(halves)
+    index = tf.reshape(tf.range(shape[0] * shape[2]), [shape[0], 1, shape[2]])
+    added = tf.where(index < count, tf.zeros([], halves.dtype), halves.dtype.as_numpy_dtype("inf"))
+    return Blocks(points, halves + added, diagonal - added)
 
 
 def cut(array: tf.Tensor, *, whole: bool = False) -> tf.Tensor:
-    """Cut what there is of each sample, [1, n], as `split` cuts them; filled up with 0."""
-    return array[None] if whole else _cut(array, 0)
+    """Return [K, n, ...] as [blocks, K, b, ...], the last block filled up with 0; see `split`."""
+    if whole or (array.shape[1] is not None and array.shape[1] <= BLOCK):
+        return array[None]
+    shape = tf.shape(array)
+    blocks = -(-shape[1] // BLOCK)
+    size = -(-shape[1] // blocks)
+    rest = array.shape.rank - 2
+    array = tf.pad(array, [[0, 0], [0, blocks * size - shape[1]], *[[0, 0]] * rest])
+    array = tf.reshape(array, tf.concat([shape[:1], [blocks, size], shape[2:]], axis=0))
+    return tf.transpose(array, [1, 0, 2, *range(3, 3 + rest)])
 
 
 def single(points: Sequence[tf.Tensor]) -> Blocks:
     """Return variables, as for `split`, as the one block of all n^2 pairs."""
     halves = _join([tf.reduce_sum(each**2, axis=2) / 2 for each in points])
     return Blocks(tuple(points), halves, tf.zeros_like(halves))
-
-
-def _cut(array: tf.Tensor, fill: float) -> tf.Tensor:
-    """Return [K, n, ...] as [blocks, K, b, ...], the last block filled up."""
-    if array.shape[1] is not None and array.shape[1] <= BLOCK:
-        return array[None]
-    shape = tf.shape(array)
-    blocks = -(-shape[1] // BLOCK)
-    size = -(-shape[1] // blocks)
-    rest = array.shape.rank - 2
-    added = [[0, 0], [0, blocks * size - shape[1]], *[[0, 0]] * rest]
-    array = tf.pad(array, added, constant_values=array.dtype.as_numpy_dtype(fill))
-    array = tf.reshape(array, tf.concat([shape[:1], [blocks, size], shape[2:]], axis=0))
-    return tf.transpose(array, [1, 0, 2, *range(3, 3 + rest)])
 
 
 def paste(array: tf.Tensor, count: int | tf.Tensor) -> tf.Tensor:
@@ -157,7 +156,8 @@ def sum_pairs(term: Callable[..., Any], blocks: Any) -> Any:
         block = _take(blocks, 0)
         sums = term(block, block, True)[0]
         return tf.nest.map_structure(lambda each: tf.cast(each, tf.float64)[None], sums)
-    return _sum_pairs(term, blocks)
+    counts = tuple(each.shape[1] for each in tf.nest.flatten(blocks))
+    return _summing(term, counts)(blocks)
 
 
 def fold_pairs(
@@ -186,7 +186,17 @@ def fold_pairs(
     return tf.while_loop(lambda i, *_: i < count, run, (0, 0, state), parallel_iterations=1)[2]
 
 
-@tf.function(autograph=False, reduce_retracing=True)
+@functools.cache
+def _summing(term, counts):
+    """Return `_sum_pairs` of a term as one graph for samples of all sizes.
+
+    Each number of variables, `counts`, has its own: a graph for all of them would know none.
+    """
+    del counts
+    sums = functools.partial(_sum_pairs, term)
+    return tf.function(sums, autograph=False, reduce_retracing=True)
+
+
 def _sum_pairs(term, blocks):
     flat = tf.nest.flatten(blocks)
     count = tf.shape(flat[0])[0]
