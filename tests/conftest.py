@@ -1,5 +1,8 @@
+import dataclasses
 import gc
+import hashlib
 import os
+import shutil
 
 # Programs of XLA are compiled in half the time; what they compute is the same.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
@@ -11,8 +14,10 @@ import pytest
 import recycled
 import tensorflow as tf
 from nursery import Nursery
+from small_runs import SMALL
 
 import mvae_tf
+from mvae_tf.commands import program
 from mvae_tf.training import run_folder
 
 # A small model is traced once and run for few steps: to improve its graph costs more than it saves,
@@ -40,6 +45,17 @@ def small_mnist(digits, tmp_path_factory):
     (x_train, y_train), (x_test, y_test) = enlarged(digits.train, 300), enlarged(digits.test, 100)
     np.savez(path, x_train=x_train, y_train=y_train, x_test=x_test, y_test=y_test)
     return path
+
+
+@pytest.fixture(scope="module")
+def patches():
+    """A few of the patches, cropped."""
+    data = mvae_tf.datasets.load("patches")
+    parts = {
+        name: dataclasses.replace(split, images=split.images[:n, :12, :12], labels=split.labels[:n])
+        for name, split, n in (("train", data.train, 100), ("test", data.test, 70))
+    }
+    return dataclasses.replace(data, **parts, digest=hashlib.sha256(b"few patches").hexdigest())
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +94,34 @@ def recycled_runs(monkeypatch):
         return settings["model"], training, num_images, strategy
 
     monkeypatch.setattr(run_folder, "build", recycled.recycled(run_folder.build, key))
+
+
+@pytest.fixture
+def run_train(capsys):
+    def run_train(*argv):
+        """Run `mvae-tf train` in this process; return the exit status, stdout and stderr."""
+        status = program.main(["train", *(str(argument) for argument in argv)])
+        shown = capsys.readouterr()
+        recycled.take_back()  # of a command's model only files are left
+        assert "Traceback" not in shown.err
+        return status, shown.out, shown.err
+
+    return run_train
+
+
+@pytest.fixture(scope="module")
+def two_epochs(tmp_path_factory):
+    """A finished run on digits, to be left as it is."""
+    folder = tmp_path_factory.mktemp("runs") / "two"
+    flags = ["--data=digits", "--epochs=2", f"--output_dir={folder}", *SMALL]
+    assert program.main(["train", *flags]) == 0
+    return folder
+
+
+@pytest.fixture
+def run(two_epochs, tmp_path):
+    """A run of two epochs of one's own, which a test may go on with or damage."""
+    return shutil.copytree(two_epochs, tmp_path / "my run")
 
 
 @pytest.fixture(params=[False, pytest.param(True, marks=pytest.mark.slow)], ids=["plain", "xla"])

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from sklearn.neighbors import KNeighborsClassifier
+from small_runs import SMALL
 
 import mvae_tf
 from mvae_tf import evaluation
@@ -21,8 +22,6 @@ from mvae_tf.commands import program
 from mvae_tf.commands.program import COMMANDS
 from mvae_tf.commands.support import settings
 from mvae_tf.training import run_folder
-
-SMALL = ["--num_components=2", "--latent_dim=3", "--hidden_units=16", "--batch_size=100"]
 
 
 @pytest.fixture

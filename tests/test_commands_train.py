@@ -1,73 +1,32 @@
 """`mvae-tf train`: from a first start to the end of a run, whatever comes between."""
 
-import configparser
 import errno
 import json
 import os
 import re
 import resource
-import shlex
-import shutil
-import signal
-import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
-import recycled
 from PIL import Image
+from small_runs import SMALL, weights
 
-import mvae_tf
 from mvae_tf import presets
 from mvae_tf.commands import program, train
 from mvae_tf.commands.support import arguments, settings, train_flags
-from mvae_tf.commands.support.arguments import PROGRAM
 from mvae_tf.training import precision, run_folder
 
-SMALL = ["--num_components=2", "--latent_dim=3", "--hidden_units=16", "--batch_size=100"]
-
 pytestmark = pytest.mark.usefixtures("recycled_runs")
-
-
-@pytest.fixture
-def call(capsys):
-    def call(*argv):
-        """Train in this process; return the exit status, stdout and stderr."""
-        status = program.main(["train", *(str(argument) for argument in argv)])
-        shown = capsys.readouterr()
-        recycled.take_back()  # of a command's model only files are left
-        assert "Traceback" not in shown.err
-        return status, shown.out, shown.err
-
-    return call
-
-
-def weights(folder):
-    return np.concatenate([np.ravel(each) for each in run_folder.load(folder).model.get_weights()])
-
-
-@pytest.fixture(scope="module")
-def two_epochs(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("runs") / "two"
-    flags = ["--data=digits", "--epochs=2", f"--output_dir={folder}", *SMALL]
-    assert program.main(["train", *flags]) == 0
-    return folder
-
-
-@pytest.fixture
-def run(two_epochs, tmp_path):
-    """A run of two epochs of one's own, which a test may go on with or damage."""
-    return shutil.copytree(two_epochs, tmp_path / "my run")
 
 
 # A new run ----------------------------------------------------------------------------------------
 
 
-def test_a_run_keeps_what_it_takes_to_go_on(call, tmp_path, digits):
+def test_a_run_keeps_what_it_takes_to_go_on(run_train, tmp_path, digits):
     folder = tmp_path / "new" / "run"
-    status, out, err = call("--data=digits", "--epochs=1", f"--output_dir={folder}", *SMALL)
+    status, out, err = run_train("--data=digits", "--epochs=1", f"--output_dir={folder}", *SMALL)
     assert status == 0
     assert len(out.splitlines()) == 1 and out.startswith(f"{folder / 'model.keras'}: 1 epoch in ")
     assert "epoch 1/1: " in err and f"evaluate --model={folder}" in err
@@ -83,7 +42,7 @@ def test_a_run_keeps_what_it_takes_to_go_on(call, tmp_path, digits):
     assert err.splitlines().count(f"precision: {choice}") == 1
 
 
-def test_own_images_in_folders_of_different_sizes(call, tmp_path, digits):
+def test_own_images_in_folders_of_different_sizes(run_train, tmp_path, digits):
     photos = tmp_path / "my photos"
     for number in range(30):
         folder = photos / f"class {digits.train.labels[number]}"
@@ -91,10 +50,10 @@ def test_own_images_in_folders_of_different_sizes(call, tmp_path, digits):
         image = Image.fromarray(digits.train.images[number, ..., 0])
         image.resize((8 + number % 3, 9)).save(folder / f"image {number}.png")
     common = [f"--data={photos}", f"--output_dir={tmp_path / 'run'}", "--epochs=1", *SMALL]
-    status, _, err = call(*common)
+    status, _, err = run_train(*common)
     assert status == 1 and "image_size" in err
     assert not (tmp_path / "run").exists()
-    status, _, err = call(*common, "--image_size=9x8", "--test_fraction=0.2")
+    status, _, err = run_train(*common, "--image_size=9x8", "--test_fraction=0.2")
     assert status == 0 and "24 training and 6 test images" in err
     stored = settings.read(tmp_path / "run")
     assert stored.model["image_shape"] == [9, 8, 1] and stored.data["image_size"] == [9, 8]
@@ -104,19 +63,19 @@ def test_own_images_in_folders_of_different_sizes(call, tmp_path, digits):
     assert np.load(tmp_path / "r.npz")["images"].shape == (6, 9, 8, 1)
 
 
-def test_tensorboard_and_a_precision_of_ones_own(call, tmp_path):
+def test_tensorboard_and_a_precision_of_ones_own(run_train, tmp_path):
     folder = tmp_path / "run"
     flags = ["--epochs=1", "--tensorboard", "--precision=mixed_bfloat16", "--learning_rate=0.01"]
-    assert call("--data=digits", f"--output_dir={folder}", *flags, *SMALL)[0] == 0
+    assert run_train("--data=digits", f"--output_dir={folder}", *flags, *SMALL)[0] == 0
     assert list((folder / "tensorboard").rglob("events.out.tfevents.*"))
     stored = settings.read(folder)
     assert stored.tensorboard_every == 1 and stored.training["precision"] == "mixed_bfloat16"
     assert stored.training["learning_rate"] == 0.01
     assert run_folder.load(folder).model.dtype_policy.name == "mixed_bfloat16"
     go_on = [f"--output_dir={folder}", "--resume", "--epochs=2"]
-    status, _, err = call(*go_on, "--precision=float32")
+    status, _, err = run_train(*go_on, "--precision=float32")
     assert status == 2 and "--precision=float32, which is mixed_bfloat16 in the run" in err
-    status, _, err = call(*go_on, "--precision=auto")  # leaves it to the run
+    status, _, err = run_train(*go_on, "--precision=auto")  # leaves it to the run
     assert status == 0 and "precision: mixed_bfloat16 (the run's own)" in err
     assert settings.read(folder).training["precision"] == "mixed_bfloat16"
 
@@ -189,9 +148,9 @@ def test_few_images_come_in_small_batches():
         (["--learning_rate=0"], "learning_rate"),
     ],
 )
-def test_settings_that_do_not_go_with_the_images(call, tmp_path, flags, named):
+def test_settings_that_do_not_go_with_the_images(run_train, tmp_path, flags, named):
     np.save(tmp_path / "x.npy", np.zeros((10, 6, 6), np.uint8))
-    status, out, err = call(
+    status, out, err = run_train(
         f"--data={tmp_path / 'x.npy'}", f"--output_dir={tmp_path / 'r'}", *flags
     )
     assert status == 2 and out == "" and named in err
@@ -201,61 +160,61 @@ def test_settings_that_do_not_go_with_the_images(call, tmp_path, flags, named):
 # What goes wrong ----------------------------------------------------------------------------------
 
 
-def test_data_that_is_not_there(call, tmp_path):
+def test_data_that_is_not_there(run_train, tmp_path):
     for source in ("minst", tmp_path / "no folder"):
-        status, out, err = call(f"--data={source}", f"--output_dir={tmp_path / 'run'}")
+        status, out, err = run_train(f"--data={source}", f"--output_dir={tmp_path / 'run'}")
         assert status == 1 and out == "" and str(source) in err
         assert err.startswith("mvae-tf train: Expected ")
     (tmp_path / "bad.npz").write_text("no arrays")
-    status, _, err = call(f"--data={tmp_path / 'bad.npz'}", f"--output_dir={tmp_path / 'run'}")
+    status, _, err = run_train(f"--data={tmp_path / 'bad.npz'}", f"--output_dir={tmp_path / 'run'}")
     assert status == 1 and "bad.npz" in err
     assert not (tmp_path / "run").exists()
 
 
-def test_gradients_that_are_not_finite(call, tmp_path):
+def test_gradients_that_are_not_finite(run_train, tmp_path):
     flags = ["--data=digits", "--learning_rate=1e38", "--epochs=5", *SMALL]
-    status, out, err = call(*flags, f"--output_dir={tmp_path / 'run'}")
+    status, out, err = run_train(*flags, f"--output_dir={tmp_path / 'run'}")
     assert status == 1 and out == ""
     assert "Expected finite gradients" in err and "lower --learning_rate" in err
 
 
-def test_a_folder_that_cannot_be_written(call, tmp_path):
+def test_a_folder_that_cannot_be_written(run_train, tmp_path):
     (tmp_path / "file").write_text("in the way")
     flags = ["--data=digits", "--epochs=1", *SMALL]
-    status, out, err = call(*flags, f"--output_dir={tmp_path / 'file' / 'run'}")
+    status, out, err = run_train(*flags, f"--output_dir={tmp_path / 'file' / 'run'}")
     assert status == 1 and out == "" and "file" in err
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits the size of files as Linux does")
-def test_a_full_disk_and_on_when_there_is_room(call, run, two_epochs):
+def test_a_full_disk_and_on_when_there_is_room(run_train, run, two_epochs):
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     go_on = [f"--output_dir={run}", "--resume", "--epochs=3"]
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (3000, limits[1]))
-        status, out, err = call(*go_on)
+        status, out, err = run_train(*go_on)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert status == 1 and out == "" and "could not be written" in err and "epoch-00002" in err
     np.testing.assert_array_equal(weights(run), weights(two_epochs))  # still there
-    assert call(*go_on)[0] == 0
+    assert run_train(*go_on)[0] == 0
 
 
-def test_a_run_is_not_overwritten(call, run, monkeypatch):
+def test_a_run_is_not_overwritten(run_train, run, monkeypatch):
     before = (run / "model.keras").read_bytes()
-    status, _, err = call("--data=digits", f"--output_dir={run}")
+    status, _, err = run_train("--data=digits", f"--output_dir={run}")
     assert status == 2 and f"'--output_dir={run}' --resume" in err  # quoted: it has a blank
-    assert call(f"--output_dir={run}")[0] == 2
+    assert run_train(f"--output_dir={run}")[0] == 2
     monkeypatch.chdir(run.parent)
     (run.parent / "runs").mkdir()
     run.rename(run.parent / "runs" / "digits")  # where --output_dir points by default
-    status, _, err = call("--data=digits")
+    status, _, err = run_train("--data=digits")
     assert status == 2 and "runs/digits" in err
     assert (run.parent / "runs" / "digits" / "model.keras").read_bytes() == before
 
 
-def test_a_folder_in_use_is_refused(call, run):
+def test_a_folder_in_use_is_refused(run_train, run):
     with run_folder.locked(run, wait=False):
-        status, _, err = call(f"--output_dir={run}", "--resume", "--epochs=3")
+        status, _, err = run_train(f"--output_dir={run}", "--resume", "--epochs=3")
         assert status == 1 and "one that trains there now" in err
         assert program.main(["info", f"--model={run}"]) == 0
 
@@ -263,60 +222,60 @@ def test_a_folder_in_use_is_refused(call, run):
 @pytest.mark.parametrize(
     "content", ["", "[]", '{"preset": 1}', '{"model": {}, "training": {}, "data": {}}']
 )
-def test_damaged_settings_are_taken_from_what_is_left(call, run, two_epochs, content):
+def test_damaged_settings_are_taken_from_what_is_left(run_train, run, two_epochs, content):
     """From their copy; or from the record; or from the flags, named again."""
     (run / settings.FILE).write_text(content)
-    status, _, err = call(f"--output_dir={run}", "--resume")
+    status, _, err = run_train(f"--output_dir={run}", "--resume")
     assert status == 0 and f"taken from {settings.COPY}" in err
     assert program.main(["info", f"--model={run}"]) == 0
     (run / settings.COPY).write_text(content)
-    assert "taken from record.json" in call(f"--output_dir={run}", "--resume")[2]
+    assert "taken from record.json" in run_train(f"--output_dir={run}", "--resume")[2]
     (run / "record.json").write_text(content)
     before = sorted(path.name for path in (run / "checkpoints").iterdir())
-    status, out, err = call(f"--output_dir={run}", "--resume")
+    status, out, err = run_train(f"--output_dir={run}", "--resume")
     assert status == 1 and out == "" and "left as they are" in err and "--data=..." in err
     assert "elete" not in err and len(err.splitlines()) == 1
     assert sorted(path.name for path in (run / "checkpoints").iterdir()) == before
     again = ["--data=digits", "--epochs=2", *SMALL]
-    assert call(f"--output_dir={run}", "--resume", *again)[0] == 0
+    assert run_train(f"--output_dir={run}", "--resume", *again)[0] == 0
     np.testing.assert_array_equal(weights(run), weights(two_epochs))
     assert settings.read(run) == settings.read(two_epochs)
 
 
 @pytest.mark.parametrize("name", ["record.json", "model.keras"])
 @pytest.mark.parametrize("content", [b"", b"[]", b"\xff"])
-def test_a_damaged_run_is_made_whole_from_its_checkpoint(call, run, two_epochs, name, content):
+def test_a_damaged_run_is_made_whole_from_its_checkpoint(run_train, run, two_epochs, name, content):
     (run / name).write_bytes(content)
     for command in (["info"], ["evaluate"]):
         assert program.main([*command, f"--model={run}"]) == 1
-    status, _, err = call(f"--output_dir={run}", "--resume")
+    status, _, err = run_train(f"--output_dir={run}", "--resume")
     assert status == 0 and "damaged" in err and "elete" not in err
     np.testing.assert_array_equal(weights(run), weights(two_epochs))
     history = run_folder.read_record(run)["history"]
     assert history == run_folder.read_record(two_epochs)["history"]
 
 
-def test_a_run_of_a_newer_version_is_left_alone(call, run):
+def test_a_run_of_a_newer_version_is_left_alone(run_train, run):
     """Trained on, it would be of both versions, and say that it is of ours."""
     newer = json.loads((run / settings.FILE).read_text()) | {"training_version": 1000}
     (run / settings.FILE).write_text(json.dumps(newer))
     before = {path: path.stat().st_mtime_ns for path in run.rglob("*")}
-    status, out, err = call(f"--output_dir={run}", "--resume", "--epochs=3")
+    status, out, err = run_train(f"--output_dir={run}", "--resume", "--epochs=3")
     assert status == 1 and out == "" and "1000, of a newer mvae_tf" in err
     assert len(err.splitlines()) == 1
     assert {path: path.stat().st_mtime_ns for path in run.rglob("*")} == before
 
 
-def test_fewer_epochs_than_there_are_are_refused(call, run):
+def test_fewer_epochs_than_there_are_are_refused(run_train, run):
     for name in (settings.FILE, settings.COPY, "record.json"):
         (run / name).write_text("")
     flags = [f"--output_dir={run}", "--resume", "--data=digits", "--epochs=1", *SMALL]
-    status, _, err = call(*flags)
+    status, _, err = run_train(*flags)
     assert status == 2 and "Expected --epochs of at least 2" in err
 
 
 @pytest.mark.parametrize("error", ["ResourceExhaustedError", "MemoryError", "ValueError"])
-def test_a_model_that_is_too_large(call, tmp_path, monkeypatch, error):
+def test_a_model_that_is_too_large(run_train, tmp_path, monkeypatch, error):
     import tensorflow as tf
 
     errors = {
@@ -329,13 +288,13 @@ def test_a_model_that_is_too_large(call, tmp_path, monkeypatch, error):
         raise errors[error]
 
     monkeypatch.setattr(run_folder, "build", build)
-    status, out, err = call("--data=digits", f"--output_dir={tmp_path / 'run'}")
+    status, out, err = run_train("--data=digits", f"--output_dir={tmp_path / 'run'}")
     assert (status, out) == (1, "") and "smaller --num_components" in err.splitlines()[-1]
     assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("refused", [1, 2])  # settings.json, its copy
-def test_a_disk_that_is_full_from_the_start(call, tmp_path, monkeypatch, refused):
+def test_a_disk_that_is_full_from_the_start(run_train, tmp_path, monkeypatch, refused):
     replace, calls = os.replace, []
 
     def full(source, target):
@@ -346,21 +305,21 @@ def test_a_disk_that_is_full_from_the_start(call, tmp_path, monkeypatch, refused
 
     monkeypatch.setattr(os, "replace", full)
     begin = ["--data=digits", "--epochs=1", f"--output_dir={tmp_path / 'run'}", *SMALL]
-    status, out, err = call(*begin)
+    status, out, err = run_train(*begin)
     assert (status, out) == (1, "") and "No space left on device" in err and "settings.json" in err
     if refused == 1:
         assert "give the same command again" in err and "--resume" not in err
-        assert call(*begin)[0] == 0
+        assert run_train(*begin)[0] == 0
     else:
         assert "--resume" in err.splitlines()[-1]
-        assert call(f"--output_dir={tmp_path / 'run'}", "--resume")[0] == 0
+        assert run_train(f"--output_dir={tmp_path / 'run'}", "--resume")[0] == 0
 
 
-def test_a_folder_that_cannot_be_written_is_found_before_the_data(call, tmp_path, monkeypatch):
+def test_a_folder_that_cannot_be_written_is_found_before_the_data(run_train, tmp_path, monkeypatch):
     monkeypatch.setattr("mvae_tf.datasets.load", None)
     (tmp_path / "file").write_text("in the way")
     for folder in ("file", "file/run"):
-        status, _, err = call("--data=digits", f"--output_dir={tmp_path / folder}")
+        status, _, err = run_train("--data=digits", f"--output_dir={tmp_path / folder}")
         assert status == 1 and "Expected " in err and "file" in err
 
 
@@ -387,164 +346,13 @@ def test_the_usual_folder_is_named_after_the_data(tmp_path, monkeypatch):
     assert {folder_of(source).parent for source in named} == {Path("runs")}
 
 
-def test_two_sources_of_one_name_do_not_share_a_folder(call, tmp_path, monkeypatch, digits):
+def test_two_sources_of_one_name_do_not_share_a_folder(run_train, tmp_path, monkeypatch, digits):
     monkeypatch.chdir(tmp_path)
     for folder in "ab":
         (tmp_path / folder).mkdir()
         np.save(tmp_path / folder / "photos.npy", digits.train.images[:50])
-    assert call("--data=a/photos.npy", "--epochs=1", *SMALL)[0] == 0
-    status, _, err = call("--data=b/photos.npy", "--epochs=1", *SMALL)
+    assert run_train("--data=a/photos.npy", "--epochs=1", *SMALL)[0] == 0
+    status, _, err = run_train("--data=b/photos.npy", "--epochs=1", *SMALL)
     assert status == 2 and str(tmp_path / "a" / "photos.npy") in err and "--resume" not in err
-    status, _, err = call("--data=a/photos.npy", "--epochs=1", *SMALL)
+    status, _, err = run_train("--data=a/photos.npy", "--epochs=1", *SMALL)
     assert status == 2 and "--resume" in err
-
-
-# Going on -----------------------------------------------------------------------------------------
-
-
-def test_a_finished_run_says_so(call, run):
-    status, out, err = call(f"--output_dir={run}", "--resume")
-    assert status == 0 and out == f"{run / 'model.keras'}: done before, 2 epochs\n"
-    assert "--epochs" in err
-    (run / "model.keras").write_bytes(b"")
-    shutil.rmtree(run / "checkpoints")
-    status, out, err = call(f"--output_dir={run}", "--resume")
-    assert status == 1 and out == "" and "damaged" in err and "no checkpoint" in err
-
-
-def test_a_longer_run_is_the_same_as_one_made_so_from_the_start(call, run, tmp_path):
-    assert call(f"--output_dir={run}", "--resume", "--epochs=4", "--num_components=2")[0] == 0
-    whole = tmp_path / "whole"
-    assert call("--data=digits", "--epochs=4", f"--output_dir={whole}", *SMALL)[0] == 0
-    np.testing.assert_array_equal(weights(run), weights(whole))
-    assert settings.read(run).training["epochs"] == 4
-
-
-def test_a_run_that_was_only_begun_can_go_on(call, run, two_epochs, capsys):
-    shutil.rmtree(run / "checkpoints")
-    (run / "model.keras").unlink()
-    (run / "record.json").unlink()
-    assert program.main(["info", f"--model={run}"]) == 0
-    assert "unfinished, 0 of 2 epochs" in capsys.readouterr().out
-    assert call(f"--output_dir={run}", "--resume")[0] == 0
-    np.testing.assert_array_equal(weights(run), weights(two_epochs))
-
-
-def test_a_finished_run_without_checkpoints_cannot_grow(call, run):
-    shutil.rmtree(run / "checkpoints")
-    status, _, err = call(f"--output_dir={run}", "--resume", "--epochs=3")
-    assert status == 1 and "Expected a checkpoint" in err
-
-
-def test_flags_that_contradict_the_run_are_named(call, run):
-    same = ["--num_components=2", "--hidden_units=16", "--seed=0", "--preset=paper_mnist"]
-    different = ["--latent_dim=4", "--epochs=1", "--mixing=image"]
-    status, _, err = call(f"--output_dir={run}", "--resume", *same, *different)
-    assert status == 2
-    received = err.partition("Received")[2]
-    for flag in same:
-        assert flag.partition("=")[0] not in received
-    for flag in different:
-        assert flag.partition("=")[0] in received
-
-
-def test_the_images_may_move_but_not_change(call, tmp_path, digits):
-    before, after = tmp_path / "before.npy", tmp_path / "after.npy"
-    images = digits.train.images[:50]
-    np.save(before, images)
-    folder = f"--output_dir={tmp_path / 'run'}"
-    assert call(f"--data={before}", folder, "--epochs=1", *SMALL)[0] == 0
-    more = [folder, "--resume", "--epochs=2"]
-    np.save(before, 255 - images)
-    status, _, err = call(*more)
-    assert status == 1 and "begun with" in err and "before.npy" in err
-    assert program.main(["evaluate", f"--model={tmp_path / 'run'}"]) == 1
-    before.unlink()
-    status, _, err = call(*more)
-    assert status == 1 and "before.npy" in err
-    np.save(after, images)
-    status, _, _ = call(*more, f"--data={after}")
-    assert status == 0 and settings.read(tmp_path / "run").data["source"] == str(after)
-
-
-SLOWER = ["--data=digits", "--epochs=3", *SMALL[:-1], "--batch_size=8"]
-
-
-@pytest.fixture
-def script(tmp_path):
-    """The start of `mvae-tf`, as an installation makes it of what setup.cfg says."""
-    declared = configparser.ConfigParser()
-    declared.read(Path(__file__).parent.parent / "setup.cfg")
-    (line,) = declared["options.entry_points"]["console_scripts"].strip().splitlines()
-    name, module, function = re.fullmatch(r"(\S+) = (\S+):(\S+)", line).groups()
-    assert name == PROGRAM
-    path = tmp_path / name
-    path.write_text(f"import sys\nfrom {module} import {function}\nsys.exit({function}())\n")
-    return [sys.executable, path]
-
-
-def start(folder, program=(sys.executable, "-m", "mvae_tf")):
-    command = [*program, "train", f"--output_dir={folder}", *SLOWER]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen(command, **pipes, env=os.environ | {"PYTHONUNBUFFERED": "1"})
-
-
-def run_in_shell(*words):
-    return subprocess.run(shlex.join(words), shell=True, text=True, stdout=-1, check=True).stdout
-
-
-def wait_for(child, path):
-    while child.poll() is None and not path.exists():
-        time.sleep(0.005)
-
-
-def test_ctrl_c_and_on_is_bit_identical(call, tmp_path):
-    folder = tmp_path / "my run"
-    with start(folder) as child:
-        wait_for(child, folder / "checkpoints" / "epoch-00001")
-        time.sleep(0.05)  # amid the second epoch
-        child.send_signal(signal.SIGINT)
-        out, err = child.communicate(timeout=60)
-    assert child.returncode == 130 and out == ""
-    assert "Traceback" not in err and str(folder / "checkpoints" / "epoch-0000") in err
-    *program_words, command, where, resume = shlex.split(err.splitlines()[-1][len("To go on: ") :])
-    assert (command, where, resume) == ("train", f"--output_dir={folder}", "--resume")
-    assert run_in_shell(*program_words, "--version") == f"{PROGRAM} {mvae_tf.__version__}\n"
-    others = [line for line in err.splitlines() if line and not line.startswith("epoch ")]
-    # What it trains on and with, the answer to the signal, and where it stopped; not TensorFlow.
-    assert len(others) == 5 + 1 + 3, err
-    assert not (folder / "model.keras").exists()
-    assert program.main(["info", f"--model={folder}"]) == 0
-    assert program.main(["evaluate", f"--model={folder}"]) == 1
-    assert call(f"--output_dir={folder}", "--resume")[0] == 0
-    assert call(f"--output_dir={tmp_path / 'whole'}", *SLOWER)[0] == 0
-    np.testing.assert_array_equal(weights(folder), weights(tmp_path / "whole"))
-
-
-def test_sigterm_before_the_first_checkpoint(tmp_path, script):
-    folder = tmp_path / "run"
-    with start(folder, script) as child:
-        wait_for(child, folder / settings.FILE)
-        child.terminate()
-        out, err = child.communicate(timeout=60)
-    assert child.returncode == 143 and out == "" and "Traceback" not in err
-    assert "No checkpoint yet" in err and f"--output_dir={folder} --resume" in err
-    assert run_folder.last_checkpoint(folder) is None
-
-
-@pytest.mark.parametrize(
-    ("number", "raised"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, program.Terminated)]
-)
-def test_a_signal_waits_for_the_step_and_the_second_does_not(number, raised, capsys):
-    from mvae_tf.commands.support.stopping import between_steps
-
-    before = signal.getsignal(number)
-    with between_steps() as stop:
-        stop.on_train_batch_begin(0)
-        signal.raise_signal(number)
-        assert "another signal stops at once" in capsys.readouterr().err
-        with pytest.raises(raised):
-            stop.on_train_batch_begin(1)
-        with pytest.raises(raised):
-            signal.raise_signal(number)
-    assert signal.getsignal(number) is before

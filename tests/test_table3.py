@@ -1,7 +1,6 @@
 """Table III and Figure 5, on few small patches, with tiny networks and for one epoch."""
 
 import dataclasses
-import hashlib
 import json
 import math
 import subprocess
@@ -11,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import scipy.optimize
 import tensorflow as tf
 from absl import flags
 from test_scripts import rebuilt
@@ -19,24 +17,13 @@ from test_scripts import rebuilt
 import mvae_tf
 import table3
 from mvae_tf import presets
-from mvae_tf.datasets.splits import Split, make_dataset
+from mvae_tf.datasets.splits import make_dataset
 from mvae_tf.evaluation import image_classifiers, resnet
 from mvae_tf.training import version
-from support import linear, measures, paper, runs, study as study_module
+from support import measures, paper, runs, study as study_module
 
 TABLE3 = Path(table3.__file__)
 HELDOUT = "held-out training batch 5"
-
-
-@pytest.fixture(scope="module")
-def patches():
-    """A few of the patches, cropped."""
-    data = mvae_tf.datasets.load("patches")
-    parts = {
-        name: dataclasses.replace(split, images=split.images[:n, :12, :12], labels=split.labels[:n])
-        for name, split, n in (("train", data.train, 100), ("test", data.test, 70))
-    }
-    return dataclasses.replace(data, **parts, digest=hashlib.sha256(b"few patches").hexdigest())
 
 
 @pytest.fixture(scope="module")
@@ -262,67 +249,6 @@ def test_verdict():
     assert "it does not overfit" in told(2.99, 2.9)
     behind = told(3.4, 2.9)  # 3.4 / 2.9 over 3.17 / 3.07
     assert "not below" in behind and "overfits by the rest, 13.5 %" in behind
-
-
-# Linear models ------------------------------------------------------------------------------------
-
-
-def splits(train, test):
-    return types.SimpleNamespace(
-        train=Split(np.float32(train), None, True), test=Split(np.float32(test), None, False)
-    )
-
-
-@pytest.mark.parametrize("count", [40, 300])  # fewer images than pixels, and more
-def test_pca_against_singular_vectors(count):
-    rng = np.random.default_rng(0)
-    mixing = rng.normal(size=(60, 60)) / 60
-    train, test = (np.clip(0.5 + rng.normal(size=(n, 60)) @ mixing, 0, 1) for n in (count, 50))
-    data = splits(train.reshape(-1, 4, 5, 3), test.reshape(-1, 4, 5, 3))
-    errors = linear.Directions(data, 20).pca_errors()
-    mean = train.mean(axis=0)
-    directions = np.linalg.svd(train - mean, full_matrices=False)[2][:20]
-    for images, error in ((train, errors.train), (test, errors.test)):
-        left = (images - mean) - (images - mean) @ directions.T @ directions
-        assert error == pytest.approx(np.square(left).sum(axis=1).mean(), rel=1e-5)
-
-
-def objective(parameters, variance, kl_weight):
-    """Minus the MELBO of one direction, as it is computed: errors and a KL of a Normal."""
-    a, m, log_s = parameters
-    error = variance * (1 - a * m) ** 2 + a**2 * np.exp(2 * log_s)
-    return error + kl_weight * 0.5 * (m**2 * variance + np.exp(2 * log_s) - 1 - 2 * log_s)
-
-
-@pytest.mark.parametrize("kl_weight", [0.05, 1.0])
-def test_best_linear_vae_against_a_minimizer(kl_weight):
-    """Each direction's optimum by search; images that vary along the axes alone."""
-    deviations = np.array([1.5, 0.8, 0.3, 0.1])
-    variances = deviations**2
-    train = np.concatenate([np.diag(deviations), -np.diag(deviations)]) * 2  # variance: squares
-    data = splits(train.reshape(-1, 2, 2, 1), 0.5 * train.reshape(-1, 2, 2, 1))
-    left = variances.copy()
-    for k, variance in enumerate(variances[:3]):
-        found = scipy.optimize.minimize(
-            objective, [1.0, 1.0, -1.0], (variance, kl_weight), method="BFGS", tol=1e-10
-        )
-        left[k] = variance * (1 - found.x[0] * found.x[1]) ** 2
-    errors = linear.Directions(data, 3).vae_errors(kl_weight)
-    assert errors.train == pytest.approx(left.sum(), rel=1e-4)
-    assert errors.test == pytest.approx(left.sum() / 4, rel=1e-4)
-
-
-def test_without_kl_the_best_linear_vae_is_pca(patches):
-    directions = linear.Directions(patches, 30)
-    assert directions.vae_errors(0.0) == directions.pca_errors()
-    assert len(linear.Directions(patches, 256)) == 100
-
-
-def test_root_error():
-    assert measures.root_error(3.0, 300) == pytest.approx(
-        {"rmse": math.sqrt(3), "per_pixel": 0.1, "psnr": 20}
-    )
-    assert measures.root_error(0.0, 300)["psnr"] is None
 
 
 # Classifiers and flags ----------------------------------------------------------------------------

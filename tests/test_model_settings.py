@@ -1,0 +1,115 @@
+"""A model's presets, and what it refuses."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from recycled import recycled
+
+import mvae_tf
+
+SMALL = {"image_shape": (4, 4, 1), "num_components": 3, "latent_dim": 2, "hidden_units": (8,)}
+IMAGES = np.random.default_rng(0).uniform(size=[24, 4, 4, 1]).astype("float32")
+
+
+@recycled
+def make(**overrides):
+    model = mvae_tf.MixtureVAE(**{**SMALL, "seed": 0, **overrides})
+    model.compile(optimizer=keras.optimizers.Adam(1e-3))
+    return model
+
+
+def test_presets_say_what_the_paper_and_the_authors_code_do():
+    paper = mvae_tf.MixtureVAE.from_preset("paper_mnist", num_components=7)
+    assert (paper.num_components, paper.latent_dim, paper.hidden_units) == (7, 20, (500, 500))
+    assert (paper.likelihood, paper.mixing) == ("gaussian", "likelihood")
+    authors = mvae_tf.MixtureVAE.from_preset("authors_mnist", num_components=5)
+    assert authors.prior_concentration == pytest.approx(1 / 5)
+    colour = mvae_tf.presets.get("paper_cifar10").model
+    assert (colour["network"], colour["latent_dim"], len(colour["hidden_units"])) == (
+        "convolutional",
+        256,
+        5,
+    )
+    assert colour["kl_weight"] == mvae_tf.presets.get("authors_cifar10").model["kl_weight"] == 0.05
+    assert mvae_tf.presets.get("authors_cifar10").model["mixing"] == "image"
+    with pytest.raises(ValueError, match="authors_mnist.*paper_mnist.*Received: 'mnist'"):
+        mvae_tf.MixtureVAE.from_preset("mnist")
+
+
+@pytest.mark.parametrize(
+    ("argument", "value"),
+    [
+        ("image_shape", ()),
+        ("image_shape", (4, 0, 1)),
+        ("image_shape", "4"),
+        ("image_shape", 16),
+        ("num_components", 0),
+        ("num_components", 2.0),
+        ("num_components", True),
+        ("latent_dim", -1),
+        ("hidden_units", (8, 0)),
+        ("likelihood", "poisson"),
+        ("mixing", "both"),
+        ("concentration", "fixed"),
+        ("prior_concentration", 0.0),
+        ("prior_concentration", float("nan")),
+        ("kl_weight", -1.0),
+        ("dhsic_weight", "1"),
+        ("bandwidths", "silverman"),
+        ("bandwidths", [1.0]),
+        ("seed", 0.5),
+    ],
+)
+def test_constructor_refuses(argument, value):
+    with pytest.raises(ValueError, match=f"Expected .*{argument}.*Received: "):
+        make(**{argument: value})
+
+
+BAD_IMAGES = {
+    "rank": (IMAGES[..., 0], r"\[n, 4, 4, 1\].*Received: shape \(24, 4, 4\)"),
+    "size": (IMAGES[:, :3], r"Received: shape \(24, 3, 4, 1\)"),
+    "empty": (IMAGES[:0], "n at least 1. Received: none"),
+    "integers": ((IMAGES * 255).astype(np.int32), "floats or uint8 of .* Received: dtype int32"),
+    "text": (IMAGES.astype(str), "Received: dtype string"),
+    "nan": (np.where(IMAGES > 0.5, np.nan, IMAGES), "finite. Received: NaN"),
+    "infinite": (np.where(IMAGES > 0.5, np.inf, IMAGES), "finite. Received: NaN or inf"),
+    "negative": (IMAGES - 1, r"\[0, 1\]. Received: values from -"),
+    "above": (IMAGES * 255, r"\[0, 1\]. Received: values from .* to 25\d"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD_IMAGES)
+def test_methods_refuse_bad_images(kind):
+    images, message = BAD_IMAGES[kind]
+    model = make()
+    for method in ("encode", "reconstruct", "features", "log_likelihood", "fit", "evaluate"):
+        with pytest.raises(ValueError, match=message):
+            getattr(model, method)(images)
+
+
+@pytest.mark.parametrize(
+    "kind", ["rank", "size", "integers", "nan", "infinite", "negative", "above"]
+)
+@pytest.mark.parametrize("method", ["fit", "evaluate"])
+def test_bad_batches_of_a_tf_dataset_stop_before_they_do_harm(kind, method):
+    images, _ = BAD_IMAGES[kind]
+    model = make()
+    before = model.get_weights()
+    with pytest.raises(ValueError, match=r"Expected images.*Received: "):
+        getattr(model, method)(tf.data.Dataset.from_tensor_slices(images).batch(8), verbose=0)
+    for old, new in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+@pytest.mark.parametrize(
+    "weights", [[1.0, 0.0], [0.5, 0.6, 0.1], [-1.0, 1.0, 1.0], [[[1.0, 0, 0]]], [np.nan, 1, 0]]
+)
+def test_forced_weights_are_checked(weights):
+    with pytest.raises(ValueError, match=r"Expected weights of shape \[3\] or \[n, 3\]"):
+        make().reconstruct(IMAGES, weights=weights)
+
+
+def test_codes_are_checked():
+    with pytest.raises(ValueError, match=r"codes to be floats of shape \[n, 3, 2\]"):
+        make().decode(np.zeros([5, 2, 3], "float32"))

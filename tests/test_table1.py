@@ -1,0 +1,237 @@
+"""Table I's script as it is started, on few images of MNIST's size; and what all scripts share."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import table1
+from mvae_tf.training import jit, precision, version
+from support import paper
+
+TABLE1 = Path(table1.__file__)
+
+
+@pytest.fixture(scope="module")
+def stored(small_mnist, tmp_path_factory, nursery):
+    """Table I, rebuilt by the script with few images in place of MNIST's; and again, for less."""
+    folder = tmp_path_factory.mktemp("table1")
+    program = folder / "program.py"
+    flags = ["--preset=quick", "--seeds=0,1"]
+    program.write_text(f"""
+import sys
+sys.argv[0] = {str(TABLE1)!r}
+sys.path.insert(0, {str(TABLE1.parent)!r})
+import mvae_tf, table1
+from support import results, study
+load = mvae_tf.datasets.load
+mvae_tf.datasets.load = lambda name, data_dir: load({str(small_mnist)!r})
+study.EPOCHS["mnist"]["quick"] = 1
+results.run_script(
+    "table1", table1.rebuild, table1.text, rows=table1.ROWS, usual_rows=table1.usual_rows,
+    by_name=table1.by_name, grows=True
+)
+""")
+
+    def rebuild(*arguments, status=0):
+        ended = nursery.run(program, *flags, *arguments)
+        assert ended.status == status, ended.err
+        return ended
+
+    finished = subprocess.run(
+        [sys.executable, program, *flags, *folders(folder)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stderr
+    return folder, finished, rebuild
+
+
+def folders(folder):
+    return [f"--output_dir={folder / 'out'}", f"--runs_dir={folder / 'runs'}"]
+
+
+def test_table1_quick_has_the_papers_rows_and_says_how_it_was_made(stored):
+    folder, finished, _ = stored
+    result = json.loads((folder / "out" / "table1.json").read_text())
+    rows = result["rows"]
+    named = [(row["model"], row["num_components"], row["paper"]) for row in rows]
+    assert named == list(paper.TABLE1)
+    assert result["complete"] and result["training_version"] == version.TRAINING_VERSION
+    for row in rows:
+        for measure in ("mse", "mse_sampled"):
+            first, second = row[measure]["per_seed"]
+            assert row[measure]["mean"] == pytest.approx((first + second) / 2)
+            assert row[measure]["std"] == pytest.approx(abs(first - second) / 2**0.5)
+        assert 0 < row["mse"]["mean"] < 784 and 0 < row["mse_sampled"]["mean"] < 784
+        assert row["mse_per_pixel"]["mean"] == pytest.approx(row["mse"]["mean"] / 784)
+    assert result["preset"] == "quick"
+    assert result["settings"]["seeds"] == [0, 1]
+    assert result["settings"]["model"]["latent_dim"] == 20
+    assert result["settings"]["training"]["epochs"] == 1
+    assert set(result["dataset"]) == {
+        "name", "source", "digest", "test", "train_images", "test_images"
+    }  # fmt: skip
+    assert result["dataset"]["test_images"] == 100
+    assert result["environment"]["packages"]["tensorflow"].startswith("2.21")
+    assert result["elapsed_seconds"] > 0
+    chosen = precision.resolve()  # what it is on this machine, never "auto"
+    assert result["settings"]["training"]["precision"] == chosen.policy
+    compiled = jit.resolve()
+    for line in (f"precision: {chosen}", f"jit: {compiled}"):
+        assert finished.stdout.splitlines().count(line) == 1
+    assert result["command"] == (
+        f"python reproduce/table1.py --preset=quick --seeds=0,1 --precision={chosen.policy} "
+        f"--jit={compiled.jit}"
+    )
+    text = (folder / "out" / "table1.md").read_text()
+    assert text in finished.stdout
+    for row in rows:
+        shown = f"{row['model']} | {row['num_components']} | {row['paper']:.2f} | "
+        assert f"{shown}{row['mse']['mean']:.2f} ±" in " ".join(text.split())
+    assert "Cosine" not in text and "best_mnist" not in text
+
+
+def test_table1_is_quiet_about_tensorflow(stored):
+    other = [line for line in stored[1].stderr.splitlines() if not line.startswith("epoch 1/1: ")]
+    assert other == []
+
+
+def test_only_print_needs_neither_tensorflow_nor_two_seconds(stored):
+    folder, finished, _ = stored
+    blocked = "import sys; sys.modules['tensorflow'] = sys.modules['keras'] = None; "
+    blocked += f"sys.path.insert(0, {str(TABLE1.parent)!r}); sys.argv[0] = {str(TABLE1)!r}; "
+    blocked += "import runpy; runpy.run_path(sys.argv[0], run_name='__main__')"
+    began = time.monotonic()
+    printed = subprocess.run(
+        [sys.executable, "-c", blocked, "--preset=quick", "--only_print", *folders(folder)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert time.monotonic() - began < 2
+    assert printed.stdout in finished.stdout and "| M-VAE | 10 |" in printed.stdout
+
+
+def script(*arguments):
+    return subprocess.run(
+        [sys.executable, TABLE1, *arguments], capture_output=True, text=True, check=False
+    )
+
+
+def test_only_print_without_a_result_says_what_to_do(tmp_path):
+    finished = script("--only_print", f"--output_dir={tmp_path}")
+    assert finished.returncode == 1
+    assert "Received: none; leave out --only_print" in finished.stderr
+
+
+def test_an_output_folder_that_cannot_be_written_is_found_out_first(tmp_path):
+    (tmp_path / "file").write_text("")
+    finished = script("--preset=quick", f"--output_dir={tmp_path / 'file'}")
+    assert finished.returncode == 1
+    assert "folder that can be written" in finished.stderr
+    assert "Traceback" not in finished.stderr
+
+
+def test_rows_that_were_not_chosen_are_shown_as_not_run(stored):
+    folder, _, rebuild = stored
+    whole = json.loads((folder / "out" / "table1.json").read_text())
+    other = [f"--output_dir={folder / 'part'}", f"--runs_dir={folder / 'runs'}"]
+    rebuild("--rows=10,1", *other)  # of the stored runs
+    result = json.loads((folder / "part" / "table1.json").read_text())
+    assert result["rows"] == whole["rows"][2:4]
+    assert whole["complete"] and not result["complete"]
+    assert "--rows=10,1" in result["command"]
+    text = (folder / "part" / "table1.md").read_text()
+    assert text.count("not run") == 2 and "that was run beats the single VAE" in text
+
+
+def test_table1_under_the_paper_preset_has_rows_of_our_own():
+    assert table1.usual_rows("paper") == list(table1.ROWS)
+    others = {name: table1.ROWS[name] for name in table1.ROWS if name not in ("7", "8", "10", "1")}
+    assert [(row[0], row[1], row[2]) for row in others.values()] == [
+        ("M-VAE, cosine", 10, None),
+        ("M-VAE, `best_mnist`", 10, None),
+        ("VAE, `best_mnist`", 1, None),
+    ]
+
+
+def test_a_row_of_our_own_joins_the_quick_table_where_it_is_asked_for(stored):
+    folder, _, rebuild = stored
+    where = [f"--output_dir={folder / 'more'}", f"--runs_dir={folder / 'runs'}"]
+    rebuild(*where)
+    rebuild("--rows=best:1", "--add", *where)
+    result = json.loads((folder / "more" / "table1.json").read_text())
+    assert list(table1.by_name(result)) == ["7", "8", "10", "1", "best:1"]
+    assert result["complete"] and "--rows=7,8,10,1,best:1 " in result["command"]
+    text = (folder / "more" / "table1.md").read_text()
+    assert "| VAE, `best_mnist` |  1 |" in text and "`best_mnist`: our own settings" in text
+    assert "osine" not in text and "not run" not in text
+
+
+def test_a_result_grown_by_rows_and_by_seeds_is_that_of_one_command(stored):
+    folder, _, rebuild = stored
+
+    def result(name, *steps):
+        """Of several commands; the runs are the stored ones."""
+        path = folder / name / "table1.json"
+        for step in steps:
+            rebuild(*step, f"--output_dir={path.parent}", f"--runs_dir={folder / 'runs'}")
+        return json.loads(path.read_text())
+
+    one = result("one", ["--rows=10,1"])
+    first = ["--seeds=0", "--rows=1"], ["--seeds=0", "--rows=10", "--add"]
+    assert [row["num_components"] for row in result("grown", *first)["rows"]] == [10, 1]
+    grown = result("grown", ["--seeds=1", "--rows=10,1", "--add"])
+    assert grown.pop("elapsed_seconds") > 0 < one.pop("elapsed_seconds")
+    assert json.dumps(grown) == json.dumps(one)
+    assert "--seeds=0,1 --rows=10,1 --precision" in grown["command"]
+    table = (folder / "grown" / "table1.md").read_text()
+    assert "±" in table and grown["command"] in table
+
+    again = rebuild(
+        "--seeds=1", "--rows=1", "--add", f"--output_dir={folder / 'grown'}",
+        f"--runs_dir={folder / 'runs'}", status=1,
+    )  # fmt: skip
+    (line,) = again.err.splitlines()
+    assert line.startswith("table1: Expected ") and "rows 10, 1; seeds 0, 1" in line
+    assert (folder / "grown" / "table1.md").read_text() == table
+
+
+def test_nothing_is_added_to_nothing(tmp_path):
+    for content in (None, "", "{"):
+        if content is not None:
+            (tmp_path / "table1.json").write_text(content)
+        finished = script("--add", "--preset=quick", f"--output_dir={tmp_path}")
+        assert finished.returncode == 1
+        assert "Received: none; leave out --add" in finished.stderr
+
+
+@pytest.mark.parametrize("name", ["fig3_latents", "ablation_readings", "all"])
+def test_what_does_not_grow_refuses_additions(name, tmp_path):
+    finished = subprocess.run(
+        [sys.executable, TABLE1.with_name(f"{name}.py"), "--add", f"--output_dir={tmp_path}"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert finished.returncode != 0 and "Expected --add with" in finished.stdout + finished.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_rows_are_those_of_the_table(tmp_path):
+    finished = script("--preset=quick", "--rows=9", f"--output_dir={tmp_path}")
+    assert finished.returncode != 0
+    assert (
+        "Expected --rows among 7, 8, 10, 1, cosine:10, best:10, best:1"
+        in finished.stderr + finished.stdout
+    )
+
+
+def test_seeds_must_be_integers(tmp_path):
+    finished = script("--preset=quick", "--seeds=0,x", f"--output_dir={tmp_path}")
+    assert finished.returncode != 0 and "--seeds" in finished.stderr + finished.stdout
