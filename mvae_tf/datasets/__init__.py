@@ -30,7 +30,7 @@ NAMES = (*ORIGINALS, *_BUNDLED)
 
 
 def load(
-    source: str | os.PathLike | np.ndarray,
+    source: str | os.PathLike | np.ndarray | tuple,
     *,
     data_dir: str | os.PathLike | None = None,
     test_fraction: float = 0.1,
@@ -102,10 +102,10 @@ def load(
     if split not in tuple(SPLITS):
         raise ValueError(f"Expected split as one of {', '.join(SPLITS)}. Received: {split!r}.")
     own_options = {"test_fraction": test_fraction, "seed": seed}
-    if isinstance(source, np.ndarray):
+    if isinstance(source, np.ndarray | tuple):
         _require_no_image_size(image_size, "an array")
         _require_standard(split, "an array")
-        return user_images.from_array(source, **own_options)
+        return user_images.from_arrays(source, **own_options)
     if not isinstance(source, (str, os.PathLike)):
         raise ValueError(
             f"Expected one of {', '.join(NAMES)}, tfds:NAME, a path or a NumPy array. "
