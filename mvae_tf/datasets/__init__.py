@@ -16,7 +16,7 @@ import numpy as np
 
 from mvae_tf.datasets import user_images
 from mvae_tf.datasets.bundled import digits, patches
-from mvae_tf.datasets.formats import cifar10_binary
+from mvae_tf.datasets.formats import cifar10_binary, idx
 from mvae_tf.datasets.published import ORIGINALS
 from mvae_tf.datasets.published.cifar10 import SPLITS
 from mvae_tf.datasets.sources import first_found, tfds_catalogue
@@ -128,6 +128,13 @@ def load(
         _require_no_image_size(image_size, "a folder of binary batches")
         return first_found.load_batches(path, split)
     _require_standard(split, "your own images")
+    files = idx.files_of(path) if path.exists() else None
+    if files:
+        _require_no_image_size(image_size, "IDX files")
+        original, arrays = idx.read_files(files)
+        if original:
+            return first_found.load_archives(original, arrays)
+        return user_images.from_idx(path, arrays, **own_options)
     if path.is_dir():
         return user_images.from_folder(path, image_size=image_size, **own_options)
     if path.is_file():

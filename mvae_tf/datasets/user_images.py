@@ -31,6 +31,15 @@ def from_file(path: Path, *, test_fraction: float, seed: int) -> Dataset:
     return from_parts(shown(path.stem), given.arrays, source, test_fraction, seed, given.test_part)
 
 
+def from_idx(
+    path: Path, arrays: Sequence[np.ndarray | None], *, test_fraction: float, seed: int
+) -> Dataset:
+    """Make a `Dataset` of the arrays of IDX files, named after their folder or the file given."""
+    path = path.resolve()
+    name = path.name if path.is_dir() else path.name.partition(".")[0]
+    return from_parts(shown(name), arrays, shown(str(path)), test_fraction, seed)
+
+
 def from_folder(
     path: Path, *, image_size: tuple[int, int] | None, test_fraction: float, seed: int
 ) -> Dataset:
