@@ -59,6 +59,14 @@ def test_class_names_are_kept_and_shown(photos, call):  # noqa: F811
     assert json.loads(out)["data"]["class_names"] == ["cat", NAIVE[1]]
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has names that are not UTF-8")
+def test_outputs_whose_names_are_not_utf_8_are_refused(photos, call, tmp_path):  # noqa: F811
+    place = os.fsdecode(os.fsencode(tmp_path) + b"/" + NAIVE[0])
+    status, _, err = call("train", f"--data={photos}", *TINY, f"--output_dir={place}")
+    assert status != 0 and "path in UTF-8" in err
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_many_classes_are_counted():
     names = [f"class {number}" for number in range(30)]
     assert info._classes(names) == f"30: {', '.join(names[:20])}, ..."

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from mvae_tf.datasets.formats import arrays as formats, image_folder
-from mvae_tf.datasets.formats.image_folder import shown
 from mvae_tf.datasets.sources.fetching import notice
 from mvae_tf.datasets.splits import TEST_IMAGES, Dataset, make_dataset
+from mvae_tf.files import shown
 
 # Fewer levels are more often a wrong scale, or a mask, than a picture.
 _FEW_LEVELS = 16

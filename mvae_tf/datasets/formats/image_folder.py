@@ -12,6 +12,7 @@ import numpy as np
 from mvae_tf.datasets.formats import pixels
 from mvae_tf.datasets.sources.fetching import notice
 from mvae_tf.datasets.splits import TEST_IMAGES
+from mvae_tf.files import shown
 
 # What folders of one part are called, in any case.
 _PARTS = {
@@ -177,11 +178,6 @@ class _Entries:
                 self.files.append(folder / entry.name)
             else:
                 passed_over[shown(suffix) or "without an ending"] += 1
-
-
-def shown(name: str) -> str:
-    """Return a file's name as text that can be written, also where it is not UTF-8."""
-    return os.fsencode(name).decode(errors="backslashreplace")
 
 
 def _is_of_runs(folder):
