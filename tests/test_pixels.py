@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import struct
 
 import numpy as np
 import pytest
@@ -167,6 +168,45 @@ def test_depth_that_pillow_drops_is_told(tmp_path, capfd):
     assert data.train.images.dtype == np.uint8
     np.testing.assert_allclose(data.train.images[0], values / 257, atol=1)
     assert f"3 of 3 files {pixels.MORE_BITS}" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "mark", "at", "value"),
+    [
+        ("a.jp2", {}, b"\xff\x4f\xff\x51", 42, 11),  # 12 bits of the first channel
+        ("a.avif", {}, b"av1C", 6, 0x4C),  # the flag of more than 8 bits
+        ("a.sgi", {"bpc": 2}, None, None, None),
+    ],
+)
+def test_each_format_says_its_depth_where_pillow_does_not(
+    tmp_path, name, settings, mark, at, value
+):
+    path = tmp_path / name
+    Image.init()
+    if Image.EXTENSION.get(path.suffix) not in Image.SAVE:
+        pytest.skip("this Pillow has no such format")
+    image = Image.fromarray(RANDOM.integers(0, 256, (16, 16, 3), dtype=np.uint8))
+    image.save(path)
+    assert pixels.read_picture(path).notes == ()
+    image.save(path, **settings)
+    with Image.open(path) as opened:
+        if mark:
+            content = bytearray(path.read_bytes())
+            content[content.index(mark) + at] = value
+            path.write_bytes(content)
+        assert pixels._is_deep_elsewhere(opened, path)
+
+
+def test_16_bits_a_pixel_are_not_16_a_channel(tmp_path):
+    values = RANDOM.integers(0, 65536, (3, 4), dtype=np.uint16)
+    masks = struct.pack("<III", 0xF800, 0x07E0, 0x001F)
+    header = struct.pack("<IiiHHIIiiII", 40, 4, -3, 1, 16, 3, values.nbytes, 0, 0, 0, 0) + masks
+    start = 14 + len(header)
+    head = b"BM" + struct.pack("<IHHI", start + values.nbytes, 0, 0, start)
+    (tmp_path / "a.bmp").write_bytes(head + header + values.astype("<u2").tobytes())
+    image, notes = pixels.read_picture(tmp_path / "a.bmp")
+    assert (image.dtype, notes) == (np.uint8, ())
+    np.testing.assert_allclose(image[..., 0], (values >> 11) * 255 / 31, atol=1)
 
 
 # Shape

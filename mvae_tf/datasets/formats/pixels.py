@@ -235,7 +235,8 @@ def _deep_mode(opened):
     """Return Pillow's name of how 16 bits a channel lie in a file, if it drops half of them."""
     for _, _, _, arguments in opened.tile:
         for each in arguments if isinstance(arguments, tuple) else (arguments,):
-            if isinstance(each, str) and ";16" in each and not opened.mode.startswith("I"):
+            deep = isinstance(each, str) and each.endswith((";16L", ";16B", ";16N"))
+            if deep and not opened.mode.startswith("I"):
                 return each
     return None
 
@@ -280,6 +281,8 @@ def _replaced(arguments, raw_mode):
 
 def _is_deep_elsewhere(opened, path):
     """Return whether a file has more bits than Pillow gives, by what its format says."""
+    if opened.format == "SGI":
+        return any(codec == "SGI16" for codec, *_ in opened.tile)
     if opened.format == "PPM":
         return any(
             isinstance(each, int) and each > 255
