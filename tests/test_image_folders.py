@@ -97,6 +97,7 @@ def test_validation_images_beside_test_images_are_left_out_aloud(tmp_path, capfd
     "names",
     [
         ("train2017", "val2017"),
+        ("Train-Set", "VALIDATION2"),
         ("trainA", "trainB"),
         ("train_images", "test_images"),
         ("testset", "trainset"),

@@ -200,7 +200,16 @@ def _read(builder, *, image_size, test_fraction, seed) -> Dataset:
         test_fraction,
         seed,
         test_part,
+        _class_names(builder, label_key),
     )
+
+
+def _class_names(builder, label_key: str | None) -> tuple[str, ...] | None:
+    """Return what labels stand for, if that is more than their numbers."""
+    if label_key is None:
+        return None
+    names = tuple(builder.info.features[label_key].names or ())
+    return names if names != tuple(map(str, range(len(names)))) else None
 
 
 def _keys(builder, name: str) -> tuple[str, str | None]:
