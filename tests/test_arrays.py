@@ -100,17 +100,21 @@ def test_files_of_unclear_arrays_are_refused(tmp_path, names):
         datasets.load(tmp_path / "own.npz")
 
 
-def test_what_would_not_fit_into_memory_is_not_unpacked(tmp_path, monkeypatch):
-    path = tmp_path / "bomb.npz"
-    np.savez_compressed(path, images=np.zeros((1000, 32, 32), np.uint8))
-    assert path.stat().st_size < 10_000
+@pytest.mark.parametrize("suffix", ["npz", "npy"])
+def test_what_would_not_fit_into_memory_is_not_read(tmp_path, monkeypatch, suffix):
+    path, images = tmp_path / f"bomb.{suffix}", np.zeros((1000, 32, 32), np.uint8)
+    if suffix == "npz":
+        np.savez_compressed(path, images=images)
+        assert path.stat().st_size < 10_000
+    else:
+        np.save(path, images)
 
     class Little:
         available = 1_000_000
 
     monkeypatch.setattr(psutil, "virtual_memory", lambda: Little)
     monkeypatch.setattr(np, "load", None)  # is not called
-    with pytest.raises(MemoryError, match="bomb.npz, for which 0.0 GiB are needed"):
+    with pytest.raises(MemoryError, match=f"bomb.{suffix}, for which 0.0 GiB are needed"):
         datasets.load(path)
 
 

@@ -66,8 +66,7 @@ def read_file(path: Path) -> Given:
     try:
         # Opened here, since NumPy leaves a file open in which it finds no archive.
         with path.open("rb") as file:
-            if zipfile.is_zipfile(file):
-                _require_memory(path, file)
+            _require_memory(path, file)
             file.seek(0)
             loaded = np.load(file, allow_pickle=False)
             if isinstance(loaded, np.ndarray):
@@ -199,8 +198,10 @@ def _is_one_hot(labels):
 
 
 def _require_memory(path, file):
-    with zipfile.ZipFile(file) as archive:
-        needed = sum(member.file_size for member in archive.infolist())
+    needed = path.stat().st_size
+    if zipfile.is_zipfile(file):
+        with zipfile.ZipFile(file) as archive:
+            needed = sum(member.file_size for member in archive.infolist())
     memory.require(needed, f"the arrays of {path}", "Fewer images, or uint8 ones, need less.")
 
 
