@@ -20,6 +20,8 @@ COLOUR = {
     "label": tfds.features.ClassLabel(num_classes=60),
 }
 
+NAMES = tuple(f"colour {number}" for number in range(60))
+
 
 def colour_examples(start, stop, version=1):
     """Examples whose label tells where their pixels come from."""
@@ -71,7 +73,8 @@ def data_dir(tmp_path_factory):
     newer = {"train": colour_examples(0, 5, version=2), "validation": colour_examples(5, 9, 2)}
     prepare(folder, "tiny_colour", COLOUR, newer, version="1.10.0")
     parts = {"train": colour_examples(0, 6), "validation": colour_examples(6, 9)}
-    prepare(folder, "tiny_configs", COLOUR, parts, configs=["first", "se-cond.2"])
+    named = COLOUR | {"label": tfds.features.ClassLabel(names=NAMES)}
+    prepare(folder, "tiny_configs", named, parts, configs=["first", "se-cond.2"])
     grey = {"image": tfds.features.Image(shape=(None, None, 1))}
     prepare(folder, "tiny_varying", grey, {"photos": varying_examples(12)})
     return folder
@@ -83,6 +86,11 @@ def pixels_by_label(split):
 
 def expected_pixels(examples):
     return {example["label"]: example["image"].tobytes() for example in examples}
+
+
+def test_labels_have_the_names_of_their_classes(data_dir):
+    assert datasets.load("tfds:tiny_configs/first", data_dir=data_dir).class_names == NAMES
+    assert datasets.load("tfds:tiny_colour", data_dir=data_dir).class_names is None
 
 
 def test_prepared_images_and_labels_are_those_of_the_generator(data_dir):

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mvae_tf.datasets import user_images
-from mvae_tf.datasets.formats import image_folder
+from mvae_tf.datasets import memory, user_images
+from mvae_tf.datasets.formats import image_folder, pixels
 from mvae_tf.datasets.sources import tfds_prepared
 from mvae_tf.datasets.sources.fetching import (
     DataUnavailableError,
@@ -200,7 +200,16 @@ def _read(builder, *, image_size, test_fraction, seed) -> Dataset:
         test_fraction,
         seed,
         test_part,
+        _class_names(builder, label_key),
     )
+
+
+def _class_names(builder, label_key: str | None) -> tuple[str, ...] | None:
+    """Return what labels stand for, if that is more than their numbers."""
+    if label_key is None:
+        return None
+    names = tuple(builder.info.features[label_key].names or ())
+    return names if names != tuple(map(str, range(len(names)))) else None
 
 
 def _keys(builder, name: str) -> tuple[str, str | None]:
@@ -301,7 +310,7 @@ class _Reader:
                     images = batch[self._image_key]
                     labels = batch.get(self._label_key, [None] * len(images))
                     for image, label in zip(images, labels, strict=True):
-                        yield image_folder.resized(image, self._image_size), label
+                        yield pixels.resized(image, self._image_size), label
                     bar.update(len(images))
         except Exception as error:
             raise ValueError(
@@ -311,12 +320,8 @@ class _Reader:
 
 
 def _require_memory(image: np.ndarray, count: int, copies: int) -> None:
-    import psutil
-
-    needed, available = copies * count * image.nbytes, psutil.virtual_memory().available
-    if needed > available:
-        raise MemoryError(
-            f"Expected images that fit into the {available / 2**30:.1f} GiB of memory available. "
-            f"Received: {count} images {list(image.shape)}, for which {needed / 2**30:.1f} GiB "
-            "are needed. image_size=(height, width) makes them smaller."
-        )
+    memory.require(
+        copies * count * image.nbytes,
+        f"{count} images {list(image.shape)}",
+        "image_size=(height, width) makes them smaller.",
+    )
