@@ -6,7 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from mvae_tf.datasets.formats import image_folder
-from mvae_tf.datasets.splits import TEST_IMAGES, Dataset, make_dataset
+from mvae_tf.datasets.sources.fetching import notice
+from mvae_tf.datasets.splits import TEST_IMAGES, Dataset, held_out, make_dataset
+from mvae_tf.datasets.streaming import folders
 
 _TRAIN_TEST_KEYS = ("x_train", "y_train", "x_test", "y_test")
 
@@ -22,14 +24,37 @@ def from_file(path: Path, *, test_fraction: float, seed: int) -> Dataset:
 
 
 def from_folder(
-    path: Path, *, image_size: tuple[int, int] | None, test_fraction: float, seed: int
+    path: Path,
+    *,
+    image_size: tuple[int, int] | None,
+    test_fraction: float,
+    seed: int,
+    stream: bool | None,
+    cache: Path | None,
+    skip_unreadable: bool,
 ) -> Dataset:
     """Make a `Dataset` of a folder of images; see `mvae_tf.datasets.load`."""
-    listed, arrays = image_folder.read_folder(path, image_size)
+    image_folder.check_image_size(image_size)
+    listed = image_folder.listing(path)
+    for note in listed.notes():
+        notice(f"{path}: {note}")
+    if stream is None:
+        stream = cache is not None or folders.is_large(listed, image_size)
+    if stream:
+        return folders.stream(
+            path,
+            listed,
+            image_size=image_size,
+            test_fraction=test_fraction,
+            seed=seed,
+            cache=cache,
+            skip_unreadable=skip_unreadable,
+        )
+    arrays = image_folder.read_folder(path, listed, image_size, skip_unreadable)
     return from_parts(
         image_folder.shown(path.resolve().name),
         arrays,
-        image_folder.shown(str(path)),
+        image_folder.shown(path),
         test_fraction,
         seed,
         listed.test_part,
@@ -120,14 +145,7 @@ def _checked(images: np.ndarray, labels: np.ndarray | None, what: str):
 
 
 def _hold_out(images, labels, test_fraction, seed):
-    if not 0 < test_fraction < 1:
-        raise ValueError(f"Expected test_fraction in (0, 1). Received: {test_fraction}.")
-    if len(images) < 2:
-        raise ValueError("Expected at least 2 images, to train and to test on. Received: 1.")
-    count = min(max(1, round(test_fraction * len(images))), len(images) - 1)
-    # RandomState, unlike default_rng, promises the same numbers for ever.
-    chosen = np.random.RandomState(seed).permutation(len(images))[:count]
-    in_test = np.isin(np.arange(len(images)), chosen)
+    in_test = held_out(len(images), test_fraction, seed)
     if labels is None:
         return images[~in_test], None, images[in_test], None
     return images[~in_test], labels[~in_test], images[in_test], labels[in_test]

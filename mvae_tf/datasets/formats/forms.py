@@ -1,0 +1,58 @@
+"""What the images of a set have in common, whether they are in memory or not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from mvae_tf.datasets.formats import pixels
+
+_NAMED = 3  # files, where there are many to tell of
+
+
+class Form(NamedTuple):
+    """The form of all images of a set.
+
+    Attributes:
+        shape: Of one image, (h, w, c).
+        dtype: Of its values.
+    """
+
+    shape: tuple[int, int, int]
+    dtype: np.dtype
+
+    @property
+    def nbytes(self) -> int:
+        """Of one image."""
+        return int(np.prod(self.shape)) * self.dtype.itemsize
+
+    def fitted(self, image: np.ndarray) -> np.ndarray:
+        """Return an image of that size in this form, with no fewer channels and no less depth."""
+        return pixels.with_dtype(pixels.with_channels(image, self.shape[-1]), self.dtype)
+
+
+def joined(form: Form | None, image: np.ndarray) -> Form:
+    """Return the form of images of a form (None: no images) and of one more of the same size."""
+    if form is None:
+        return Form(image.shape, image.dtype)
+    channels = max(form.shape[-1], image.shape[-1])
+    return Form((*form.shape[:2], channels), np.result_type(form.dtype, image.dtype))
+
+
+def notes(said: Mapping[str, int], unreadable: Sequence[str], count: int) -> list[str]:
+    """Say what there is to say of files.
+
+    Args:
+        said: How many of them each of the notes of a `Picture` is true of.
+        unreadable: Those that are passed over, as text that can be written.
+        count: Of the files.
+    """
+    texts = [f"{number:,} of {count:,} files {note}" for note, number in sorted(said.items())]
+    if unreadable:
+        named = ", ".join(unreadable[:_NAMED]) + ", ..." * (len(unreadable) > _NAMED)
+        texts.append(
+            f"{len(unreadable):,} of {count:,} files can't be read, and are passed over: {named}"
+        )
+    return texts
