@@ -15,6 +15,9 @@ from tqdm import tqdm
 from mvae_tf.commands.support import archives, arguments, settings
 from mvae_tf.training import run_folder, version
 
+# Of which the names are printed; --json has all.
+_MOST_CLASSES = 20
+
 
 def main(argv: Sequence[str]) -> None:
     """Print what there is to say."""
@@ -98,6 +101,8 @@ def _text(described):
         f"data       {data['name']}, from {source}, SHA-256 {data['digest']}",
         f"version    {described['training_version']} of what training computes",
     ]
+    if data.get("class_names"):
+        lines.insert(3, f"classes    {_classes(data['class_names'])}")
     if described["preset"]:
         lines.insert(0, f"preset     {described['preset']}")
     if described["last_terms"]:
@@ -124,6 +129,11 @@ def _file_line(file):
         f"{file['path']}, {file['bytes'] / 1e6:.1f} MB: {file['class']}, {file['parameters']:,} "
         f"parameters, {file['precision']}, Keras {file['keras']}"
     )
+
+
+def _classes(names):
+    more = ", ..." if len(names) > _MOST_CLASSES else ""
+    return f"{len(names)}: {', '.join(names[:_MOST_CLASSES])}{more}"
 
 
 def _listed(settings_of_it):

@@ -57,6 +57,7 @@ _FORM = {
         "skip_unreadable?": stored.optional(stored.FLAG),
         "name": stored.TEXT,
         "digest": stored.DIGEST,
+        "class_names?": stored.NAMES,
     },
     "tensorboard_every": stored.optional(stored.SIZE),
     "versions": stored.TEXTS,
@@ -80,8 +81,8 @@ class RunSettings:
         training: The protocol: epochs, batch_size, optimizer, learning_rate, decay, seed,
             precision, jit; without the last, which came later, it was "off".
         data: Where the images are ("source", "data_dir") and how they are read ("image_size",
-            "test_fraction", "stream", "cache", "skip_unreadable"), and "name" and "digest", what
-            they are.
+            "test_fraction", and perhaps "stream", "cache", "skip_unreadable"), and "name",
+            "digest" and perhaps "class_names", what they are.
         tensorboard_every: Epochs from one set of pictures to the next; None: no TensorBoard.
         versions: Of the packages that the weights depend on.
         training_version: Of what training computes, see `mvae_tf.training.version`.
@@ -107,6 +108,14 @@ class RunSettings:
         with files.writing(copy.parent):
             copy.parent.mkdir(exist_ok=True)
         files.write_text(copy, text)
+
+
+def with_content(described: dict, data) -> dict:
+    """Return where images are, and what they are: a run's "data"."""
+    known = {"name": data.name, "digest": data.digest}
+    if data.class_names is not None:
+        known["class_names"] = list(data.class_names)
+    return described | known
 
 
 def read_record(folder: Path) -> dict:

@@ -9,6 +9,10 @@ import numpy as np
 
 from mvae_tf.datasets.formats import pixels
 
+# Fewer levels are more often a wrong scale, or a mask, than a picture.
+_FEW_LEVELS = 16
+# Of the largest value there can be: what is below in all images is more often of another scale.
+_DARK = 1 / 16
 _NAMED = 3  # files, where there are many to tell of
 
 
@@ -39,6 +43,35 @@ def joined(form: Form | None, image: np.ndarray) -> Form:
         return Form(image.shape, image.dtype)
     channels = max(form.shape[-1], image.shape[-1])
     return Form((*form.shape[:2], channels), np.result_type(form.dtype, image.dtype))
+
+
+class Levels:
+    """The values in use in images of one dtype, as far as they may be a mistake."""
+
+    def __init__(self):
+        self._levels, self._highest, self._largest = set(), 0, 1
+
+    def add(self, image: np.ndarray) -> None:
+        """Take in the values of one more image."""
+        if image.dtype.kind == "u":
+            self._largest = np.iinfo(image.dtype).max
+        if len(self._levels) < _FEW_LEVELS:
+            self._levels.update(np.unique(image).tolist())
+        self._highest = max(self._highest, image.max().item())
+
+    def are_usual(self) -> bool:
+        """Return whether nothing is left to say, whatever images are to come."""
+        return len(self._levels) >= _FEW_LEVELS and self._highest > _DARK * self._largest
+
+    def notes(self) -> list[str]:
+        """Say what may be a mistake, though it need not be one."""
+        largest = self._largest
+        if len(self._levels) < _FEW_LEVELS:
+            low, high = min(self._levels), max(self._levels)
+            return [f"use {len(self._levels)} levels, from {low:g} to {high:g} of {largest}"]
+        if self._highest <= _DARK * largest:
+            return [f"are dark: no value is above {self._highest:g} of {largest}"]
+        return []
 
 
 def notes(said: Mapping[str, int], unreadable: Sequence[str], count: int) -> list[str]:

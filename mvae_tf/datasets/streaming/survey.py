@@ -85,11 +85,11 @@ def survey(
 def _gone_through(look, parts, labels, sink):
     """Look at all images of two parts; return the digest, if nothing new is found on the way."""
     expected, form, total = look.found(), look.form, hashlib.sha256()
-    look.said.clear()
+    look.begin()
     if form is not None and sink is not None:
         sink.begin(form, sum(map(len, parts)))
     with tqdm(desc="images", total=sum(map(len, parts)), unit="", delay=1, leave=False) as bar:
-        for positions in parts:
+        for positions, is_train in zip(parts, (True, False), strict=True):
             if form is not None:
                 add_head_to_digest(total, form.dtype, (len(positions), *form.shape))
             for image in look.at(positions):
@@ -99,6 +99,8 @@ def _gone_through(look, parts, labels, sink):
                     total.update(image)
                     if sink is not None:
                         sink.add(image)
+                    if is_train and not look.levels.are_usual():
+                        look.levels.add(image)
             add_to_digest(total, None if labels is None else labels[positions])
     return total.hexdigest()
 
@@ -109,7 +111,12 @@ class _Look:
     def __init__(self, files, skip_unreadable):
         self._files, self._skip = files, skip_unreadable
         self._first = None  # an image and the name of its file, which the others are compared with
-        self.form, self.unreadable, self.said = None, set(), collections.Counter()
+        self.form, self.unreadable = None, set()
+        self.begin()
+
+    def begin(self):
+        """Forget what there is to say of the files."""
+        self._said, self.levels = collections.Counter(), forms.Levels()
 
     def found(self):
         """Return what can only become more."""
@@ -119,7 +126,8 @@ class _Look:
         """Return what there is to say of the files."""
         names = self._files.names
         unreadable = [image_folder.shown(names[each]) for each in sorted(self.unreadable)]
-        return tuple(forms.notes(self.said, unreadable, len(names)))
+        levels = (f"the images to train on {note}" for note in self.levels.notes())
+        return (*forms.notes(self._said, unreadable, len(names)), *levels)
 
     def at(self, positions):
         """Yield the images, as they are, of the files that can be read."""
@@ -131,7 +139,7 @@ class _Look:
                 self.unreadable.add(position)
                 continue
             image, said = picture
-            self.said.update(said)
+            self._said.update(said)
             name = self._files.names[position]
             self._first = self._first or (image, name)
             image_folder.require_one_size(*self._first, image, name)
