@@ -45,7 +45,8 @@ class Source(NamedTuple):
     def part(self, start: int | None, stop: int | None) -> "Source":
         """Return the images from start to stop."""
         weights = None if self.weights is None else self.weights[start:stop]
-        return Source(feeds.part(self.images, slice(start, stop)), weights)
+        which, streamed = slice(start, stop), feeds.is_streamed(self.images)
+        return Source(self.images.part(which) if streamed else self.images[which], weights)
 
 
 def source(given, sample_weight, part: str, shape: tuple[int, ...]) -> Source:

@@ -149,11 +149,6 @@ def is_streamed(images) -> bool:
     return getattr(images, "is_streamed", False)
 
 
-def part(images, which: slice):
-    """Return some images: of an array an array, of streamed ones streamed ones."""
-    return images.part(which) if is_streamed(images) else images[which]
-
-
 def taken(source, indices: tf.Tensor):
     """Return the rows of some indices of a tensor, or of each of several."""
     return tf.nest.map_structure(lambda each: tf.gather(each, indices), source)

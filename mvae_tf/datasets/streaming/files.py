@@ -24,7 +24,7 @@ class ChangedFileError(OSError):
 
 
 class Names(Sequence):
-    """Paths in a folder, in one block of bytes: as objects a million would fill half a gigabyte.
+    """Paths in a folder, in one block of bytes.
 
     Args:
         folder: The folder.

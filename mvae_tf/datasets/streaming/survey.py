@@ -111,7 +111,7 @@ class _Look:
     def __init__(self, files, skip_unreadable):
         self._files, self._skip = files, skip_unreadable
         self._first = None  # an image and the name of its file, which the others are compared with
-        self.form, self.unreadable = None, set()
+        self.form, self.unreadable = None, []  # positions
         self.begin()
 
     def begin(self):
@@ -136,7 +136,7 @@ class _Look:
             if isinstance(picture, ValueError):
                 if not self._skip:
                     raise picture
-                self.unreadable.add(position)
+                self.unreadable.append(position)
                 continue
             image, said = picture
             self._said.update(said)
