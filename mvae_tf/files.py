@@ -140,6 +140,11 @@ def is_full(error: BaseException) -> bool:
     return any(os.strerror(number) in str(error) for number in _FULL)
 
 
+def shown(name: str | os.PathLike) -> str:
+    """Return a file's name as text that can be written, also where it is not UTF-8."""
+    return os.fsencode(name).decode(errors="backslashreplace")
+
+
 def require_writable(folder: Path, name: str = "") -> None:
     """Find out now, and not after the work, whether a file can be written; nothing is left there.
 
@@ -150,6 +155,13 @@ def require_writable(folder: Path, name: str = "") -> None:
     Raises:
         WriteError: it can't.
     """
+    try:
+        str(folder / name).encode()
+    except UnicodeEncodeError:
+        raise WriteError(
+            "Expected an output's path in UTF-8, without which TensorFlow writes nothing. "
+            f"Received: {shown(folder / name)}. Choose another place."
+        ) from None
     missing = []
     try:
         with contextlib.suppress(FileNotFoundError):

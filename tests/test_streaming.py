@@ -200,6 +200,11 @@ def test_names_need_not_be_text(tmp_path):
     require_same(datasets.load(folder, cache=tmp_path / "cache"), read)
 
 
+def test_a_name_as_long_as_names_may_be_has_a_cache(tmp_path):
+    folder = save(tmp_path / ("\N{SNOWMAN}" * 85))
+    require_same(datasets.load(folder, cache=tmp_path / "cache"), datasets.load(folder))
+
+
 def test_a_folder_too_large_for_memory_is_streamed_by_itself(photos, monkeypatch, capsys):
     def available(nbytes):
         memory = type("Memory", (), {"available": nbytes})

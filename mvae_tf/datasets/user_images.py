@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 
 from mvae_tf.datasets.formats import arrays as formats, forms, image_folder
-from mvae_tf.datasets.formats.image_folder import shown
 from mvae_tf.datasets.sources.fetching import notice
 from mvae_tf.datasets.splits import TEST_IMAGES, Dataset, held_out, make_dataset
 from mvae_tf.datasets.streaming import folders
+from mvae_tf.files import shown
 
 _MOST_CHANNELS = 4
 

@@ -12,6 +12,7 @@ import numpy as np
 from mvae_tf.datasets.formats import forms, pixels
 from mvae_tf.datasets.sources.fetching import notice
 from mvae_tf.datasets.splits import TEST_IMAGES
+from mvae_tf.files import shown
 
 # What folders of one part are called, in any case.
 _PARTS = {
@@ -196,11 +197,6 @@ class _Entries:
                 self.files.append(folder / entry.name)
             else:
                 passed_over[shown(suffix) or "without an ending"] += 1
-
-
-def shown(name: str | Path) -> str:
-    """Return a file's name as text that can be written, also where it is not UTF-8."""
-    return os.fsencode(name).decode(errors="backslashreplace")
 
 
 def _is_of_runs(folder):

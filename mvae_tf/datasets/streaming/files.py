@@ -9,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from mvae_tf.datasets.formats import image_folder, pixels
+from mvae_tf.datasets.formats import pixels
 from mvae_tf.datasets.formats.forms import Form
+from mvae_tf.files import shown
 
 # Images that a thread decodes at a time: as a task of its own each would cost more in waiting.
 _A_TASK = 16
@@ -90,9 +91,7 @@ class Files:
             except ValueError as error:
                 reason = str(error).partition("Received: ")[2]
         else:
-            reason = (
-                f"{image_folder.shown(name)}, which is {'gone' if now == _GONE else 'another'}."
-            )
+            reason = f"{shown(name)}, which is {'gone' if now == _GONE else 'another'}."
         raise ChangedFileError(
             f"Expected the images as they were when all were looked at. Received: {reason}"
         )

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import re
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from mvae_tf.datasets.streaming import caches
 from mvae_tf.datasets.streaming.files import FileReader, Files, Names
 from mvae_tf.datasets.streaming.images import StreamedImages
 from mvae_tf.datasets.streaming.survey import survey
+from mvae_tf.files import shown
 
 # Of the memory that is free, what images may take that are read into it.
 _SHARE = 0.5
@@ -21,6 +23,8 @@ _SHARE = 0.5
 _COPIES, _CHANNELS = 2, 3
 # Files of which the first that can be read tells how large images are.
 _A_FEW = 16
+# Of a folder's name, in the name of its cache: names may be no longer than 255 bytes.
+_LETTERS = 40
 
 
 def is_large(listed: image_folder.Listing, image_size: tuple[int, int] | None) -> bool:
@@ -99,7 +103,8 @@ def stream(
     else:
         options = (image_size, test_fraction, seed, skip_unreadable)
         key = caches.key_of(names, num_train, *options)
-        found, reader = caches.kept(cache / f"{path.resolve().name}-{key}.npy", len(names), look)
+        plain = re.sub(r"[^\w.-]+", "-", shown(path.resolve().name))[:_LETTERS]
+        found, reader = caches.kept(cache / f"{plain}-{key}.npy", len(names), look)
     for note in found.notes:
         notice(f"{path}: {note}")
     parts = parts_of(np.setdiff1d(np.arange(len(names)), found.unreadable))
@@ -110,10 +115,10 @@ def stream(
         images = StreamedImages(reader, positions if cache is None else in_cache)
         splits.append(Split(images, None if labels is None else labels[positions], is_train))
     return Dataset(
-        name=image_folder.shown(path.resolve().name),
+        name=shown(path.resolve().name),
         train=splits[0],
         test=splits[1],
-        source=image_folder.shown(path),
+        source=shown(path),
         digest=found.digest,
         test_part=listed.test_part,
         class_names=listed.class_names,

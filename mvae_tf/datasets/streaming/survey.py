@@ -18,6 +18,7 @@ from mvae_tf.datasets.formats import forms, image_folder
 from mvae_tf.datasets.formats.forms import Form
 from mvae_tf.datasets.splits import add_head_to_digest, add_to_digest
 from mvae_tf.datasets.streaming.files import Files
+from mvae_tf.files import shown
 
 _A_FEW = 16
 
@@ -125,7 +126,7 @@ class _Look:
     def notes(self):
         """Return what there is to say of the files."""
         names = self._files.names
-        unreadable = [image_folder.shown(names[each]) for each in sorted(self.unreadable)]
+        unreadable = [shown(names[each]) for each in sorted(self.unreadable)]
         levels = (f"the images to train on {note}" for note in self.levels.notes())
         return (*forms.notes(self._said, unreadable, len(names)), *levels)
 
