@@ -146,8 +146,9 @@ def test_a_file_that_goes_while_a_run_trains_stops_it_and_it_goes_on(
     photos, expected, call, tmp_path, monkeypatch
 ):
     path, aside = photos / "cats" / "007.png", tmp_path / "aside"
-    at_the_end_of_the_first_epoch(monkeypatch, lambda: path.exists() and path.parent.rename(aside))
-    status, err = call(train(photos, tmp_path / "run", "--stream"))
+    with monkeypatch.context() as patched:
+        at_the_end_of_the_first_epoch(patched, lambda: path.parent.rename(aside))
+        status, err = call(train(photos, tmp_path / "run", "--stream"))
     assert status == 1
     told = err[err.index("Expected the images as they were") :].splitlines()
     assert len(told) == 3 and f"{path.parent}" in told[0] and "gone" in told[0]
