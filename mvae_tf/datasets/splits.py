@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 # What the test images of a dataset are, unless something else stands in for them.
 TEST_IMAGES = "test images"
+# Of streamed images, for their digest.
+_READ_AT_ONCE = 256
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -22,7 +24,8 @@ class Split:
     """One part of a dataset.
 
     Attributes:
-        images: uint8, uint16, or float32 in [0, 1], [n, h, w, c].
+        images: uint8, uint16, or float32 in [0, 1], [n, h, w, c]: an array, or `StreamedImages`,
+            which give arrays where they are indexed.
         labels: int64 [n], or None.
         is_train: Whether `dataset` shuffles unless told otherwise.
     """
@@ -161,7 +164,7 @@ class Dataset:
         chosen = slice(count)
         if by_class(labels) and count < len(labels):
             chosen = spread(labels)[:count]
-        images, labels = images[chosen], None if labels is None else labels[chosen]
+        images, labels = part(images, chosen), None if labels is None else labels[chosen]
         return dataclasses.replace(
             self,
             train=dataclasses.replace(self.train, images=images, labels=labels),
@@ -180,6 +183,11 @@ class Dataset:
             that of the arrays as they are.
         """
         images, labels = self.train.images, self.train.labels
+        if is_streamed(images):
+            raise ValueError(
+                "Expected images in memory, to mirror them. Received: a folder that is streamed. "
+                "(load(..., stream=False) reads it into memory.)"
+            )
         images = np.concatenate([images, images[:, :, ::-1]])
         labels = None if labels is None else np.concatenate([labels, labels])
         return dataclasses.replace(
@@ -218,9 +226,9 @@ class Dataset:
             kept, held_out = ~chosen, chosen
             test_part = f"{count:,} training images of all classes"
         parts = (
-            images[kept],
+            part(images, kept),
             None if labels is None else labels[kept],
-            images[held_out],
+            part(images, held_out),
             None if labels is None else labels[held_out],
         )
         return make_dataset(
@@ -289,14 +297,51 @@ def make_dataset(
     )
 
 
+def held_out(count: int, test_fraction: float, seed: int) -> np.ndarray:
+    """Return which of so many images are held out to test on, as booleans [count]."""
+    if not 0 < test_fraction < 1:
+        raise ValueError(f"Expected test_fraction in (0, 1). Received: {test_fraction}.")
+    if count < 2:
+        raise ValueError("Expected at least 2 images, to train and to test on. Received: 1.")
+    chosen = min(max(1, round(test_fraction * count)), count - 1)
+    # RandomState, unlike default_rng, promises the same numbers for ever.
+    order = np.random.RandomState(seed).permutation(count)
+    return np.isin(np.arange(count), order[:chosen])
+
+
 def array_digest(arrays: Sequence[np.ndarray | None]) -> str:
     """SHA-256 (hex) over the dtype, shape and little-endian bytes of each array; None counts."""
     total = hashlib.sha256()
     for array in arrays:
-        if array is None:
-            total.update(b"none;")
-            continue
-        array = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
-        total.update(f"{array.dtype.str}{array.shape};".encode())
-        total.update(array.reshape(-1).view(np.uint8))
+        add_to_digest(total, array)
     return total.hexdigest()
+
+
+def is_streamed(images) -> bool:
+    """Return whether images are read when they are asked for, and no array."""
+    return getattr(images, "is_streamed", False)
+
+
+def part(images, which):
+    """Return some images: of an array an array, of streamed ones streamed ones."""
+    return images.part(which) if is_streamed(images) else images[which]
+
+
+def add_to_digest(total, array: np.ndarray | None) -> None:
+    """Add an array, or None, to the hash of `array_digest`."""
+    if array is None:
+        total.update(b"none;")
+        return
+    if is_streamed(array):
+        add_head_to_digest(total, array.dtype, array.shape)
+        for start in range(0, len(array), _READ_AT_ONCE):
+            total.update(array[start : start + _READ_AT_ONCE])
+        return
+    array = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
+    add_head_to_digest(total, array.dtype, array.shape)
+    total.update(array.reshape(-1).view(np.uint8))
+
+
+def add_head_to_digest(total, dtype: np.dtype, shape: Sequence[int]) -> None:
+    """Add what of an array comes before its bytes, little-endian, to the hash of `array_digest`."""
+    total.update(f"{dtype.newbyteorder('<').str}{tuple(shape)};".encode())

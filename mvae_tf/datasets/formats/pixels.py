@@ -107,6 +107,8 @@ def resized(pixels: np.ndarray, image_size: tuple[int, int] | None) -> np.ndarra
     size = (image_size[1], image_size[0])
     bytes_ = pixels.dtype == np.uint8
     given = pixels if bytes_ else pixels.astype(np.float32)
+    if bytes_ and pixels.shape[-1] == 3:  # the same, in one go
+        return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.LANCZOS))
     channels = (Image.fromarray(channel) for channel in np.moveaxis(given, -1, 0))
     result = np.stack(
         [np.asarray(channel.resize(size, Image.Resampling.LANCZOS)) for channel in channels], -1

@@ -1,0 +1,444 @@
+"""Folders that are streamed: the same images as in memory, whatever is wrong with a file."""
+
+import os
+import shutil
+import tracemalloc
+
+import numpy as np
+import pytest
+from PIL import Image
+from test_datasets import save_images, some_images
+
+from mvae_tf import datasets, files
+from mvae_tf.datasets.formats import pixels
+from mvae_tf.datasets.streaming import caches
+from mvae_tf.datasets.streaming.files import Names
+
+COUNT = 40  # more than are looked at to know what to expect
+ODD = 17  # not among those
+
+
+def save(folder, count=COUNT, seed=0, channels=1):
+    save_images(folder, some_images(count, channels=channels, seed=seed))
+    return folder
+
+
+def flat(folder):
+    save(folder)
+
+
+def classes_and_parts(folder):
+    save(folder / "Train" / "bats", 9, seed=1)
+    save(folder / "Train" / "cats", 24, seed=2)
+    save(folder / "val" / "bats", 5, seed=3)
+    save(folder / "val" / "cats", 4, seed=4)
+
+
+def one_in_colour(folder):
+    save(folder)
+    Image.fromarray(some_images(1)[0]).save(folder / f"{ODD:03d}.png")
+
+
+def one_is_deep(folder):
+    one_in_colour(folder)
+    deep = np.arange(20, dtype=np.uint16).reshape(5, 4) * 3000
+    Image.fromarray(deep).save(folder / f"{ODD + 4:03d}.png")
+
+
+def one_has_floats(folder):
+    one_is_deep(folder)
+    (folder / "039.png").unlink()
+    Image.fromarray(np.linspace(0, 1, 20, dtype=np.float32).reshape(5, 4)).save(folder / "039.tif")
+
+
+@pytest.fixture
+def photos(tmp_path):
+    return save(tmp_path / "photos")
+
+
+@pytest.fixture(params=["files", "cache"])
+def streamed(request, tmp_path):
+    """Load a folder that is streamed, from its files or from a cache."""
+
+    def load(folder, **options):
+        if request.param == "cache":
+            options["cache"] = tmp_path / "cache"
+        return datasets.load(folder, stream=True, **options)
+
+    return load
+
+
+def require_same(ours, theirs):
+    assert ours.digest == theirs.digest and ours.name == theirs.name
+    assert ours.class_names == theirs.class_names and ours.test_part == theirs.test_part
+    for part in ("train", "test"):
+        streamed, read = getattr(ours, part), getattr(theirs, part)
+        assert streamed.images.shape == read.images.shape
+        assert streamed.images.nbytes == read.images.nbytes
+        np.testing.assert_array_equal(streamed.images[:], read.images, strict=True)
+        np.testing.assert_array_equal(streamed.float_images(1, 3), read.float_images(1, 3))
+        if read.labels is None:
+            assert streamed.labels is None
+        else:
+            np.testing.assert_array_equal(streamed.labels, read.labels, strict=True)
+
+
+# The same images ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "arrange", [flat, classes_and_parts, one_in_colour, one_is_deep, one_has_floats]
+)
+def test_a_streamed_folder_is_the_same_as_in_memory(tmp_path, streamed, arrange):
+    arrange(tmp_path / "photos")
+    options = {"test_fraction": 0.2, "seed": 3, "image_size": (6, 5)}
+    read = datasets.load(tmp_path / "photos", stream=False, **options)
+    require_same(streamed(tmp_path / "photos", **options), read)
+    require_same(streamed(tmp_path / "photos", **options), read)  # a cache is there now
+
+
+def test_batches_are_the_same_in_the_same_order(tmp_path, streamed):
+    classes_and_parts(tmp_path / "photos")
+    read = datasets.load(tmp_path / "photos")
+    batches = streamed(tmp_path / "photos").train.dataset(8, labels=True, seed=5)
+    expected = read.train.dataset(8, labels=True, seed=5)
+    for _ in range(2):  # each epoch has an order of its own
+        pairs = zip(batches.as_numpy_iterator(), expected.as_numpy_iterator(), strict=True)
+        for ours, theirs in pairs:
+            np.testing.assert_array_equal(ours[0], theirs[0], strict=True)
+            np.testing.assert_array_equal(ours[1], theirs[1])
+
+
+def test_parts_of_a_streamed_set_are_those_of_the_set_in_memory(photos, streamed):
+    ours, theirs = streamed(photos), datasets.load(photos)
+    require_same(ours.with_train(7), theirs.with_train(7))
+    require_same(ours.with_validation(7), theirs.with_validation(7))
+    with pytest.raises(ValueError, match=r"in memory.*stream=False"):
+        ours.with_flips()
+
+
+def test_streamed_images_are_indexed_as_an_array(photos, streamed):
+    ours, theirs = streamed(photos).train.images, datasets.load(photos).train.images
+    for which in (slice(3, 20, 2), [7, 1, 7], np.array([-1, 0]), np.arange(36) % 5 == 0, slice(0)):
+        np.testing.assert_array_equal(ours[which], theirs[which], strict=True)
+        np.testing.assert_array_equal(ours.part(which)[::-1], theirs[which][::-1], strict=True)
+    np.testing.assert_array_equal(ours[-2], theirs[-2], strict=True)
+    assert len(ours) == len(theirs) and ours.dtype == theirs.dtype and ours.ndim == theirs.ndim
+    assert len(list(ours.part([1, 2]))) == 2
+    with pytest.raises(ValueError, match=r"first axis alone.*images\[:100\]"):
+        ours[..., 0]
+    with pytest.raises(IndexError):
+        ours[36]
+    with pytest.raises(ValueError, match=r"images\[:100\].*stream=False"):
+        np.asarray(ours)
+
+
+def test_blocks_hold_the_images_that_indices_stand_for(photos, streamed):
+    import tensorflow as tf
+
+    from mvae_tf.devices import feeds
+
+    images = datasets.load(photos).train.images
+    weights = np.linspace(0, 1, len(images), dtype=np.float32)
+    orders = tf.data.Dataset.from_tensors(np.random.RandomState(0).permutation(len(images)))
+    expected = feeds.BlockFeed(images, orders, 5, most_steps=4, weights=weights)
+    ours = feeds.BlockFeed(streamed(photos).train.images, orders, 5, 4, weights)
+    assert expected.source is not None and ours.source is None
+    assert ours.steps_per_block == expected.steps_per_block
+    for block, indices in zip(ours.blocks, expected.blocks, strict=True):
+        assert block.size == indices.size
+        for read, index in ((block.batches, indices.batches), (block.rest, indices.rest)):
+            taken, weight = read
+            np.testing.assert_array_equal(taken, images[index.numpy()])
+            np.testing.assert_array_equal(weight, weights[index.numpy()])
+
+
+def test_blocks_of_large_images_are_of_few_steps(photos, monkeypatch):
+    import tensorflow as tf
+
+    from mvae_tf.devices import feeds
+
+    images = datasets.load(photos, stream=True).train.images
+    orders = tf.data.Dataset.from_tensors(np.arange(len(images)))
+    assert feeds.BlockFeed(images, orders, 2).steps_per_block == 18
+    monkeypatch.setattr(feeds, "_MOST_BYTES", 6 * 2 * 5 * 4)
+    assert feeds.BlockFeed(images, orders, 2).steps_per_block == 6
+
+
+# Memory -------------------------------------------------------------------------------------------
+
+
+def test_no_more_than_a_few_batches_are_read_ahead(photos, monkeypatch):
+    data, decoded = datasets.load(photos, stream=True), []
+    read = pixels.read
+    monkeypatch.setattr(pixels, "read", lambda *args: decoded.append(args) or read(*args))
+    batches = iter(data.train.dataset(2))
+    for taken in (1, 2, 3):
+        next(batches)
+        assert 2 * taken <= len(decoded) <= 2 * (taken + 6) < len(data.train)
+
+
+def test_names_take_little_more_than_their_letters(tmp_path):
+    folder = tmp_path / "class"
+    tracemalloc.start()
+    names = Names(tmp_path, (folder / f"image-{number:07d}.png" for number in range(3_000)))
+    taken, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert 31 * len(names) <= taken < 34 * len(names)  # 23 letters and a number
+    assert names[0] == str(folder / "image-0000000.png")
+    assert names[2_999] == str(folder / "image-0002999.png")
+
+
+def test_names_need_not_be_text(tmp_path):
+    folder = tmp_path / os.fsdecode(b"f\xff")
+    try:
+        save(folder, 20)
+        (folder / "000.png").rename(folder / os.fsdecode(b"\xfe.png"))
+    except OSError:
+        pytest.skip("names are text here")
+    read = datasets.load(folder)
+    require_same(datasets.load(folder, cache=tmp_path / "cache"), read)
+
+
+def test_a_name_as_long_as_names_may_be_has_a_cache(tmp_path):
+    folder = save(tmp_path / ("\N{SNOWMAN}" * 85))
+    require_same(datasets.load(folder, cache=tmp_path / "cache"), datasets.load(folder))
+
+
+def test_a_folder_too_large_for_memory_is_streamed_by_itself(photos, monkeypatch, capsys):
+    def available(nbytes):
+        memory = type("Memory", (), {"available": nbytes})
+        monkeypatch.setattr("psutil.virtual_memory", lambda: memory)
+
+    needed = 2 * COUNT * 5 * 4 * 2  # twice, within half of what is free
+    available(needed)
+    assert isinstance(datasets.load(photos).train.images, np.ndarray)
+    assert "when they are needed" not in capsys.readouterr().err
+    available(needed - 1)
+    data = datasets.load(photos)
+    assert not isinstance(data.train.images, np.ndarray)
+    assert f"{COUNT} images, which could take" in capsys.readouterr().err
+    assert isinstance(datasets.load(photos, stream=False).train.images, np.ndarray)
+
+
+# Files that can't be read, or change --------------------------------------------------------------
+
+
+@pytest.fixture(params=["memory", "files", "cache"])
+def load(request, tmp_path):
+    """Load a folder in all ways."""
+
+    def load(folder, **options):
+        if request.param == "cache":
+            options["cache"] = tmp_path / "cache"
+        return datasets.load(folder, stream=request.param != "memory", **options)
+
+    return load
+
+
+@pytest.mark.parametrize("number", [0, ODD])
+def test_a_corrupt_file_is_named_or_passed_over(photos, load, number, capsys, tmp_path):
+    name = f"{number:03d}.png"
+    without = shutil.copytree(photos, tmp_path / "without" / "photos")
+    (without / name).unlink()
+    whole = (photos / name).read_bytes()
+    (photos / name).write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ValueError, match=f"Expected a readable image. Received: .*{name}"):
+        load(photos)
+    assert not list((tmp_path / "cache").glob("*.npy")) + list(tmp_path.rglob("*.unfinished"))
+    expected = datasets.load(without)
+    for _ in range(2):
+        capsys.readouterr()
+        require_same(load(photos, skip_unreadable=True), expected)
+        told = [line for line in capsys.readouterr().err.splitlines() if "passed over" in line]
+        assert len(told) == 1
+        assert f"1 of {COUNT} files can't be read, and are passed over: " in told[0]
+        assert told[0].endswith(name)
+
+
+def test_labels_stay_with_their_images(tmp_path, load):
+    for label, grey in enumerate((10, 200)):
+        save_images(tmp_path / "photos" / f"c{label}", [np.full((5, 4), grey, np.uint8)] * 20)
+    for number in (0, 3, 4):
+        (tmp_path / "photos" / "c0" / f"{number:03d}.png").write_bytes(b"")
+    data = load(tmp_path / "photos", skip_unreadable=True)
+    assert len(data.train) + len(data.test) == 37
+    for part in (data.train, data.test):
+        np.testing.assert_array_equal(part.images[:][:, 0, 0, 0] == 200, part.labels == 1)
+
+
+def test_nothing_readable_is_refused(photos, load):
+    for path in photos.iterdir():
+        path.write_bytes(b"no image")
+    with pytest.raises(ValueError, match="of which none can be read"):
+        load(photos, skip_unreadable=True)
+
+
+def test_no_readable_test_image_is_refused(tmp_path, load):
+    classes_and_parts(tmp_path / "photos")
+    for path in (tmp_path / "photos" / "val").rglob("*.png"):
+        path.write_bytes(b"no image")
+    with pytest.raises(ValueError, match=r"^Expected .*test"):
+        load(tmp_path / "photos", skip_unreadable=True)
+
+
+def test_sizes_that_differ_are_refused_also_where_unreadable_files_are_not(photos, load):
+    Image.new("L", (9, 9)).save(photos / f"{ODD:03d}.png")
+    with pytest.raises(ValueError, match=rf"9 x 9.*image_size|image_size.*{ODD:03d}.png of 9 x 9"):
+        load(photos, skip_unreadable=True)
+
+
+def removed(path):
+    path.unlink()
+
+
+def another(path):
+    Image.new("L", (4, 5), 77).save(path)
+    os.utime(path, (1, 1))
+
+
+def cut_short(path):
+    before = path.stat()
+    path.write_bytes(path.read_bytes()[:-20].ljust(before.st_size, b"\0"))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+@pytest.mark.parametrize("change", [removed, another, cut_short])
+def test_a_file_that_changes_after_the_start_is_named(photos, change):
+    data = datasets.load(photos, stream=True, test_fraction=0.01)
+    change(photos / f"{ODD:03d}.png")
+    data.train.images[:ODD]  # the others are as before
+    with pytest.raises(OSError, match=rf"^Expected the images as they were.*{ODD:03d}.png"):
+        data.train.images[:]
+
+
+# The cache ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def cached(photos, tmp_path):
+    """A folder whose cache is there, and how to load both."""
+    options = {"cache": tmp_path / "cache"}
+    datasets.load(photos, **options)
+    return photos, options
+
+
+def test_a_cache_is_read_in_place_of_the_files(cached, monkeypatch):
+    photos, options = cached
+    expected = datasets.load(photos)
+
+    def decode(*args):
+        raise AssertionError("decoded again")
+
+    monkeypatch.setattr(pixels, "read_picture", decode)
+    data = datasets.load(photos, **options)
+    shutil.rmtree(photos)
+    require_same(data, expected)
+
+
+def replaced(path):
+    Image.new("L", (4, 5), 77).save(path)
+
+
+def replaced_in_secret(path):
+    """Of the same size and time of change."""
+    before, content = path.stat(), path.read_bytes()
+    Image.new("L", (4, 5), 77).save(path)
+    path.write_bytes(path.read_bytes().ljust(len(content), b"\0"))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert path.stat().st_size == before.st_size
+
+
+@pytest.mark.parametrize("change", [replaced, replaced_in_secret, removed])
+def test_files_that_changed_make_another_cache(cached, change):
+    photos, options = cached
+    before = datasets.load(photos, **options)
+    change(photos / f"{ODD:03d}.png")
+    now = datasets.load(photos, **options)
+    assert now.digest != before.digest
+    require_same(now, datasets.load(photos))
+    before.train.images[:]  # a run that reads the older one goes on
+
+
+def test_each_way_to_read_a_folder_has_a_cache_of_its_own(cached):
+    photos, options = cached
+    for other in ({"image_size": (3, 3)}, {"seed": 1}, {"test_fraction": 0.5}):
+        require_same(datasets.load(photos, **options, **other), datasets.load(photos, **other))
+
+
+def of(options, suffix):
+    (path,) = options["cache"].glob(f"*{suffix}")
+    return path
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda options: os.truncate(of(options, ".npy"), 300),
+        lambda options: os.truncate(of(options, ".json"), 20),
+        lambda options: of(options, ".npy").unlink(),
+        lambda options: of(options, ".json").write_text("[]"),
+        lambda options: of(options, ".npy").write_bytes(b""),
+    ],
+)
+def test_a_damaged_cache_is_made_anew(cached, damage):
+    photos, options = cached
+    damage(options)
+    require_same(datasets.load(photos, **options), datasets.load(photos))
+
+
+def test_a_cache_that_goes_while_it_is_read_is_named(cached):
+    photos, options = cached
+    data = datasets.load(photos, **options)
+    path = of(options, ".npy")
+    os.truncate(path, path.stat().st_size - 1)
+    data.train.images[:]
+    with pytest.raises(
+        OSError, match=rf"{path} to be read, the images' cache.*cut short.*next start"
+    ):
+        data.test.images[:]
+    path.unlink()
+    with pytest.raises(OSError, match=rf"{path}.*No such file.*next start"):
+        data.train.images[0]
+
+
+def test_what_a_kill_left_is_removed(photos, tmp_path):
+    left = tmp_path / "cache" / "photos-0123456789abcdef.unfinished"
+    other = left.with_name("others-0123456789abcdef.unfinished")
+    left.parent.mkdir()
+    for path in (left, other):
+        path.write_bytes(b"a part")
+    datasets.load(photos, cache=left.parent)
+    assert not left.exists() and other.exists()
+
+
+def test_a_cache_without_room_is_refused_before_it_is_written(photos, tmp_path, monkeypatch):
+    usage = type("Usage", (), {"free": COUNT * 5 * 4 - 1})
+    monkeypatch.setattr(caches.shutil, "disk_usage", lambda path: usage)
+    with pytest.raises(files.WriteError, match=r"GiB of space in .*cache.*Choose another place"):
+        datasets.load(photos, cache=tmp_path / "cache")
+    usage.free += 1
+    datasets.load(photos, cache=tmp_path / "cache")
+
+
+def test_a_cache_in_a_place_that_it_must_not_have_is_refused(photos, tmp_path):
+    with pytest.raises(ValueError, match="outside of"):
+        datasets.load(photos, cache=photos / "cache")
+    (tmp_path / "file").touch()
+    with pytest.raises(files.WriteError, match="Not a directory"):
+        datasets.load(photos, cache=tmp_path / "file")
+
+
+@pytest.mark.parametrize("option", [{"stream": True}, {"cache": "c"}, {"skip_unreadable": True}])
+def test_only_folders_of_files_are_streamed(option, tmp_path):
+    np.save(tmp_path / "x.npy", some_images())
+    for source in (some_images(), "digits", "tfds:mnist", tmp_path / "x.npy"):
+        with pytest.raises(ValueError, match=f"{next(iter(option))} only for a folder of image"):
+            datasets.load(source, **option)
+    with pytest.raises(FileNotFoundError):
+        datasets.load(tmp_path / "nowhere", **option)
+
+
+def test_a_cache_of_what_is_not_streamed_is_refused(photos, tmp_path):
+    with pytest.raises(ValueError, match="cache and stream=False"):
+        datasets.load(photos, stream=False, cache=tmp_path / "cache")
