@@ -286,7 +286,14 @@ def _tensorboard(stored, data, folder):
         return []
     from mvae_tf.tensorboard import TensorBoard
 
-    return [TensorBoard(folder / "tensorboard", data.test, every=stored.tensorboard_every)]
+    return [
+        TensorBoard(
+            folder / "tensorboard",
+            data.test,
+            every=stored.tensorboard_every,
+            class_names=getattr(data, "class_names", None),
+        )
+    ]
 
 
 def _tensorboard_every(given, before):
