@@ -31,8 +31,9 @@ def some(split: Split, count: int) -> np.ndarray:
 
 def float_images(split: Split, indices: np.ndarray) -> np.ndarray:
     """Return chosen images, as `Split.float_images` returns a range of them."""
-    if len(indices) == indices[-1] - indices[0] + 1:
-        return split.float_images(int(indices[0]), int(indices[-1]) + 1)
+    first, last = int(indices[0]), int(indices[-1])
+    if np.array_equal(indices, np.arange(first, last + 1)):
+        return split.float_images(first, last + 1)
     return np.concatenate([split.float_images(index, index + 1) for index in indices.tolist()])
 
 

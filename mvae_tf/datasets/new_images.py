@@ -1,0 +1,183 @@
+"""Images that a trained model has never seen: one, a folder, a file of arrays, read whole.
+
+Nothing is held out. Their size and channels become the model's, and what was changed is told.
+
+Example:
+```python
+new = new_images.load("photo.jpg", model.image_shape)
+model.log_likelihood(new.split.float_images())
+new.files, new.changes                  # ("photo.jpg",), ("1 image resized to 32x32",)
+```
+"""
+
+import collections
+import dataclasses
+import os
+from pathlib import Path
+
+import numpy as np
+
+from mvae_tf.datasets import user_images
+from mvae_tf.datasets.formats import image_folder, pixels
+from mvae_tf.datasets.splits import Split, array_digest
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class NewImages:
+    """Images of a model's shape.
+
+    Attributes:
+        name: The file's or the folder's.
+        split: All of them: in a folder's sorted order, those of `train` before those of `test`.
+        files: Of each image the file's path inside the folder, `/` between names; of arrays,
+            their index.
+        class_names: Of the labels 0, 1, ...; None where nothing names them.
+        num_train: How many come before the test part that the data itself has; None without one.
+        source: Where they came from.
+        changes: What was done to give them the model's shape, in words.
+    """
+
+    name: str
+    split: Split
+    files: tuple[str, ...]
+    class_names: tuple[str, ...] | None
+    num_train: int | None
+    source: str
+    changes: tuple[str, ...]
+
+    def parts(self, test_fraction: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+        """Return the indices of the training and of the test images, as `datasets.load` has them.
+
+        Raises:
+            ValueError: there are too few images to hold some out.
+        """
+        if self.num_train is not None:
+            return tuple(np.split(np.arange(len(self.split)), [self.num_train]))
+        return user_images.held_out(len(self.split), self.split.labels, test_fraction, seed)
+
+    def digest(self, *parts: np.ndarray) -> str:
+        """Return the digest of a `Dataset` of these training and test images; of all without."""
+        images, labels = self.split.images, self.split.labels
+        if not parts:
+            return array_digest([images, labels, None, None])
+        arrays = (
+            None if array is None else array[indices]
+            for indices in parts
+            for array in (images, labels)
+        )
+        return array_digest(list(arrays))
+
+
+def load(source: str | os.PathLike, image_shape: tuple[int, int, int]) -> NewImages:
+    """Load images for a trained model.
+
+    Images of another size are resized. Where the model's images have three channels, grey ones take
+    the grey value in each; where they have one, that of colour images is
+    0.299 red + 0.587 green + 0.114 blue.
+
+    Args:
+        source: The path of an image, of a folder of them or of an .npz or .npy file, arranged as
+            for `datasets.load`.
+        image_shape: The model's.
+
+    Raises:
+        ValueError: they are not such images, or of other numbers of channels.
+        FileNotFoundError: there is nothing of that name.
+    """
+    path = Path(source)
+    if path.is_dir():
+        found = _of_folder(path, image_shape)
+    elif path.suffix.lower() in (".npz", ".npy"):
+        found = _of_arrays(path, image_shape)
+    else:
+        images, changes = _read([path], image_shape)
+        found = {"split": Split(images, None, is_train=False), "changes": changes}
+        found |= {"files": (path.name,), "class_names": None, "num_train": None}
+    name = path.resolve().name if path.is_dir() else path.stem
+    return NewImages(name=name, source=str(path), **found)
+
+
+def _of_folder(path, image_shape):
+    files, labels, names, num_train = image_folder.list_whole(path)
+    images, changes = _read(files, image_shape)
+    return {
+        "split": Split(images, labels, is_train=False),
+        "files": tuple(file.relative_to(path).as_posix() for file in files),
+        "class_names": names,
+        "num_train": num_train,
+        "changes": changes,
+    }
+
+
+def _read(files, image_shape):
+    """Return the images of files, [n, *image_shape], at the greatest depth, and what was changed."""
+    from tqdm import tqdm
+
+    images, changed = None, _Changes(image_shape)
+    for index, file in enumerate(tqdm(files, desc="images", unit="", delay=1, leave=False)):
+        picture = pixels.read_picture(file)
+        changed.noted.update(picture.notes)
+        image = changed.fitted(picture.pixels, str(file))
+        if images is None:
+            images = np.empty((len(files), *image_shape), image.dtype)
+        if image.dtype.itemsize > images.dtype.itemsize:
+            images = pixels.with_dtype(images, image.dtype)
+        images[index] = pixels.with_dtype(image, images.dtype)
+    return images, changed.told()
+
+
+def _of_arrays(path, image_shape):
+    train, labels, test, test_labels = user_images.read_file(path)
+    train, labels = user_images.checked(train, labels, f"the images of {path}")
+    num_train = None
+    if test is not None:
+        test, test_labels = user_images.checked(test, test_labels, f"the test images of {path}")
+        num_train = len(train)
+    changed = _Changes(image_shape)
+    parts = (part for part in (train, test) if part is not None)
+    images = [changed.fitted(image, str(path)) for part in parts for image in part]
+    if test is not None:
+        both = labels is not None and test_labels is not None
+        labels = np.concatenate([labels, test_labels]) if both else None
+    return {
+        "split": Split(np.stack(images), labels, is_train=False),
+        "files": tuple(map(str, range(len(images)))),
+        "class_names": None,
+        "num_train": num_train,
+        "changes": changed.told(),
+    }
+
+
+class _Changes:
+    """Gives images a model's shape, and counts what was done."""
+
+    def __init__(self, image_shape):
+        self._size, self._channels = tuple(image_shape[:2]), image_shape[2]
+        self._resized = self._grey = self._coloured = 0
+        self.noted = collections.Counter()
+
+    def fitted(self, image, name):
+        """Return an image, [h, w, c], in the model's shape."""
+        channels = image.shape[-1]
+        if channels != self._channels and {channels, self._channels} != {1, 3}:
+            raise ValueError(
+                f"Expected images of {self._channels} channels, the model's; only grey and colour "
+                f"(1 and 3) are made of one another. Received: {channels} channels in {name}."
+            )
+        self._grey += channels > self._channels
+        self._coloured += channels < self._channels
+        if image.shape[:2] != self._size:
+            self._resized += 1
+            image = pixels.resized(image, self._size)
+        return pixels.with_channels(image, self._channels)
+
+    def told(self):
+        """Return what was done, and what is to be known of the files, in words."""
+        height, width = self._size
+        done = (
+            (f"resized to {height}x{width}", self._resized),
+            ("made grey: 0.299 red + 0.587 green + 0.114 blue", self._grey),
+            ("made colour: the grey value in each channel", self._coloured),
+            *sorted(self.noted.items()),
+        )
+        return tuple(f"{count:,} image{'s' * (count > 1)} {what}" for what, count in done if count)
