@@ -26,7 +26,7 @@ class Source(NamedTuple):
     """Images, and the weights of those of an array.
 
     Attributes:
-        images: An array, uint8 or float32 [n, *image], or what goes to Keras as it is.
+        images: An array, uint8, uint16 or float32 [n, *image], or what goes to Keras as it is.
         weights: float32 [n], or None for 1 each and where the batches have their own.
     """
 
@@ -61,7 +61,7 @@ def source(given, sample_weight, part: str, shape: tuple[int, ...]) -> Source:
     if isinstance(given, list):
         given = _as_array(given)
     if hasattr(given, "float_images"):  # checked when it was loaded, but for the shape
-        checks.image_spec(given.images[:1], shape)
+        checks.image_spec(given.float_images(0, 1), shape)
         return _weighted(given.images, sample_weight)
     if hasattr(given, "__array__"):
         given = np.asarray(given)

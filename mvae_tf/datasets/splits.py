@@ -22,7 +22,7 @@ class Split:
     """One part of a dataset.
 
     Attributes:
-        images: uint8, or float32 in [0, 1], [n, h, w, c].
+        images: uint8, uint16, or float32 in [0, 1], [n, h, w, c].
         labels: int64 [n], or None.
         is_train: Whether `dataset` shuffles unless told otherwise.
     """
@@ -49,8 +49,8 @@ class Split:
             float32 in [0, 1], [stop - start, h, w, c]; equal to what `dataset` yields.
         """
         images = self.images[start:stop]
-        if images.dtype == np.uint8:
-            return images.astype(np.float32) / np.float32(255)
+        if images.dtype.kind == "u":
+            return images.astype(np.float32) / np.float32(np.iinfo(images.dtype).max)
         return images.copy()
 
     def dataset(
@@ -124,6 +124,8 @@ class Dataset:
         digest: SHA-256 (hex) of the four arrays, as `array_digest` defines it.
         test_part: What the test images are, in words, for every result to state: "test images",
             or what stands in for them.
+        class_names: What the labels 0, 1, ... stand for: of your own images, the names of the
+            folders or the labels' own; None where that is not known.
     """
 
     name: str
@@ -132,6 +134,7 @@ class Dataset:
     source: str
     digest: str
     test_part: str = TEST_IMAGES
+    class_names: tuple[str, ...] | None = None
 
     def with_train(self, count: int) -> Dataset:
         """Return the dataset with only the first training images.
@@ -206,7 +209,9 @@ class Dataset:
             None if labels is None else labels[-count:],
         )
         test_part = f"the last {count:,} training images"
-        return make_dataset(self.name, parts, self.source, test_part=test_part)
+        return make_dataset(
+            self.name, parts, self.source, test_part=test_part, class_names=self.class_names
+        )
 
 
 def make_dataset(
@@ -215,6 +220,7 @@ def make_dataset(
     source: str,
     digest: str | None = None,
     test_part: str = TEST_IMAGES,
+    class_names: tuple[str, ...] | None = None,
 ) -> Dataset:
     """Wrap train images, train labels, test images and test labels as a `Dataset`."""
     train_images, train_labels, test_images, test_labels = arrays
@@ -225,6 +231,7 @@ def make_dataset(
         source=source,
         digest=digest or array_digest(arrays),
         test_part=test_part,
+        class_names=class_names,
     )
 
 

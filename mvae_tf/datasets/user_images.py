@@ -25,8 +25,16 @@ def from_folder(
     path: Path, *, image_size: tuple[int, int] | None, test_fraction: float, seed: int
 ) -> Dataset:
     """Make a `Dataset` of a folder of images; see `mvae_tf.datasets.load`."""
-    arrays = image_folder.read_folder(path, image_size)
-    return from_parts(path.resolve().name, arrays, str(path), test_fraction, seed)
+    listed, arrays = image_folder.read_folder(path, image_size)
+    return from_parts(
+        image_folder.shown(path.resolve().name),
+        arrays,
+        image_folder.shown(str(path)),
+        test_fraction,
+        seed,
+        listed.test_part,
+        listed.class_names,
+    )
 
 
 def from_parts(
@@ -36,6 +44,7 @@ def from_parts(
     test_fraction: float,
     seed: int,
     test_part: str = TEST_IMAGES,
+    class_names: tuple[str, ...] | None = None,
 ) -> Dataset:
     """Check images and labels, and hold out a test part where there is none.
 
@@ -47,9 +56,11 @@ def from_parts(
         test_fraction: The part of the train images to hold out where there are no test images.
         seed: Seed of their choice.
         test_part: What the test images are, in words.
+        class_names: Of the labels 0, 1, ..., where they have any.
 
     Returns:
-        The `Dataset`: images uint8, or float32 in [0, 1], [n, h, w, c], labels int64 [n] or None.
+        The `Dataset`: images uint8, uint16, or float32 in [0, 1], [n, h, w, c]; labels int64 [n],
+        or None.
 
     Raises:
         ValueError: the arrays are not such images and labels, or don't go together.
@@ -58,7 +69,7 @@ def from_parts(
     train, train_labels = _checked(train, train_labels, f"the images of {source}")
     if test is None:
         arrays = _hold_out(train, train_labels, test_fraction, seed)
-        return make_dataset(name, arrays, source, test_part=test_part)
+        return make_dataset(name, arrays, source, test_part=test_part, class_names=class_names)
     test, test_labels = _checked(test, test_labels, f"the test images of {source}")
     if train.dtype != test.dtype or train.shape[1:] != test.shape[1:]:
         raise ValueError(
@@ -71,7 +82,7 @@ def from_parts(
             f"Received: labels of the {'test' if train_labels is None else 'train'} images only."
         )
     arrays = (train, train_labels, test, test_labels)
-    return make_dataset(name, arrays, source, test_part=test_part)
+    return make_dataset(name, arrays, source, test_part=test_part, class_names=class_names)
 
 
 def _checked(images: np.ndarray, labels: np.ndarray | None, what: str):
@@ -91,9 +102,10 @@ def _checked(images: np.ndarray, labels: np.ndarray | None, what: str):
                 f"Expected {what} as finite floats in [0, 1] or as uint8. "
                 f"Received: floats from {low} to {high}."
             )
-    elif images.dtype != np.uint8:
+    elif images.dtype not in (np.uint8, np.uint16):
         raise ValueError(
-            f"Expected {what} as uint8, or as floats in [0, 1]. Received: dtype {images.dtype}."
+            f"Expected {what} as uint8 or uint16, or as floats in [0, 1]. "
+            f"Received: dtype {images.dtype}."
         )
     images = images.reshape(*images.shape[:3], -1)
     if labels is None:

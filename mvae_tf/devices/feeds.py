@@ -39,7 +39,7 @@ class BlockFeed:
     block ahead.
 
     Args:
-        images: uint8 or float32 [n, *image].
+        images: uint8, uint16 or float32 [n, *image].
         orders: A dataset of int64 [n]: for each epoch, the order of its images.
         batch_size: Images a step.
         most_steps: Of a block.
@@ -148,8 +148,10 @@ def taken(source, indices: tf.Tensor):
 
 
 def as_floats(images: tf.Tensor) -> tf.Tensor:
-    """Return uint8 images as float32 in [0, 1], others as they are."""
-    return tf.cast(images, tf.float32) / 255.0 if images.dtype == tf.uint8 else images
+    """Return uint8 and uint16 images as float32 in [0, 1], others as they are."""
+    if images.dtype.is_floating:
+        return images
+    return tf.cast(images, tf.float32) / float(images.dtype.max)
 
 
 def untuned() -> tf.data.Options:

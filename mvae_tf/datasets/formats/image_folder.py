@@ -1,86 +1,153 @@
 """Folders of image files, and what other images of many sizes share with them."""
 
+import collections
+import dataclasses
+import os
+import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
-_SUFFIXES = frozenset(
-    (".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
-)
+from mvae_tf.datasets.formats import pixels
+from mvae_tf.datasets.sources.fetching import notice
+from mvae_tf.datasets.splits import TEST_IMAGES
+
+# What folders of one part are called, in any case.
+_PARTS = {
+    "train": ("train", "training"),
+    "test": ("test", "testing"),
+    "validation": ("validation", "val", "valid", "dev"),
+}
+_ROLES = {name: role for role, names in _PARTS.items() for name in names}
+# A folder whose name has one of these words is a part that is named otherwise, or a class.
+_PART_WORDS = {*_ROLES, "trainset", "testset", "valset", "holdout"}
+_WORDS = re.compile("[A-Z]?[a-z]+|[A-Z]+")
+# What other programs leave among images.
+_NO_FOLDERS = ("__MACOSX", "@eaDir")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Part:
+    """The files of one part, in the sorted order of their names, class by class.
+
+    Attributes:
+        files: Of images.
+        labels: int64 [n], or None.
+    """
+
+    files: list[Path]
+    labels: np.ndarray | None
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Listing:
+    """What a folder of images holds, by names alone.
+
+    Attributes:
+        splits: "train", and perhaps "test".
+        class_names: Of the labels 0, 1, ...; None without labels.
+        passed_over: How many files are of no format that is read, by their names' endings.
+        test_part: What the images of "test" are, in words.
+        left_out: A folder of validation images that neither train nor test, as a test part is
+            there too; None where there is none.
+    """
+
+    splits: Mapping[str, Part]
+    class_names: tuple[str, ...] | None
+    passed_over: Mapping[str, int]
+    test_part: str
+    left_out: Path | None
+
+    def notes(self) -> list[str]:
+        """Say what is not read."""
+        notes = []
+        if self.passed_over:
+            counts = (f"{count:,} {suffix}" for suffix, count in sorted(self.passed_over.items()))
+            notes.append(f"files of other formats are passed over: {', '.join(counts)}")
+        if self.left_out is not None:
+            notes.append(f"{self.left_out} is left out, since the images of test are there")
+        return notes
+
+
+def listing(path: Path) -> Listing:
+    """List the images of a folder, without reading any.
+
+    Hidden files, folders of runs and what is no image are passed over.
+
+    Args:
+        path: A folder of images; or of one subfolder of images for each class; or of parts, each
+            of which is such a folder: `train` (or `training`), and perhaps `test` (`testing`) or
+            `validation` (`val`, `valid`, `dev`), in any case. Where there is no `test`,
+            `validation` takes its place.
+
+    Returns:
+        The `Listing`.
+
+    Raises:
+        ValueError: the folder is arranged otherwise.
+    """
+    passed_over = collections.Counter()
+    top = _Entries(path, passed_over)
+    roles = _roles(path, top)
+    if not roles:
+        part, classes = _list_part(path, passed_over)
+        return Listing({"train": part}, classes, passed_over, TEST_IMAGES, None)
+    part, classes = _list_part(roles["train"], passed_over)
+    test = roles.get("test", roles.get("validation"))
+    if test is None:
+        return Listing({"train": part}, classes, passed_over, TEST_IMAGES, None)
+    test_part, test_classes = _list_part(test, passed_over)
+    if classes != test_classes:
+        raise ValueError(
+            f"Expected the same classes in {roles['train'].name} and {test.name} of {path}. "
+            f"Received: {_listed(classes)} and {_listed(test_classes)}."
+        )
+    return Listing(
+        {"train": part, "test": test_part},
+        classes,
+        passed_over,
+        TEST_IMAGES if "test" in roles else "validation images",
+        roles.get("validation") if "test" in roles else None,
+    )
 
 
 def read_folder(
     path: Path, image_size: tuple[int, int] | None
-) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None, np.ndarray | None]:
-    """Read a folder of images, in the sorted order of their names.
+) -> tuple[Listing, tuple[np.ndarray | None, ...]]:
+    """Read a folder of images, in the order of its `listing`.
 
     Images that are grey in every pixel make one channel, if all are; otherwise there are three.
-    Transparent images are laid on white; 16-bit grey keeps its upper 8 bits; a photograph is
-    turned as its EXIF data says. Hidden files and files that are no images are passed over.
+    All get the depth of the deepest, see `pixels`.
 
     Args:
-        path: A folder of images; or of one subfolder of images for each class; or of `train` and
-            perhaps `test`, each of which is such a folder.
+        path: The folder.
         image_size: (height, width) to resize to, or None.
 
     Returns:
-        Train images (uint8 [n, h, w, 1 or 3]), train labels (int64 [n], or None), and the same of
-        `test`, or None and None.
+        The `Listing`; and train images ([n, h, w, 1 or 3]), train labels (int64 [n], or None), and
+        the same of the test part, or None and None.
 
     Raises:
         ValueError: a file cannot be read, sizes differ, or the folder is arranged otherwise.
     """
     check_image_size(image_size)
-    subfolders, files = _entries(path)
-    parts = [folder for folder in subfolders if folder.name in ("train", "test")]
-    if not parts:
-        listed, labels, _ = _list_part(path)
-        return _read_images(listed, image_size), labels, None, None
-    beside = [entry for entry in (*subfolders, *files) if entry not in parts]
-    if beside or path / "train" not in parts:
-        raise ValueError(
-            f"Expected {path} to hold the folders train and test, or only train. "
-            f"Received: {', '.join(sorted(entry.name for entry in (*parts, *beside)))}."
-        )
-    listed, labels, classes = _list_part(path / "train")
-    if len(parts) == 1:
-        return _read_images(listed, image_size), labels, None, None
-    test_listed, test_labels, test_classes = _list_part(path / "test")
-    if classes != test_classes:
-        raise ValueError(
-            f"Expected the same classes in train and test of {path}. "
-            f"Received: {classes} and {test_classes}."
-        )
-    # Read as one, so that both have the same size and number of channels.
-    images = _read_images(listed + test_listed, image_size)
-    return images[: len(listed)], labels, images[len(listed) :], test_labels
+    listed = listing(path)
+    for note in listed.notes():
+        notice(f"{path}: {note}")
+    train, test = listed.splits["train"], listed.splits.get("test")
+    if test is None:
+        return listed, (_read_images(path, train.files, image_size), train.labels, None, None)
+    # Read as one, so that both have the same size, depth and number of channels.
+    images = _read_images(path, train.files + test.files, image_size)
+    count = len(train.files)
+    return listed, (images[:count], train.labels, images[count:], test.labels)
 
 
 def check_image_size(image_size: tuple[int, int] | None) -> None:
     """Refuse an image_size that is neither None nor (height, width), each at least 1."""
     if image_size is not None and not (len(image_size) == 2 and min(image_size) >= 1):
         raise ValueError(f"Expected image_size as (height, width). Received: {image_size}.")
-
-
-def resized(pixels: np.ndarray, image_size: tuple[int, int] | None) -> np.ndarray:
-    """Resize an image, each channel for itself.
-
-    Args:
-        pixels: uint8 [h, w, c].
-        image_size: (height, width) to resize to, or None to leave the image as it is.
-
-    Returns:
-        uint8 [height, width, c].
-    """
-    from PIL import Image
-
-    if image_size is None:
-        return pixels
-    size = (image_size[1], image_size[0])
-    channels = (Image.fromarray(channel) for channel in np.moveaxis(pixels, -1, 0))
-    return np.stack(
-        [np.asarray(channel.resize(size, Image.Resampling.LANCZOS)) for channel in channels], -1
-    )
 
 
 def require_one_size(first: np.ndarray, first_name: str, image: np.ndarray, name: str) -> None:
@@ -92,70 +159,124 @@ def require_one_size(first: np.ndarray, first_name: str, image: np.ndarray, name
         )
 
 
-def _entries(folder: Path) -> tuple[list[Path], list[Path]]:
-    visible = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
-    subfolders = [entry for entry in visible if entry.is_dir()]
-    files = [entry for entry in visible if entry.suffix.lower() in _SUFFIXES and entry.is_file()]
-    return subfolders, files
+class _Entries:
+    """A folder's subfolders and image files, sorted by name; others are counted."""
+
+    def __init__(self, folder: Path, passed_over: collections.Counter):
+        self.subfolders, self.files = [], []
+        suffixes = pixels.suffixes()
+        with os.scandir(folder) as entries:
+            visible = [entry for entry in entries if not entry.name.startswith(".")]
+        for entry in sorted(visible, key=lambda entry: os.path.normcase(entry.name)):
+            suffix = os.path.splitext(entry.name)[1].lower()
+            if entry.is_dir():
+                path = folder / entry.name
+                if entry.name not in _NO_FOLDERS and not _is_of_runs(path):
+                    self.subfolders.append(path)
+            elif suffix in suffixes and entry.is_file():
+                self.files.append(folder / entry.name)
+            else:
+                passed_over[shown(suffix) or "without an ending"] += 1
 
 
-def _list_part(folder: Path) -> tuple[list[Path], np.ndarray | None, list[str]]:
+def shown(name: str) -> str:
+    """Return a file's name as text that can be written, also where it is not UTF-8."""
+    return os.fsencode(name).decode(errors="backslashreplace")
+
+
+def _is_of_runs(folder):
+    """Return whether a folder is one that a training writes, or only holds such folders."""
+    if _is_run(folder):
+        return True
+    with os.scandir(folder) as entries:
+        visible = [entry for entry in entries if not entry.name.startswith(".")]
+    return bool(visible) and all(
+        entry.is_dir() and _is_run(folder / entry.name) for entry in visible
+    )
+
+
+def _is_run(folder):
+    # As mvae_tf.training.run_folder and the command line name them.
+    told = any((folder / name).is_file() for name in ("settings.json", "record.json"))
+    return told and ((folder / "checkpoints").is_dir() or (folder / "model.keras").is_file())
+
+
+def _roles(path, top):
+    """Return the folders that are parts, by what they are for; refuse what is not clear."""
+    parts = [(_ROLES.get(folder.name.lower()), folder) for folder in top.subfolders]
+    roles = {role: folder for role, folder in parts if role}
+    if roles:
+        named = [folder for role, folder in parts if role]
+        beside = [each for each in (*top.subfolders, *top.files) if each not in named]
+        if beside or len(named) > len(roles) or "train" not in roles:
+            raise ValueError(
+                f"Expected {path} to hold the folders train and test, or only train. "
+                f"Received: {_listed(sorted(each.name for each in (*named, *beside)))}."
+            )
+        return roles
+    alike = [
+        folder.name
+        for folder in top.subfolders
+        if _PART_WORDS.intersection(word.lower() for word in _WORDS.findall(folder.name))
+    ]
+    if alike:
+        raise ValueError(
+            f"Expected the parts of {path} to be named train, test or validation. Received: "
+            f"{_listed(alike)}. Rename them; if they are classes, put all classes into a folder "
+            "named train."
+        )
+    return {}
+
+
+def _list_part(folder: Path, passed_over) -> tuple[Part, tuple[str, ...] | None]:
     """List the image files of one part, their labels, and the names of the classes."""
-    classes, files = _entries(folder)
-    if bool(classes) == bool(files):
+    counted = collections.Counter()
+    top = _Entries(folder, counted)
+    if bool(top.subfolders) == bool(top.files):
+        others = ", ".join(f"{count:,} {suffix}" for suffix, count in sorted(counted.items()))
         raise ValueError(
             f"Expected images, or one folder of images for each class, in {folder}. "
-            f"Received: {'both' if files else 'neither'}."
+            f"Received: {'both' if top.files else 'neither'}"
+            + (f"; files of other formats: {others}." if others else ".")
         )
-    labels = []
-    for label, class_folder in enumerate(classes):
-        deeper, class_files = _entries(class_folder)
-        if deeper or not class_files:
+    files, labels = top.files, []
+    for label, class_folder in enumerate(top.subfolders):
+        inside = _Entries(class_folder, counted)
+        if inside.subfolders or not inside.files:
             raise ValueError(
                 f"Expected images, and no folders, in {class_folder}. "
-                f"Received: {len(class_files)} images and {len(deeper)} folders."
+                f"Received: {len(inside.files)} images and {len(inside.subfolders)} folders."
             )
-        files += class_files
-        labels += [label] * len(class_files)
-    names = [class_folder.name for class_folder in classes]
-    return files, np.array(labels, np.int64) if classes else None, names
+        files += inside.files
+        labels += [label] * len(inside.files)
+    passed_over.update(counted)
+    if not top.subfolders:
+        return Part(files, None), None
+    names = tuple(shown(class_folder.name) for class_folder in top.subfolders)
+    return Part(files, np.array(labels, np.int64)), names
 
 
-def _read_images(files: list[Path], image_size: tuple[int, int] | None) -> np.ndarray:
+def _listed(names):
+    return ", ".join(map(shown, names)) if names else "no classes"
+
+
+def _read_images(path: Path, files: list[Path], image_size: tuple[int, int] | None) -> np.ndarray:
     from tqdm import tqdm
 
-    images = []
+    images, notes = [], collections.Counter()
     for file in tqdm(files, desc="images", unit="", delay=1, leave=False):
-        image = _read_image(file, image_size)
+        image, said = pixels.read_picture(file, image_size)
         images.append(image)
+        notes.update(said)
         require_one_size(images[0], str(files[0]), image, str(file))
-    if all(image.ndim == 2 for image in images):
-        return np.stack(images)[..., np.newaxis]
-    colours = (image if image.ndim == 3 else np.stack([image] * 3, axis=-1) for image in images)
-    return np.stack(list(colours))
+    for note, count in sorted(notes.items()):
+        notice(f"{path}: {count:,} of {len(files):,} files {note}")
+    channels = max(image.shape[-1] for image in images)
+    dtype = np.result_type(*{image.dtype for image in images})
+    return np.stack(
+        [pixels.with_dtype(pixels.with_channels(image, channels), dtype) for image in images]
+    )
 
 
 def _size(image: np.ndarray) -> str:
     return f"{image.shape[0]} x {image.shape[1]} (height x width)"
-
-
-def _read_image(file: Path, image_size: tuple[int, int] | None) -> np.ndarray:
-    """uint8 [h, w] where every pixel is grey, else [h, w, 3]."""
-    from PIL import Image, ImageOps
-
-    # Decoders raise nearly everything on damaged files; the answer names the file.
-    try:
-        with Image.open(file) as opened:
-            image = ImageOps.exif_transpose(opened)
-            if image.mode.startswith("I"):
-                image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-            if image.has_transparency_data:
-                image = image.convert("RGBA")
-                image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-            image = image.convert("RGB")
-    except Exception as error:
-        raise ValueError(
-            f"Expected a readable image. Received: {file} ({type(error).__name__}: {error})."
-        ) from error
-    pixels = resized(np.asarray(image), image_size)
-    return pixels[..., 0].copy() if (pixels == pixels[..., :1]).all() else pixels

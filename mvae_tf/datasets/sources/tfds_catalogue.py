@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from mvae_tf.datasets import user_images
-from mvae_tf.datasets.formats import image_folder
+from mvae_tf.datasets.formats import image_folder, pixels
 from mvae_tf.datasets.sources import tfds_prepared
 from mvae_tf.datasets.sources.fetching import (
     DataUnavailableError,
@@ -301,7 +301,7 @@ class _Reader:
                     images = batch[self._image_key]
                     labels = batch.get(self._label_key, [None] * len(images))
                     for image, label in zip(images, labels, strict=True):
-                        yield image_folder.resized(image, self._image_size), label
+                        yield pixels.resized(image, self._image_size), label
                     bar.update(len(images))
         except Exception as error:
             raise ValueError(
