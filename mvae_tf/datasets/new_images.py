@@ -19,6 +19,7 @@ import numpy as np
 
 from mvae_tf.datasets import user_images
 from mvae_tf.datasets.formats import image_folder, pixels
+from mvae_tf.datasets.sources.fetching import notice
 from mvae_tf.datasets.splits import Split, array_digest
 
 
@@ -89,28 +90,64 @@ def load(source: str | os.PathLike, image_shape: tuple[int, int, int]) -> NewIma
         found = _of_folder(path, image_shape)
     elif path.suffix.lower() in (".npz", ".npy"):
         found = _of_arrays(path, image_shape)
-    else:
+    elif path.exists():
         images, changes = _read([path], image_shape)
         found = {"split": Split(images, None, is_train=False), "changes": changes}
         found |= {"files": (path.name,), "class_names": None, "num_train": None}
+    else:
+        raise FileNotFoundError(
+            "Expected the path of an image, of a folder of images or of an .npz file. "
+            f"Received: {image_folder.shown(str(path))}, which does not exist."
+        )
     name = path.resolve().name if path.is_dir() else path.stem
-    return NewImages(name=name, source=str(path), **found)
+    return NewImages(name=image_folder.shown(name), source=image_folder.shown(str(path)), **found)
+
+
+def files_of(folder: Path, test_fraction: float, seed: int = 0) -> tuple[list[str], list[str]]:
+    """Return the names of the training and of the test images that `datasets.load` has."""
+    splits = image_folder.listing(folder).splits
+    named = {part: np.array(_inside(folder, splits[part].files)) for part in splits}
+    if "test" in named:
+        return named["train"], named["test"]
+    labels = splits["train"].labels
+    indices = user_images.held_out(len(named["train"]), labels, test_fraction, seed)
+    return tuple(named["train"][each] for each in indices)
+
+
+def with_channels(data, image_shape):
+    """Return a dataset with the channels of a model, and what was changed."""
+    changed = _Changes(image_shape)
+    splits = {}
+    for part in ("train", "test"):
+        split = getattr(data, part)
+        images = np.stack([changed.fitted(image, data.name) for image in split.images])
+        splits[part] = dataclasses.replace(split, images=images)
+    return dataclasses.replace(data, **splits), changed.told()
 
 
 def _of_folder(path, image_shape):
-    files, labels, names, num_train = image_folder.list_whole(path)
+    listed = image_folder.listing(path)
+    for note in listed.notes():
+        notice(f"{path}: {note}")
+    parts = list(listed.splits.values())
+    files = [file for part in parts for file in part.files]
     images, changes = _read(files, image_shape)
+    labels = None if parts[0].labels is None else np.concatenate([part.labels for part in parts])
     return {
         "split": Split(images, labels, is_train=False),
-        "files": tuple(file.relative_to(path).as_posix() for file in files),
-        "class_names": names,
-        "num_train": num_train,
+        "files": tuple(_inside(path, files)),
+        "class_names": listed.class_names,
+        "num_train": len(parts[0].files) if len(parts) > 1 else None,
         "changes": changes,
     }
 
 
+def _inside(folder, files):
+    return [file.relative_to(folder).as_posix() for file in files]
+
+
 def _read(files, image_shape):
-    """Return the images of files, [n, *image_shape], at the greatest depth, and what was changed."""
+    """Return images, [n, *image_shape], at the depth of the deepest, and what was changed."""
     from tqdm import tqdm
 
     images, changed = None, _Changes(image_shape)
@@ -127,23 +164,14 @@ def _read(files, image_shape):
 
 
 def _of_arrays(path, image_shape):
-    train, labels, test, test_labels = user_images.read_file(path)
-    train, labels = user_images.checked(train, labels, f"the images of {path}")
-    num_train = None
-    if test is not None:
-        test, test_labels = user_images.checked(test, test_labels, f"the test images of {path}")
-        num_train = len(train)
+    parts, labels, class_names = user_images.unsplit(path)
     changed = _Changes(image_shape)
-    parts = (part for part in (train, test) if part is not None)
     images = [changed.fitted(image, str(path)) for part in parts for image in part]
-    if test is not None:
-        both = labels is not None and test_labels is not None
-        labels = np.concatenate([labels, test_labels]) if both else None
     return {
         "split": Split(np.stack(images), labels, is_train=False),
         "files": tuple(map(str, range(len(images)))),
-        "class_names": None,
-        "num_train": num_train,
+        "class_names": class_names,
+        "num_train": len(parts[0]) if len(parts) > 1 else None,
         "changes": changed.told(),
     }
 

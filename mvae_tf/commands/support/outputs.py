@@ -125,7 +125,7 @@ def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence]) -> 
 
 
 def print_table(file: TextIO, header: Sequence[str], rows: Iterable[Sequence]) -> None:
-    """Print rows as comma-separated values (RFC 4180, but for \\n at the end of a line)."""
+    """Print rows as comma-separated values (RFC 4180), a line feed after each."""
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(header)
     writer.writerows(rows)

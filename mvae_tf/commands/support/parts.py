@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from absl import flags
 
-from mvae_tf.commands.support import arguments, settings, sources
+from mvae_tf.commands.support import settings, sources
 from mvae_tf.commands.support.arguments import CommandError, UsageError
 from mvae_tf.datasets import new_images, shown, views
 from mvae_tf.datasets.formats import cifar10_binary
@@ -133,7 +133,7 @@ def _of_dataset(chosen, data, files):
         name=data.name,
         source=data.source,
         digest=data.digest,
-        class_names=getattr(data, "class_names", None),
+        class_names=data.class_names,
     )
 
 
