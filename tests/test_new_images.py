@@ -1,6 +1,7 @@
-"""A trained model on images that it has never seen: `reconstruct`, `evaluate`, `encode`, `score`."""
+"""A trained model on new images: `reconstruct`, `evaluate`, `encode` and `score`."""
 
 import csv
+import functools
 import io
 import json
 import os
@@ -14,6 +15,7 @@ from sklearn.neighbors import KNeighborsClassifier
 import mvae_tf
 from mvae_tf import evaluation, plots
 from mvae_tf.commands import program
+from mvae_tf.commands.support import sources
 from mvae_tf.training import run_folder
 
 SMALL = ["--num_components=2", "--latent_dim=3", "--hidden_units=8", "--precision=float32"]
@@ -30,6 +32,17 @@ def call(capsys):
         return status, shown.out, shown.err
 
     return call
+
+
+@pytest.fixture(autouse=True)
+def models_are_loaded_once(monkeypatch):
+    """As graphs of a model are made once, and here it is loaded by each command."""
+    monkeypatch.setattr(sources, "load_model", _load_model)
+
+
+@functools.cache
+def _load_model(path, load=sources.load_model):
+    return load(path)
 
 
 def save(path, pixels):
@@ -146,7 +159,7 @@ def test_the_runs_own_images_are_tested_where_they_are_held_out(call, run, photo
 
 @pytest.mark.parametrize(("part", "count"), [("test", 6), ("train", 54), ("all", 60)])
 def test_parts_of_the_runs_own_images_have_their_files_names(
-    call, run, photos, tmp_path, part, count
+    call, run, model, photos, tmp_path, part, count
 ):
     output = tmp_path / "codes.npz"
     flags = [f"--model={run}", f"--part={part}", f"--output={output}"]
@@ -162,7 +175,7 @@ def test_parts_of_the_runs_own_images_have_their_files_names(
         seen.append(codes)
         some = [files[0], files[-1]]
         images = np.stack([np.asarray(Image.open(photos / file)) for file in some])
-        features = run_folder.load(run).model.features(np.float32(images[..., None]) / 255)
+        features = model.features(np.float32(images[..., None]) / 255)
         np.testing.assert_allclose(
             [codes[file].ravel() for file in some], features, rtol=1e-5, atol=1e-6
         )
@@ -183,9 +196,8 @@ def test_data_with_a_test_part_of_its_own_is_tested_on_it(call, run, digits, tmp
     status, out, _ = call("encode", f"--model={run}", data, f"--output={tmp_path / 'c.csv'}")
     assert status == 0 and out == f"{tmp_path / 'c.csv'}: 4 images of d, encoded\n"
     _, rows = table((tmp_path / "c.csv").read_text())
-    assert [row[:2] for row in rows] == [
-        [f"val/{name}/{index}.png", name] for name, index in (("0", 30), ("0", 32), ("1", 31), ("1", 33))
-    ]  # fmt: skip
+    found = [("0", 30), ("0", 32), ("1", 31), ("1", 33)]
+    assert [row[:2] for row in rows] == [[f"val/{name}/{at}.png", name] for name, at in found]
 
 
 def test_count_takes_images_of_all_classes(call, run, photos, tmp_path):

@@ -117,9 +117,9 @@ def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence]) -> 
     def write_to(file):
         # A name that is not UTF-8 keeps its bytes, by which its file is found.
         options = {"encoding": "utf-8", "errors": "surrogateescape", "newline": ""}
-        with io.TextIOWrapper(file, **options) as text:
-            print_table(text, header, rows)
-            text.detach()
+        text = io.TextIOWrapper(file, **options)
+        print_table(text, header, rows)
+        text.detach()
 
     _replace(path, write_to)
 
