@@ -101,7 +101,7 @@ def _of_run(given, described, stored):
     changed = {name: value for name, value in described.items() if value is not None}
     data = sources.load_data(stored | changed)
     sources.require_digest(data, stored["digest"], "trained on")
-    fraction = (stored | changed)["test_fraction"]
+    fraction = (stored | changed).get("test_fraction")
     return _of_dataset(given.part or "test", data, _files_of(stored["source"], data, fraction))
 
 
