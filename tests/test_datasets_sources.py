@@ -92,10 +92,11 @@ def flip_bit(content):
     ("damage", "nature"),
     [
         (lambda content: content[:-100], "a part of a gzip file"),
-        (flip_bit, "another gzip file"),
-        (gzip.decompress, "an unpacked file"),
+        (flip_bit, "a damaged gzip file"),
+        (lambda content: gzip.decompress(content)[:-100], "another IDX file"),
+        (lambda content: gzip.compress(gzip.decompress(content) + b"x"), "another IDX file"),
         (lambda content: b"\n<!DOCTYPE html>", "a web page"),
-        (lambda content: b"", "no gzip file, 0 bytes"),
+        (lambda content: b"", "no IDX file, 0 bytes"),
     ],
 )
 def test_damaged_archives_are_refused(tiny, tmp_path, damage, nature):

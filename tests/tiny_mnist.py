@@ -38,7 +38,12 @@ def tiny_original(original, seed):
         for name, array in zip(NAMES, arrays, strict=True)
     }
     archives = tuple(
-        identity.Archive(name, len(content), hashlib.sha256(content).hexdigest())
+        identity.Archive(
+            name,
+            len(content),
+            hashlib.sha256(content).hexdigest(),
+            hashlib.sha256(gzip.decompress(content)).hexdigest(),
+        )
         for name, content in packed.items()
     )
     pinned = array_digest(arrays) if original.array_sha256 else None

@@ -16,7 +16,7 @@ import numpy as np
 
 from mvae_tf.datasets import user_images
 from mvae_tf.datasets.bundled import digits, patches
-from mvae_tf.datasets.formats import cifar10_binary
+from mvae_tf.datasets.formats import cifar10_binary, idx
 from mvae_tf.datasets.published import ORIGINALS
 from mvae_tf.datasets.published.cifar10 import SPLITS
 from mvae_tf.datasets.sources import first_found, tfds_catalogue
@@ -30,7 +30,7 @@ NAMES = (*ORIGINALS, *_BUNDLED)
 
 
 def load(
-    source: str | os.PathLike | np.ndarray,
+    source: str | os.PathLike | np.ndarray | tuple,
     *,
     data_dir: str | os.PathLike | None = None,
     test_fraction: float = 0.1,
@@ -102,10 +102,10 @@ def load(
     if split not in tuple(SPLITS):
         raise ValueError(f"Expected split as one of {', '.join(SPLITS)}. Received: {split!r}.")
     own_options = {"test_fraction": test_fraction, "seed": seed}
-    if isinstance(source, np.ndarray):
+    if isinstance(source, np.ndarray | tuple):
         _require_no_image_size(image_size, "an array")
         _require_standard(split, "an array")
-        return user_images.from_array(source, **own_options)
+        return user_images.from_arrays(source, **own_options)
     if not isinstance(source, (str, os.PathLike)):
         raise ValueError(
             f"Expected one of {', '.join(NAMES)}, tfds:NAME, a path or a NumPy array. "
@@ -128,6 +128,13 @@ def load(
         _require_no_image_size(image_size, "a folder of binary batches")
         return first_found.load_batches(path, split)
     _require_standard(split, "your own images")
+    files = idx.files_of(path) if path.exists() else None
+    if files:
+        _require_no_image_size(image_size, "IDX files")
+        original, arrays = idx.read_files(files)
+        if original:
+            return first_found.load_archives(original, arrays)
+        return user_images.from_idx(path, arrays, **own_options)
     if path.is_dir():
         return user_images.from_folder(path, image_size=image_size, **own_options)
     if path.is_file():

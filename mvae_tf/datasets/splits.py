@@ -139,6 +139,9 @@ class Dataset:
     def with_train(self, count: int) -> Dataset:
         """Return the dataset with only the first training images.
 
+        Of images that come class by class, as those of folders do, it is as many of each class, in
+        proportion, and the first of each in any case: see `spread`.
+
         Args:
             count: How many of them to keep.
 
@@ -154,8 +157,11 @@ class Dataset:
                 f"Expected count from 1 to {len(self.train)}, the number of training images. "
                 f"Received: {count}."
             )
-        images, labels = self.train.images[:count], self.train.labels
-        labels = None if labels is None else labels[:count]
+        images, labels = self.train.images, self.train.labels
+        chosen = slice(count)
+        if by_class(labels) and count < len(labels):
+            chosen = spread(labels)[:count]
+        images, labels = images[chosen], None if labels is None else labels[chosen]
         return dataclasses.replace(
             self,
             train=dataclasses.replace(self.train, images=images, labels=labels),
@@ -185,6 +191,9 @@ class Dataset:
     def with_validation(self, count: int) -> Dataset:
         """Return the training images alone, the last of them held out in place of the test images.
 
+        Of images that come class by class they are of all classes, in proportion; the only one of
+        a class is held out last of all.
+
         For choosing settings: what is chosen on the images held out has not seen the test images.
 
         Args:
@@ -202,16 +211,61 @@ class Dataset:
                 f"images. Received: {count}."
             )
         images, labels = self.train.images, self.train.labels
-        parts = (
-            images[:-count],
-            None if labels is None else labels[:-count],
-            images[-count:],
-            None if labels is None else labels[-count:],
-        )
+        kept, held_out = slice(-count), slice(len(images) - count, None)
         test_part = f"the last {count:,} training images"
+        if by_class(labels):
+            chosen = np.isin(np.arange(len(images)), _spread_ends(labels)[:count])
+            kept, held_out = ~chosen, chosen
+            test_part = f"{count:,} training images of all classes"
+        parts = (
+            images[kept],
+            None if labels is None else labels[kept],
+            images[held_out],
+            None if labels is None else labels[held_out],
+        )
         return make_dataset(
             self.name, parts, self.source, test_part=test_part, class_names=self.class_names
         )
+
+
+def by_class(labels: np.ndarray | None) -> bool:
+    """Return whether images come class by class, all those of one class after each other.
+
+    Fewer than two images a class say nothing about the order that they are in.
+    """
+    if labels is None:
+        return False
+    classes = len(np.unique(labels))
+    runs = 1 + np.count_nonzero(np.diff(labels))
+    return classes > 1 and runs == classes and len(labels) >= 2 * classes
+
+
+def spread(labels: np.ndarray) -> np.ndarray:
+    """Return an order of images, int64 [n], of which any beginning has as much of each class.
+
+    The first of every class come first; of a class, images stay in their order.
+
+    Args:
+        labels: int64 [n].
+    """
+    return np.lexsort((np.arange(len(labels)), _shares(labels)))
+
+
+def _shares(labels):
+    """Return, for each image, the share of its class that comes before it."""
+    shares = np.empty(len(labels))
+    for label in np.unique(labels):
+        places = np.flatnonzero(labels == label)
+        shares[places] = np.arange(len(places)) / len(places)
+    return shares
+
+
+def _spread_ends(labels):
+    """Return as `spread` an order from the ends of the classes; the only one of a class is last."""
+    shares = _shares(labels[::-1])[::-1]
+    _, inverse, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    shares = np.where(counts[inverse] == 1, 1.0, shares)
+    return np.lexsort((-np.arange(len(labels)), shares))
 
 
 def make_dataset(

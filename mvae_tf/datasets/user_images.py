@@ -5,20 +5,39 @@ from pathlib import Path
 
 import numpy as np
 
-from mvae_tf.datasets.formats import image_folder
+from mvae_tf.datasets.formats import arrays as formats, image_folder
+from mvae_tf.datasets.formats.image_folder import shown
+from mvae_tf.datasets.sources.fetching import notice
 from mvae_tf.datasets.splits import TEST_IMAGES, Dataset, make_dataset
 
-_TRAIN_TEST_KEYS = ("x_train", "y_train", "x_test", "y_test")
+# Fewer levels are more often a wrong scale, or a mask, than a picture.
+_FEW_LEVELS = 16
+_MOST_CHANNELS = 4
 
 
-def from_array(images: np.ndarray, *, test_fraction: float, seed: int) -> Dataset:
-    """Make a `Dataset` of an array of images; see `mvae_tf.datasets.load`."""
-    return from_parts("array", (images, None, None, None), "an array", test_fraction, seed)
+def from_arrays(given: np.ndarray | tuple, *, test_fraction: float, seed: int) -> Dataset:
+    """Make a `Dataset` of an array or a tuple of them; see `mvae_tf.datasets.load`."""
+    given = formats.of_tuple(given if isinstance(given, tuple) else (given, None))
+    return from_parts("array", given.arrays, "an array", test_fraction, seed)
 
 
 def from_file(path: Path, *, test_fraction: float, seed: int) -> Dataset:
     """Make a `Dataset` of an .npz or .npy file; see `mvae_tf.datasets.load`."""
-    return from_parts(path.stem, _read_file(path), str(path), test_fraction, seed)
+    given, source = formats.read_file(path), shown(str(path))
+    if given.left_out:
+        notice(
+            f"{source}: {given.left_out:,} validation images are left out, as it has test images"
+        )
+    return from_parts(shown(path.stem), given.arrays, source, test_fraction, seed, given.test_part)
+
+
+def from_idx(
+    path: Path, arrays: Sequence[np.ndarray | None], *, test_fraction: float, seed: int
+) -> Dataset:
+    """Make a `Dataset` of the arrays of IDX files, named after their folder or the file given."""
+    path = path.resolve()
+    name = path.name if path.is_dir() else path.name.partition(".")[0]
+    return from_parts(shown(name), arrays, shown(str(path)), test_fraction, seed)
 
 
 def from_folder(
@@ -27,9 +46,9 @@ def from_folder(
     """Make a `Dataset` of a folder of images; see `mvae_tf.datasets.load`."""
     listed, arrays = image_folder.read_folder(path, image_size)
     return from_parts(
-        image_folder.shown(path.resolve().name),
+        shown(path.resolve().name),
         arrays,
-        image_folder.shown(str(path)),
+        shown(str(path)),
         test_fraction,
         seed,
         listed.test_part,
@@ -91,7 +110,10 @@ def from_parts(
     """
     train, train_labels, test, test_labels = arrays
     train, train_labels = _checked(train, train_labels, f"the images of {source}")
+    _remark(train, f"the images of {source}")
     if test is None:
+        (train_labels,), names = formats.numbered([train_labels])
+        class_names = class_names or names
         arrays = _hold_out(train, train_labels, test_fraction, seed)
         return make_dataset(name, arrays, source, test_part=test_part, class_names=class_names)
     test, test_labels = _checked(test, test_labels, f"the test images of {source}")
@@ -105,42 +127,36 @@ def from_parts(
             f"Expected labels of both the train and the test images in {source}, or of neither. "
             f"Received: labels of the {'test' if train_labels is None else 'train'} images only."
         )
+    (train_labels, test_labels), names = formats.numbered([train_labels, test_labels])
+    class_names = class_names or names
     arrays = (train, train_labels, test, test_labels)
     return make_dataset(name, arrays, source, test_part=test_part, class_names=class_names)
 
 
 def _checked(images: np.ndarray, labels: np.ndarray | None, what: str):
-    """Images as uint8 or float32 [n, h, w, c], labels as int64 [n]."""
-    if images.ndim not in (3, 4) or images.size == 0:
-        raise ValueError(
-            f"Expected {what} as a non-empty array [n, h, w] or [n, h, w, c]. "
-            f"Received: shape {list(images.shape)}."
+    """Images as uint8, uint16 or float32 [n, h, w, c], labels as int64 or strings [n]."""
+    images = formats.checked_images(images, what)
+    return images, None if labels is None else formats.checked_labels(labels, len(images), what)
+
+
+def _remark(images, what):
+    """Say what may be a mistake about images, though it need not be one."""
+    largest = np.iinfo(images.dtype).max if images.dtype.kind == "u" else 1
+    if images.shape[-1] > _MOST_CHANNELS:
+        notice(f"{what} have {images.shape[-1]} channels: [n, h, w, c] is {list(images.shape)}")
+    levels = set()
+    for image in images:
+        levels.update(np.unique(image).tolist())
+        if len(levels) >= _FEW_LEVELS:
+            break
+    else:
+        notice(
+            f"{what} use {len(levels)} levels, from {min(levels):g} to {max(levels):g} of {largest}"
         )
-    if np.issubdtype(images.dtype, np.floating):
-        with np.errstate(over="ignore"):
-            images = images.astype(np.float32, copy=False)
-        low, high = images.min(), images.max()
-        # Written so that NaN, which is neither above nor below anything, fails too.
-        if not (low >= 0 and high <= 1):
-            raise ValueError(
-                f"Expected {what} as finite floats in [0, 1] or as uint8. "
-                f"Received: floats from {low} to {high}."
-            )
-    elif images.dtype not in (np.uint8, np.uint16):
-        raise ValueError(
-            f"Expected {what} as uint8 or uint16, or as floats in [0, 1]. "
-            f"Received: dtype {images.dtype}."
-        )
-    images = images.reshape(*images.shape[:3], -1)
-    if labels is None:
-        return images, None
-    # Keras stores the labels of some datasets as a column.
-    if labels.shape not in ((len(images),), (len(images), 1)) or labels.dtype.kind not in "iu":
-        raise ValueError(
-            f"Expected integer labels [{len(images)}], one for each of {what}. "
-            f"Received: {labels.dtype} {list(labels.shape)}."
-        )
-    return images, labels.reshape(-1).astype(np.int64)
+        return
+    high = images.max()
+    if high <= largest / 16:
+        notice(f"{what} are dark: no value is above {high:g} of {largest}")
 
 
 def _hold_out(images, labels, test_fraction, seed):
@@ -155,32 +171,3 @@ def _hold_out(images, labels, test_fraction, seed):
     if labels is None:
         return images[~in_test], None, images[in_test], None
     return images[~in_test], labels[~in_test], images[in_test], labels[in_test]
-
-
-def _read_file(path: Path) -> tuple[np.ndarray | None, ...]:
-    # Whatever is wrong with a user's file, the answer names the file.
-    try:
-        # Opened here, since NumPy leaves a file open in which it finds no archive.
-        with path.open("rb") as file:
-            loaded = np.load(file, allow_pickle=False)
-            if isinstance(loaded, np.ndarray):
-                stored = {"arr_0": loaded}
-            else:
-                stored = {key: loaded[key] for key in loaded.files}
-    except Exception as error:
-        raise ValueError(
-            f"Expected {path} to be an .npz file of plain arrays. "
-            f"Received: {type(error).__name__}: {error}"
-        ) from error
-    keys = set(stored)
-    unpaired = "y_test" in keys and "x_test" not in keys
-    if "x_train" in keys and keys <= set(_TRAIN_TEST_KEYS) and not unpaired:
-        return tuple(stored.get(key) for key in _TRAIN_TEST_KEYS)
-    if "images" in keys and keys <= {"images", "labels"}:
-        return stored["images"], stored.get("labels"), None, None
-    if keys == {"arr_0"}:
-        return stored["arr_0"], None, None, None
-    raise ValueError(
-        f"Expected {path} to hold x_train (and y_train, x_test, y_test), or images (and labels), "
-        f"or one unnamed array. Received: {', '.join(sorted(keys)) or 'nothing'}."
-    )

@@ -11,11 +11,20 @@ from mvae_tf.datasets.splits import TEST_IMAGES, array_digest
 
 @dataclasses.dataclass(frozen=True)
 class Archive:
-    """One published file: its name, its size in bytes and its SHA-256 (hex)."""
+    """One published file.
+
+    Attributes:
+        name: Its name.
+        size: In bytes.
+        sha256: Of the file (hex).
+        content_sha256: Of what is packed in it (hex), which is the same however it is packed; None
+            where that is not asked for.
+    """
 
     name: str
     size: int
     sha256: str
+    content_sha256: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)

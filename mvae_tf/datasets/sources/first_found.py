@@ -1,7 +1,10 @@
 """The sources of the published datasets, tried in order."""
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
+
+import numpy as np
 
 from mvae_tf.datasets.formats import cifar10_binary, idx
 from mvae_tf.datasets.published import ORIGINALS
@@ -69,6 +72,11 @@ def load_batches(folder: Path, split: str) -> Dataset:
         ValueError: a batch that the split needs is missing or damaged.
     """
     return _dataset("cifar10", cifar10_binary.read_folder(_original("cifar10", split), folder))
+
+
+def load_archives(original: Original, arrays: Sequence[np.ndarray]) -> Dataset:
+    """Wrap the arrays of a published dataset's archives, which were found in a folder."""
+    return _dataset(original.name, original.found(arrays, f"original {idx.FILES}"))
 
 
 def _original(name: str, split: str) -> Original:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mvae_tf.datasets import user_images
+from mvae_tf.datasets import memory, user_images
 from mvae_tf.datasets.formats import image_folder, pixels
 from mvae_tf.datasets.sources import tfds_prepared
 from mvae_tf.datasets.sources.fetching import (
@@ -311,12 +311,8 @@ class _Reader:
 
 
 def _require_memory(image: np.ndarray, count: int, copies: int) -> None:
-    import psutil
-
-    needed, available = copies * count * image.nbytes, psutil.virtual_memory().available
-    if needed > available:
-        raise MemoryError(
-            f"Expected images that fit into the {available / 2**30:.1f} GiB of memory available. "
-            f"Received: {count} images {list(image.shape)}, for which {needed / 2**30:.1f} GiB "
-            "are needed. image_size=(height, width) makes them smaller."
-        )
+    memory.require(
+        copies * count * image.nbytes,
+        f"{count} images {list(image.shape)}",
+        "image_size=(height, width) makes them smaller.",
+    )
