@@ -191,13 +191,41 @@ def test_data_with_a_test_part_of_its_own_is_tested_on_it(call, run, digits, tmp
                 digits.train.images[index, ..., 0],
             )
     data = f"--data={tmp_path / 'd'}"
-    for flag, count in (([], 4), (["--part=train"], 30), (["--part=all"], 34)):
-        assert evaluated(call, f"--model={run}", data, *flag)[0]["data"]["images"] == count
+    for flag, part in (
+        ([], (4, "validation images")),
+        (["--part=train"], (30, "training images")),
+        (["--part=all"], (34, "images")),
+    ):
+        found = evaluated(call, f"--model={run}", data, *flag)[0]["data"]
+        assert (found["images"], found["part"]) == part
     status, out, _ = call("encode", f"--model={run}", data, f"--output={tmp_path / 'c.csv'}")
     assert status == 0 and out == f"{tmp_path / 'c.csv'}: 4 images of d, encoded\n"
     _, rows = table((tmp_path / "c.csv").read_text())
     found = [("0", 30), ("0", 32), ("1", 31), ("1", 33)]
     assert [row[:2] for row in rows] == [[f"val/{name}/{at}.png", name] for name, at in found]
+
+
+def test_arrays_have_their_labels_names_and_numbers(call, run, digits, tmp_path):
+    path, output = tmp_path / "d.npz", tmp_path / "c.csv"
+    images = digits.train.images[:25, ..., 0]
+    for arrays, count in (
+        ({"images": images, "labels": np.resize(["no", "yes"], 25)}, 25),
+        ({"x_train": images[:20], "y_train": np.resize(["no", "yes"], 20)}
+         | {"x_val": images[20:], "y_val": np.resize(["no", "yes"], 5)}, 5),
+    ):  # fmt: skip
+        np.savez(path, **arrays)
+        assert call("encode", f"--model={run}", f"--data={path}", f"--output={output}")[0] == 0
+        _, rows = table(output.read_text())
+        expected = [[str(25 - count + at), "no" if at % 2 == 0 else "yes"] for at in range(count)]
+        assert [row[:2] for row in rows] == expected
+
+
+def test_idx_files_are_read_by_the_set_or_one_by_one(call, run, digits, tmp_path):
+    head = np.array([0x803, 7, 8, 8], ">i4").tobytes()
+    path = tmp_path / "train-images-idx3-ubyte"
+    path.write_bytes(head + digits.test.images[:7].tobytes())
+    for data in (tmp_path, path):
+        assert evaluated(call, f"--model={run}", f"--data={data}")[0]["data"]["images"] == 7
 
 
 def test_count_takes_images_of_all_classes(call, run, photos, tmp_path):

@@ -17,10 +17,10 @@ from pathlib import Path
 
 import numpy as np
 
-from mvae_tf.datasets import user_images
-from mvae_tf.datasets.formats import image_folder, pixels
+from mvae_tf.datasets import memory, user_images
+from mvae_tf.datasets.formats import arrays, idx, image_folder, pixels
 from mvae_tf.datasets.sources.fetching import notice
-from mvae_tf.datasets.splits import Split, array_digest
+from mvae_tf.datasets.splits import TEST_IMAGES, Split, array_digest
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -34,6 +34,7 @@ class NewImages:
             their index.
         class_names: Of the labels 0, 1, ...; None where nothing names them.
         num_train: How many come before the test part that the data itself has; None without one.
+        test_part: What the images of a test part are, in words.
         source: Where they came from.
         changes: What was done to give them the model's shape, in words.
     """
@@ -43,6 +44,7 @@ class NewImages:
     files: tuple[str, ...]
     class_names: tuple[str, ...] | None
     num_train: int | None
+    test_part: str
     source: str
     changes: tuple[str, ...]
 
@@ -54,7 +56,7 @@ class NewImages:
         """
         if self.num_train is not None:
             return tuple(np.split(np.arange(len(self.split)), [self.num_train]))
-        return user_images.held_out(len(self.split), self.split.labels, test_fraction, seed)
+        return _held_out(len(self.split), self.split.labels, test_fraction, seed)
 
     def digest(self, *parts: np.ndarray) -> str:
         """Return the digest of a `Dataset` of these training and test images; of all without."""
@@ -86,14 +88,16 @@ def load(source: str | os.PathLike, image_shape: tuple[int, int, int]) -> NewIma
         FileNotFoundError: there is nothing of that name.
     """
     path = Path(source)
-    if path.is_dir():
-        found = _of_folder(path, image_shape)
-    elif path.suffix.lower() in (".npz", ".npy"):
+    is_arrays = path.suffix.lower() in (".npz", ".npy")
+    if path.exists() and (is_arrays or idx.files_of(path)):
         found = _of_arrays(path, image_shape)
+    elif path.is_dir():
+        found = _of_folder(path, image_shape)
     elif path.exists():
         images, changes = _read([path], image_shape)
         found = {"split": Split(images, None, is_train=False), "changes": changes}
         found |= {"files": (path.name,), "class_names": None, "num_train": None}
+        found |= {"test_part": TEST_IMAGES}
     else:
         raise FileNotFoundError(
             "Expected the path of an image, of a folder of images or of an .npz file. "
@@ -110,7 +114,7 @@ def files_of(folder: Path, test_fraction: float, seed: int = 0) -> tuple[list[st
     if "test" in named:
         return named["train"], named["test"]
     labels = splits["train"].labels
-    indices = user_images.held_out(len(named["train"]), labels, test_fraction, seed)
+    indices = _held_out(len(named["train"]), labels, test_fraction, seed)
     return tuple(named["train"][each] for each in indices)
 
 
@@ -138,6 +142,7 @@ def _of_folder(path, image_shape):
         "files": tuple(_inside(path, files)),
         "class_names": listed.class_names,
         "num_train": len(parts[0].files) if len(parts) > 1 else None,
+        "test_part": listed.test_part,
         "changes": changes,
     }
 
@@ -151,6 +156,11 @@ def _read(files, image_shape):
     from tqdm import tqdm
 
     images, changed = None, _Changes(image_shape)
+    memory.require(
+        len(files) * int(np.prod(image_shape)),
+        f"{len(files):,} images",
+        "Fewer at a time need less.",
+    )
     for index, file in enumerate(tqdm(files, desc="images", unit="", delay=1, leave=False)):
         picture = pixels.read_picture(file)
         changed.noted.update(picture.notes)
@@ -164,16 +174,45 @@ def _read(files, image_shape):
 
 
 def _of_arrays(path, image_shape):
-    parts, labels, class_names = user_images.unsplit(path)
-    changed = _Changes(image_shape)
-    images = [changed.fitted(image, str(path)) for part in parts for image in part]
+    """Return the images of an .npz or .npy file or of IDX files."""
+    files = idx.files_of(path)
+    given = arrays.Given(idx.read_files(files)[1]) if files else arrays.read_file(path)
+    source, changed = image_folder.shown(str(path)), _Changes(image_shape)
+    if given.left_out:
+        notice(f"{source}: {given.left_out:,} validation images are left out")
+    parts, labels = [], []
+    both = ("images", *given.arrays[:2]), (given.test_part, *given.arrays[2:])
+    for what, images, its_labels in both:
+        if images is None:
+            continue
+        what = f"the {what} of {source}"
+        images = arrays.checked_images(images, what)
+        if its_labels is not None:
+            its_labels = arrays.checked_labels(its_labels, len(images), what)
+        parts.append([changed.fitted(image, source) for image in images])
+        labels.append(its_labels)
+    images = [image for part in parts for image in part]
+    deepest = max((image.dtype for image in images), key=lambda dtype: dtype.itemsize)
+    labels, class_names = arrays.numbered(labels)
+    known = all(each is not None for each in labels)
     return {
-        "split": Split(np.stack(images), labels, is_train=False),
+        "split": Split(
+            np.stack([pixels.with_dtype(image, deepest) for image in images]),
+            np.concatenate(labels) if known else None,
+            is_train=False,
+        ),
         "files": tuple(map(str, range(len(images)))),
         "class_names": class_names,
         "num_train": len(parts[0]) if len(parts) > 1 else None,
+        "test_part": given.test_part,
         "changes": changed.told(),
     }
+
+
+def _held_out(count, labels, test_fraction, seed):
+    """Return the indices of the training and the test images that `datasets.load` makes of all."""
+    train, _, test, _ = user_images._hold_out(np.arange(count), labels, test_fraction, seed)
+    return train, test
 
 
 class _Changes:

@@ -56,30 +56,6 @@ def from_folder(
     )
 
 
-def unsplit(path: Path) -> tuple[list[np.ndarray], np.ndarray | None, tuple[str, ...] | None]:
-    """Read an .npz or .npy file of which nothing is to be held out.
-
-    Returns:
-        The train images and, if the file has them, the test images, as `Dataset` has them; the
-        labels of both, int64 [n], or None; and the names of the classes, or None.
-    """
-    train, labels, test, test_labels = _read_file(path)
-    parts = [_checked(train, labels, f"the images of {path}")]
-    if test is not None:
-        parts.append(_checked(test, test_labels, f"the test images of {path}"))
-    images, labels = zip(*parts, strict=True)
-    known = all(each is not None for each in labels)
-    return list(images), np.concatenate(labels) if known else None, None
-
-
-def held_out(
-    count: int, labels: np.ndarray | None, test_fraction: float, seed: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the indices of the training and the test images that `from_parts` would make."""
-    train, _, test, _ = _hold_out(np.arange(count), labels, test_fraction, seed)
-    return train, test
-
-
 def from_parts(
     name: str,
     arrays: Sequence[np.ndarray | None],

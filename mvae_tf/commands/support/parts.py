@@ -157,7 +157,7 @@ def _new(given, described, stored, shape):
     else:
         indices = parts[chosen == "test"]
         train = views.View(new.split, parts[0]) if chosen == "test" else None
-        words = "test images" if chosen == "test" else "training images"
+        words = new.test_part if chosen == "test" else "training images"
     return Part(
         split=views.View(new.split, indices),
         files=np.array(new.files)[indices],
