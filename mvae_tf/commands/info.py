@@ -15,6 +15,8 @@ from tqdm import tqdm
 from mvae_tf.commands.support import archives, arguments, settings
 from mvae_tf.training import run_folder, version
 
+_MOST_NAMES = 50
+
 
 def main(argv: Sequence[str]) -> None:
     """Print what there is to say."""
@@ -98,6 +100,8 @@ def _text(described):
         f"data       {data['name']}, from {source}, SHA-256 {data['digest']}",
         f"version    {described['training_version']} of what training computes",
     ]
+    if data.get("class_names"):
+        lines.insert(3, f"classes    {_some(data['class_names'])}")
     if described["preset"]:
         lines.insert(0, f"preset     {described['preset']}")
     if described["last_terms"]:
@@ -110,6 +114,12 @@ def _text(described):
     go_on = [f"To go on: {described['to_go_on']}"] if described["to_go_on"] else []
     # What is to be copied, or looked for by a shell, stays on one line.
     return "\n".join([state, *map(_wrapped, lines), *go_on])
+
+
+def _some(names):
+    """Return so many names that they can be looked through; JSON has all."""
+    first = ", ".join(" ".join(name.split()) for name in names[:_MOST_NAMES])
+    return f"{first} and {len(names) - _MOST_NAMES:,} more" if names[_MOST_NAMES:] else first
 
 
 def _wrapped(line):

@@ -47,6 +47,10 @@ TEXTS = Kind(
     lambda value: isinstance(value, dict) and all(map(TEXT.holds, value.values())),
 )
 
+NAMES = Kind(
+    "a list of texts", lambda value: isinstance(value, list) and all(map(TEXT.holds, value))
+)
+
 
 def one_of(*choices) -> Kind:
     """Return the kind of what is one of a few texts."""

@@ -54,6 +54,7 @@ _FORM = {
         "test_fraction": stored.optional(stored.NOT_NEGATIVE),
         "name": stored.TEXT,
         "digest": stored.DIGEST,
+        "class_names?": stored.optional(stored.NAMES),
     },
     "tensorboard_every": stored.optional(stored.SIZE),
     "versions": stored.TEXTS,
