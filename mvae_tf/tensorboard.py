@@ -158,7 +158,7 @@ class TensorBoard(keras.callbacks.Callback):
         rows = [images, self.model.reconstruct(images).numpy(), *components]
         labels = ["image", "mixture", *(f"C{k}" for k in range(1, len(components) + 1))]
         errors = [np.sum((row - images) ** 2) / len(images) for row in rows[1:]]
-        notes = [f"MSE of\n{_these(len(images))}", *(f"{error:.1f}" for error in errors)]
+        notes = ["MSE\nof these", *(f"{error:.1f}" for error in errors)]
         reconstructions = plots.image_rows([_shown(row) for row in rows], labels, notes)
         draws = self.model.sample(len(self._shown)).numpy()
         prior = plots.image_grids([_shown(draws)], ["draws from the prior"])
@@ -278,10 +278,6 @@ def _terms(logs):
         if name != "learning_rate":  # some callbacks put it there
             runs[name.startswith("val_")][f"terms/{name.removeprefix('val_')}"] = value
     return runs
-
-
-def _these(count):
-    return "this image" if count == 1 else f"these {count}"
 
 
 def _shown(images):

@@ -112,7 +112,7 @@ def test_tensorboard_shows_all_classes_by_name(tmp_path, monkeypatch):
     assert labels == ["cats"] * 2 + ["dogs and wolves"] * 2 + ["b?"] * 2
     (rows, _, notes), *_ = drawn
     np.testing.assert_array_equal(rows[0][:, 0, 0, 0], np.float32([0, 40, 80]) / np.float32(255))
-    assert notes[0] == "MSE of\nthese 3"
+    assert notes[0] == "MSE\nof these"
     error = np.sum((rows[1] - rows[0]) ** 2) / 3
     assert notes[1] == f"{error:.1f}"
 
