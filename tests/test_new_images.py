@@ -427,22 +427,6 @@ def test_accuracy_is_told_by_class(call, run, model, photos):
         assert f"  {name:20}{accuracy:10.2f} %" in text.splitlines()
 
 
-def test_info_names_the_classes(call, run, tmp_path):
-    assert "\nclasses    cat, dog, emu\n" in call("info", f"--model={run}")[1]
-    described = json.loads(call("info", f"--model={run}", "--json")[1])
-    assert described["data"]["class_names"] == list(CLASSES)
-    folder = shutil.copytree(run, tmp_path / "run")
-    stored = json.loads((folder / "settings.json").read_text())
-    stored["data"]["class_names"] = [f"{index:03d}" for index in range(60)]
-    (folder / "settings.json").write_text(json.dumps(stored))
-    text = call("info", f"--model={folder}")[1]
-    assert "048, 049 and 10 more" in " ".join(text.split()) and "050" not in text
-    del stored["data"]["class_names"]  # as they were before there were names
-    (folder / "settings.json").write_text(json.dumps(stored))
-    status, text, _ = call("info", f"--model={folder}")
-    assert status == 0 and "\nclasses" not in text
-
-
 @pytest.mark.parametrize(
     ("train", "test", "reason"),
     [

@@ -15,7 +15,8 @@ from tqdm import tqdm
 from mvae_tf.commands.support import archives, arguments, settings
 from mvae_tf.training import run_folder, version
 
-_MOST_NAMES = 50
+# Of which the names are printed; --json has all.
+_MOST_CLASSES = 20
 
 
 def main(argv: Sequence[str]) -> None:
@@ -101,7 +102,7 @@ def _text(described):
         f"version    {described['training_version']} of what training computes",
     ]
     if data.get("class_names"):
-        lines.insert(3, f"classes    {_some(data['class_names'])}")
+        lines.insert(3, f"classes    {_classes(data['class_names'])}")
     if described["preset"]:
         lines.insert(0, f"preset     {described['preset']}")
     if described["last_terms"]:
@@ -116,12 +117,6 @@ def _text(described):
     return "\n".join([state, *map(_wrapped, lines), *go_on])
 
 
-def _some(names):
-    """Return so many names that they can be looked through; JSON has all."""
-    first = ", ".join(" ".join(name.split()) for name in names[:_MOST_NAMES])
-    return f"{first} and {len(names) - _MOST_NAMES:,} more" if names[_MOST_NAMES:] else first
-
-
 def _wrapped(line):
     indent = 11 * " "
     return textwrap.fill(
@@ -134,6 +129,11 @@ def _file_line(file):
         f"{file['path']}, {file['bytes'] / 1e6:.1f} MB: {file['class']}, {file['parameters']:,} "
         f"parameters, {file['precision']}, Keras {file['keras']}"
     )
+
+
+def _classes(names):
+    more = ", ..." if len(names) > _MOST_CLASSES else ""
+    return f"{len(names)}: {', '.join(names[:_MOST_CLASSES])}{more}"
 
 
 def _listed(settings_of_it):

@@ -91,7 +91,7 @@ def _settings(given, described, data):
     stored = settings.RunSettings(
         preset=preset,
         **settings.from_flags(given, preset, images, chosen.policy, compiled.jit),
-        data=dict(described, name=data.name, digest=data.digest, class_names=data.class_names),
+        data=settings.with_content(described, data),
         tensorboard_every=_tensorboard_every(given, None),
         versions=settings.versions(),
         training_version=TRAINING_VERSION,

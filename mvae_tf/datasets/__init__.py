@@ -47,9 +47,9 @@ def load(
     files, whatever the source.
 
     The original files of MNIST and Fashion-MNIST are the four archives, in
-    `data_dir/downloads/manual` (or its subfolder `mnist` or `fashion_mnist`). MNIST's arrays are
-    checked against a pinned SHA-256. Fashion-MNIST is identified by the SHA-256 of its archives;
-    where TensorFlow Datasets prepared it, by that library's check of the same sums.
+    `data_dir/downloads/manual` (or its subfolder `mnist` or `fashion_mnist`). Copies that are
+    packed otherwise, or not at all, are as good: it is the arrays that are checked, against a
+    pinned SHA-256.
 
     Those of CIFAR-10 are its binary batches, in the folder `cifar-10-batches-bin`, whole or in
     part, in `data_dir/downloads/manual` or `data_dir`; or `cifar-10-binary.tar.gz` in
@@ -68,14 +68,19 @@ def load(
     is held in memory: what can't be is refused once the first image's size is known.
 
     Args:
-        source: One of `NAMES`; or "tfds:NAME", as above; or an array of images, [n, h, w] or
-            [n, h, w, c], uint8 or floats in [0, 1]; or the path of an .npz file (`x_train`,
-            `y_train`, `x_test`, `y_test` as in Keras; or `images` and perhaps `labels`; or one
-            unnamed array), of an .npy file, or of a folder of images. A folder may hold `train`
-            and `test`; subfolders of those (or of the folder itself) are classes, labelled 0, 1,
-            ... in sorted order. A name in `NAMES` is never read as a path: write "./mnist" for a
-            folder of that name. A folder that holds binary batches of CIFAR-10 is that dataset,
-            and named "cifar10".
+        source: One of `NAMES`; or "tfds:NAME", as above; or images: an array, [n, h, w] or
+            [n, h, w, c], uint8, uint16, bool or floats in [0, 1]; or a tuple (images, labels) or
+            ((x_train, y_train), (x_test, y_test)), as `load_data()` of Keras gives it; or the path
+            of an .npz file (`x_train`, `y_train`, `x_test`, `y_test` as in Keras; or
+            `train_images`, `train_labels` and so on as in MedMNIST; or `images` and perhaps
+            `labels`; or one unnamed array), of an .npy file, of IDX files or their folder, or of a
+            folder of images in any format that Pillow reads by itself. A folder may hold `train`
+            and `test` (in any case, or `training` and `testing`); subfolders of those (or of the
+            folder itself) are classes, labelled 0, 1, ... in sorted order. `val`, `validation` or
+            the like takes the place of the test part where there is none. Labels are integers,
+            strings (numbered in sorted order) or one-hot. A name in `NAMES` is never read as a
+            path: write "./mnist" for a folder of that name. A folder that holds binary batches of
+            CIFAR-10, or the archives of MNIST or Fashion-MNIST, is that dataset, and has its name.
         data_dir: Where the downloads are kept. Default: the environment variable TFDS_DATA_DIR,
             else `~/tensorflow_datasets`. Unused for your own images, "digits" and
             "patches".
@@ -89,13 +94,14 @@ def load(
             test batch, for where that is out of reach.
 
     Returns:
-        A `Dataset`: `.train` and `.test` with `.images` [n, h, w, c] (uint8, or float32 in
-        [0, 1]) and `.labels` (int64 [n], or None), `.name`, `.source`, `.digest`, `.test_part`.
+        A `Dataset`: `.train` and `.test` with `.images` [n, h, w, c] (uint8; uint16 where files
+        have more than 8 bits; or float32 in [0, 1]) and `.labels` (int64 [n], or None), `.name`,
+        `.source`, `.digest`, `.test_part`, `.class_names`.
 
     Raises:
         ValueError: the images, an archive or an argument is not as described above.
         FileNotFoundError: `source` is neither a known name nor an existing path.
-        MemoryError: the images of "tfds:NAME" would not fit into memory.
+        MemoryError: the images of "tfds:NAME" or of a file would not fit into memory.
         DataUnavailableError: no source has the named dataset; an OSError that gives each
             source's reason and the way to supply the data by hand.
     """

@@ -46,7 +46,6 @@ TEXTS = Kind(
     "names with texts",
     lambda value: isinstance(value, dict) and all(map(TEXT.holds, value.values())),
 )
-
 NAMES = Kind(
     "a list of texts", lambda value: isinstance(value, list) and all(map(TEXT.holds, value))
 )

@@ -54,7 +54,7 @@ _FORM = {
         "test_fraction": stored.optional(stored.NOT_NEGATIVE),
         "name": stored.TEXT,
         "digest": stored.DIGEST,
-        "class_names?": stored.optional(stored.NAMES),
+        "class_names?": stored.NAMES,
     },
     "tensorboard_every": stored.optional(stored.SIZE),
     "versions": stored.TEXTS,
@@ -78,7 +78,7 @@ class RunSettings:
         training: The protocol: epochs, batch_size, optimizer, learning_rate, decay, seed,
             precision, jit; without the last, which came later, it was "off".
         data: Where the images are ("source", "data_dir", "image_size", "test_fraction"), and
-            "name" and "digest", what they are.
+            "name", "digest" and perhaps "class_names", what they are.
         tensorboard_every: Epochs from one set of pictures to the next; None: no TensorBoard.
         versions: Of the packages that the weights depend on.
         training_version: Of what training computes, see `mvae_tf.training.version`.
@@ -104,6 +104,14 @@ class RunSettings:
         with files.writing(copy.parent):
             copy.parent.mkdir(exist_ok=True)
         files.write_text(copy, text)
+
+
+def with_content(described: dict, data) -> dict:
+    """Return where images are, and what they are: a run's "data"."""
+    known = {"name": data.name, "digest": data.digest}
+    if data.class_names is not None:
+        known["class_names"] = list(data.class_names)
+    return described | known
 
 
 def read_record(folder: Path) -> dict:

@@ -88,9 +88,9 @@ def listing(path: Path) -> Listing:
         ValueError: the folder is arranged otherwise.
     """
     passed_over = collections.Counter()
-    top = _Entries(path, passed_over)
-    roles = _roles(path, top)
+    roles = _roles(path, _Entries(path, passed_over))
     if not roles:
+        passed_over.clear()
         part, classes = _list_part(path, passed_over)
         return Listing({"train": part}, classes, passed_over, TEST_IMAGES, None)
     part, classes = _list_part(roles["train"], passed_over)

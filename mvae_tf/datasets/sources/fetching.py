@@ -14,6 +14,10 @@ from pathlib import Path
 STALL_SECONDS = 15.0
 FINISH_SECONDS = 600.0
 _POLL_SECONDS = 0.1
+_LEASH = Path(__file__).with_name("leash.py")
+_LOCK = ".lock"
+# After which a folder without a lock, of an earlier version, is nobody's.
+_OLD_SECONDS = 24 * 3600
 
 
 class DataUnavailableError(OSError):
@@ -38,17 +42,51 @@ def temporary_folder(data_dir: Path) -> Iterator[Path]:
     """Give a private folder, removed at the end whatever happens.
 
     It lies in `data_dir`, so that finished files can be renamed into place, or among the system's
-    temporary files where `data_dir` cannot be written.
+    temporary files where `data_dir` cannot be written. Those that killed processes left there are
+    removed first.
     """
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
-        folder = tempfile.mkdtemp(prefix=".mvae_tf-", dir=data_dir)
+        folder, lock = _locked_folder(data_dir, ".mvae_tf-")
     except OSError:
-        folder = tempfile.mkdtemp(prefix="mvae_tf-")
+        folder, lock = _locked_folder(Path(tempfile.gettempdir()), "mvae_tf-")
     try:
-        yield Path(folder)
+        yield folder
     finally:
+        lock.release()  # Windows removes no file that is open
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _locked_folder(parent, prefix):
+    """Make a folder that others know to be used for as long as the lock in it is held."""
+    import filelock
+
+    for left in parent.glob(f"{prefix}*"):
+        _remove_if_left(left)
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
+        lock = filelock.FileLock(folder / _LOCK)
+        # Some shared file systems have no locks; then nobody finds this one free, either.
+        with contextlib.suppress(OSError, NotImplementedError):
+            lock.acquire()
+        # Between these two lines another process may have found it free, and removed it.
+        if (folder / _LOCK).exists() or not lock.is_locked:
+            return folder, lock
+        lock.release()
+
+
+def _remove_if_left(folder):
+    """Remove a temporary folder whose process is gone."""
+    import filelock
+
+    with contextlib.suppress(OSError, NotImplementedError):
+        if not (folder / _LOCK).exists():
+            if time.time() - folder.stat().st_mtime > _OLD_SECONDS:
+                shutil.rmtree(folder, ignore_errors=True)
+            return
+        with filelock.FileLock(folder / _LOCK, timeout=0):  # its Timeout is an OSError
+            shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)  # on Windows
 
 
 def run_watched(
@@ -62,6 +100,8 @@ def run_watched(
     at_work: Callable[[], bool] | None = None,
 ) -> None:
     """Run a downloading child for as long as bytes keep arriving in a folder.
+
+    It ends with this process, however that ends.
 
     Args:
         command: The child's command line.
@@ -85,10 +125,10 @@ def run_watched(
     ):
         # A session of its own where there are any, so that its own children are ended with it.
         child = subprocess.Popen(
-            command,
+            [sys.executable, "-I", "-S", str(_LEASH), *command],
             cwd=folder,
             env={**os.environ, **environment},
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
@@ -114,6 +154,7 @@ def run_watched(
         finally:
             if child.poll() is None:
                 _end(child.pid)
+            child.stdin.close()
             child.wait()
         if child.returncode != 0:
             log.seek(0)
