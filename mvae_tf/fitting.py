@@ -337,7 +337,10 @@ class ImageTrainer(ImageSteps):
         return images.blocks, images.steps_per_epoch
 
     def _most_steps(self):
-        """Return how many steps a block may have; of several feeds all have as many blocks."""
+        """Return how many steps a block may have, None for as many as are of use.
+
+        Of several feeds all have blocks of as many.
+        """
         if self._running.feeds.get("train") is not None:
             return self._running.feeds["train"].steps_per_block
-        return feeds.MOST_STEPS if self.steps_per_execution == 1 else self.steps_per_execution
+        return None if self.steps_per_execution == 1 else self.steps_per_execution

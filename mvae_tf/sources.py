@@ -26,7 +26,8 @@ class Source(NamedTuple):
     """Images, and the weights of those of an array.
 
     Attributes:
-        images: An array, uint8, uint16 or float32 [n, *image], or what goes to Keras as it is.
+        images: An array, uint8, uint16 or float32 [n, *image], such images streamed, or what goes
+            to Keras as it is.
         weights: float32 [n], or None for 1 each and where the batches have their own.
     """
 
@@ -35,8 +36,8 @@ class Source(NamedTuple):
 
     @property
     def is_array(self) -> bool:
-        """Whether the images are an array."""
-        return isinstance(self.images, np.ndarray)
+        """Whether the images are an array, or streamed like one."""
+        return isinstance(self.images, np.ndarray) or feeds.is_streamed(self.images)
 
     def __len__(self) -> int:
         return len(self.images)
@@ -44,7 +45,7 @@ class Source(NamedTuple):
     def part(self, start: int | None, stop: int | None) -> "Source":
         """Return the images from start to stop."""
         weights = None if self.weights is None else self.weights[start:stop]
-        return Source(self.images[start:stop], weights)
+        return Source(feeds.part(self.images, slice(start, stop)), weights)
 
 
 def source(given, sample_weight, part: str, shape: tuple[int, ...]) -> Source:
@@ -63,6 +64,9 @@ def source(given, sample_weight, part: str, shape: tuple[int, ...]) -> Source:
     if hasattr(given, "float_images"):  # checked when it was loaded, but for the shape
         checks.image_spec(given.float_images(0, 1), shape)
         return _weighted(given.images, sample_weight)
+    if feeds.is_streamed(given):
+        checks.image_spec(np.empty((1, *given.shape[1:]), np.float32), shape)
+        return _weighted(given, sample_weight)
     if hasattr(given, "__array__"):
         given = np.asarray(given)
         if given.dtype == np.uint8:  # without a copy of all of them as floats

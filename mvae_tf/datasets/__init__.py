@@ -37,6 +37,9 @@ def load(
     image_size: tuple[int, int] | None = None,
     seed: int = 0,
     split: str = "standard",
+    stream: bool | None = None,
+    cache: str | os.PathLike | None = None,
+    skip_unreadable: bool = False,
 ) -> Dataset:
     """Load a named dataset, one of TensorFlow Datasets, or your own images, as checked arrays.
 
@@ -92,6 +95,15 @@ def load(
         split: Which images of CIFAR-10 train and test. "standard": all training batches, and the
             test batch. "heldout": training batches 1 to 4, and training batch 5 in place of the
             test batch, for where that is out of reach.
+        stream: Whether the images of a folder are read when they are needed, a few batches ahead,
+            rather than all into memory. All files are gone through once before; the dataset, its
+            digest too, is the same. Default: where they would take more than half of the free
+            memory.
+        cache: A folder in which the images of a streamed folder are kept as they are trained on,
+            decoded and resized, so that the files are decoded once. A changed file makes another
+            cache. It implies `stream`.
+        skip_unreadable: Whether the files of a folder that can't be read are passed over, and
+            counted on stderr, rather than refused.
 
     Returns:
         A `Dataset`: `.train` and `.test` with `.images` [n, h, w, c] (uint8; uint16 where files
@@ -108,6 +120,13 @@ def load(
     if split not in tuple(SPLITS):
         raise ValueError(f"Expected split as one of {', '.join(SPLITS)}. Received: {split!r}.")
     own_options = {"test_fraction": test_fraction, "seed": seed}
+    cache = None if cache is None else _expanded("cache", cache).absolute()
+    if stream is False and cache is not None:
+        raise ValueError(
+            "Expected cache only where images are streamed. Received: cache and stream=False."
+        )
+    of_files = {"stream": stream, "cache": cache, "skip_unreadable": skip_unreadable}
+    _require_image_files(source, [name for name, value in of_files.items() if value])
     if isinstance(source, np.ndarray | tuple):
         _require_no_image_size(image_size, "an array")
         _require_standard(split, "an array")
@@ -142,7 +161,7 @@ def load(
             return first_found.load_archives(original, arrays)
         return user_images.from_idx(path, arrays, **own_options)
     if path.is_dir():
-        return user_images.from_folder(path, image_size=image_size, **own_options)
+        return user_images.from_folder(path, image_size=image_size, **of_files, **own_options)
     if path.is_file():
         _require_no_image_size(image_size, "a file of arrays")
         return user_images.from_file(path, **own_options)
@@ -175,6 +194,25 @@ def _require_no_image_size(image_size, source: str) -> None:
             "Expected image_size only for a folder of images or for tfds:NAME. "
             f"Received: {image_size} for {source}."
         )
+
+
+def _require_image_files(source, asked: list[str]) -> None:
+    """Refuse what was asked for of image files, if the source is something else."""
+    if not asked:
+        return
+    if not isinstance(source, str | os.PathLike):
+        what = "data in memory"
+    elif source in NAMES or str(source).startswith(tfds_catalogue.PREFIX):
+        what = os.fspath(source)
+    else:
+        path = _expanded("source", source)
+        is_folder = path.is_dir() and not cifar10_binary.in_folder(path)
+        if not path.exists() or (is_folder and not idx.files_of(path)):
+            return
+        what = f"{path}, which is none"
+    raise ValueError(
+        f"Expected {' and '.join(asked)} only for a folder of image files. Received: {what}."
+    )
 
 
 def _require_standard(split: str, source: str) -> None:

@@ -289,14 +289,36 @@ def make_dataset(
     )
 
 
+def held_out(count: int, test_fraction: float, seed: int) -> np.ndarray:
+    """Return which of so many images are held out to test on, as booleans [count]."""
+    if not 0 < test_fraction < 1:
+        raise ValueError(f"Expected test_fraction in (0, 1). Received: {test_fraction}.")
+    if count < 2:
+        raise ValueError("Expected at least 2 images, to train and to test on. Received: 1.")
+    chosen = min(max(1, round(test_fraction * count)), count - 1)
+    # RandomState, unlike default_rng, promises the same numbers for ever.
+    order = np.random.RandomState(seed).permutation(count)
+    return np.isin(np.arange(count), order[:chosen])
+
+
 def array_digest(arrays: Sequence[np.ndarray | None]) -> str:
     """SHA-256 (hex) over the dtype, shape and little-endian bytes of each array; None counts."""
     total = hashlib.sha256()
     for array in arrays:
-        if array is None:
-            total.update(b"none;")
-            continue
-        array = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
-        total.update(f"{array.dtype.str}{array.shape};".encode())
-        total.update(array.reshape(-1).view(np.uint8))
+        add_to_digest(total, array)
     return total.hexdigest()
+
+
+def add_to_digest(total, array: np.ndarray | None) -> None:
+    """Add an array, or None, to the hash of `array_digest`."""
+    if array is None:
+        total.update(b"none;")
+        return
+    array = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
+    add_head_to_digest(total, array.dtype, array.shape)
+    total.update(array.reshape(-1).view(np.uint8))
+
+
+def add_head_to_digest(total, dtype: np.dtype, shape: Sequence[int]) -> None:
+    """Add what of an array comes before its bytes, little-endian, to the hash of `array_digest`."""
+    total.update(f"{dtype.newbyteorder('<').str}{tuple(shape)};".encode())

@@ -5,13 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
-from mvae_tf.datasets.formats import arrays as formats, image_folder
+from mvae_tf.datasets.formats import arrays as formats, forms, image_folder
 from mvae_tf.datasets.formats.image_folder import shown
 from mvae_tf.datasets.sources.fetching import notice
-from mvae_tf.datasets.splits import TEST_IMAGES, Dataset, make_dataset
+from mvae_tf.datasets.splits import TEST_IMAGES, Dataset, held_out, make_dataset
+from mvae_tf.datasets.streaming import folders
 
-# Fewer levels are more often a wrong scale, or a mask, than a picture.
-_FEW_LEVELS = 16
 _MOST_CHANNELS = 4
 
 
@@ -41,10 +40,33 @@ def from_idx(
 
 
 def from_folder(
-    path: Path, *, image_size: tuple[int, int] | None, test_fraction: float, seed: int
+    path: Path,
+    *,
+    image_size: tuple[int, int] | None,
+    test_fraction: float,
+    seed: int,
+    stream: bool | None,
+    cache: Path | None,
+    skip_unreadable: bool,
 ) -> Dataset:
     """Make a `Dataset` of a folder of images; see `mvae_tf.datasets.load`."""
-    listed, arrays = image_folder.read_folder(path, image_size)
+    image_folder.check_image_size(image_size)
+    listed = image_folder.listing(path)
+    for note in listed.notes():
+        notice(f"{shown(path)}: {note}")
+    if stream is None:
+        stream = cache is not None or folders.is_large(listed, image_size)
+    if stream:
+        return folders.stream(
+            path,
+            listed,
+            image_size=image_size,
+            test_fraction=test_fraction,
+            seed=seed,
+            cache=cache,
+            skip_unreadable=skip_unreadable,
+        )
+    arrays = image_folder.read_folder(path, listed, image_size, skip_unreadable)
     return from_parts(
         shown(path.resolve().name),
         arrays,
@@ -117,33 +139,19 @@ def _checked(images: np.ndarray, labels: np.ndarray | None, what: str):
 
 def _remark(images, what):
     """Say what may be a mistake about images, though it need not be one."""
-    largest = np.iinfo(images.dtype).max if images.dtype.kind == "u" else 1
     if images.shape[-1] > _MOST_CHANNELS:
         notice(f"{what} have {images.shape[-1]} channels: [n, h, w, c] is {list(images.shape)}")
-    levels = set()
+    levels = forms.Levels()
     for image in images:
-        levels.update(np.unique(image).tolist())
-        if len(levels) >= _FEW_LEVELS:
-            break
-    else:
-        notice(
-            f"{what} use {len(levels)} levels, from {min(levels):g} to {max(levels):g} of {largest}"
-        )
-        return
-    high = images.max()
-    if high <= largest / 16:
-        notice(f"{what} are dark: no value is above {high:g} of {largest}")
+        levels.add(image)
+        if levels.are_usual():
+            return
+    for note in levels.notes():
+        notice(f"{what} {note}")
 
 
 def _hold_out(images, labels, test_fraction, seed):
-    if not 0 < test_fraction < 1:
-        raise ValueError(f"Expected test_fraction in (0, 1). Received: {test_fraction}.")
-    if len(images) < 2:
-        raise ValueError("Expected at least 2 images, to train and to test on. Received: 1.")
-    count = min(max(1, round(test_fraction * len(images))), len(images) - 1)
-    # RandomState, unlike default_rng, promises the same numbers for ever.
-    chosen = np.random.RandomState(seed).permutation(len(images))[:count]
-    in_test = np.isin(np.arange(len(images)), chosen)
+    in_test = held_out(len(images), test_fraction, seed)
     if labels is None:
         return images[~in_test], None, images[in_test], None
     return images[~in_test], labels[~in_test], images[in_test], labels[in_test]

@@ -1,7 +1,8 @@
 """How images reach the device: as a stream of batches, or block by block for compiled steps.
 
 The order of an epoch decides which images make up its batches, so that every way gives the same
-ones.
+ones. Images are an array, or streamed, such as `mvae_tf.datasets.streaming.images` has them: then
+never more of them are in memory than a few batches.
 """
 
 from typing import NamedTuple
@@ -13,7 +14,11 @@ import tensorflow as tf
 # Of the device's memory that images may take; the rest is the model's.
 _SHARE = 0.25
 # In a block. More would gain nothing, and Ctrl-C would be heard later.
-MOST_STEPS = 64
+_MOST_STEPS = 64
+# Of a block whose images are read for it: some such blocks are in memory at once.
+_MOST_BYTES = 2**26
+# Batches of streamed images that are read at once, each by several threads.
+_AT_ONCE = {"num_parallel_calls": 2, "deterministic": True}
 
 
 class Block(NamedTuple):
@@ -35,14 +40,14 @@ class Block(NamedTuple):
 class BlockFeed:
     """Images in blocks, for `compiled.Steps`.
 
-    Images that fit live on the device, and blocks are indices; others are gathered on the host, a
+    Arrays that fit live on the device, and blocks are indices; others are gathered on the host, a
     block ahead.
 
     Args:
         images: uint8, uint16 or float32 [n, *image].
         orders: A dataset of int64 [n]: for each epoch, the order of its images.
         batch_size: Images a step.
-        most_steps: Of a block.
+        most_steps: Of a block. None: as many as are of use.
         weights: float32 [n], of the images. None: none; otherwise images and weights go in pairs.
 
     Attributes:
@@ -58,25 +63,23 @@ class BlockFeed:
         images: np.ndarray,
         orders: tf.data.Dataset,
         batch_size: int,
-        most_steps: int = MOST_STEPS,
+        most_steps: int | None = None,
         weights: np.ndarray | None = None,
     ):
         given = images if weights is None else (images, weights)
+        most_steps = most_steps or _usual_steps(images, batch_size)
         self.steps_per_epoch = -(-len(images) // batch_size)
         self.blocks_per_epoch = count = -(-self.steps_per_epoch // most_steps)
         self.steps_per_block = -(-self.steps_per_epoch // count)
         self.source = None
         blocks = orders.flat_map(self._cut(len(images), batch_size, count))
-        if images.nbytes <= _SHARE * memory():
+        if not is_streamed(images) and images.nbytes <= _SHARE * memory():
             with tf.device(device()):
                 self.source = tf.nest.map_structure(tf.constant, given)
         else:
-            with tf.device("CPU:0"):
-                everything = tf.nest.map_structure(tf.constant, given)
+            take = _taking(given)
             blocks = blocks.map(
-                lambda block: block._replace(
-                    batches=taken(everything, block.batches), rest=taken(everything, block.rest)
-                )
+                lambda block: block._replace(batches=take(block.batches), rest=take(block.rest))
             )
         self.blocks = blocks.prefetch(2).with_options(untuned())
 
@@ -131,20 +134,57 @@ def gather(
     """Return batches of float32 images, or pairs with labels, of batches of indices, int64 [b]."""
     # The arrays stay as they are in host memory, and a batch is gathered by index: shuffling moves
     # integers, and no float copy of all images ever exists.
-    with tf.device("CPU:0"):
-        all_images = tf.constant(images)
-        all_labels = None if labels is None else tf.constant(labels)
+    take_images, take_labels = _taking(images), None if labels is None else _taking(labels)
 
     def take(indices):
-        taken = as_floats(tf.gather(all_images, indices))
-        return taken if all_labels is None else (taken, tf.gather(all_labels, indices))
+        batch = as_floats(take_images(indices))
+        return batch if take_labels is None else (batch, take_labels(indices))
 
-    return indices.map(take).prefetch(2).with_options(untuned())
+    at_once = _AT_ONCE if is_streamed(images) else {}
+    return indices.map(take, **at_once).prefetch(2).with_options(untuned())
+
+
+def is_streamed(images) -> bool:
+    """Return whether images are read when they are needed, and no array."""
+    return getattr(images, "is_streamed", False)
+
+
+def part(images, which: slice):
+    """Return some images: of an array an array, of streamed ones streamed ones."""
+    return images.part(which) if is_streamed(images) else images[which]
 
 
 def taken(source, indices: tf.Tensor):
     """Return the rows of some indices of a tensor, or of each of several."""
     return tf.nest.map_structure(lambda each: tf.gather(each, indices), source)
+
+
+def _taking(given):
+    """Return the function of indices, of any shape, that gives images, or a pair of a pair."""
+    with tf.device("CPU:0"):
+        ways = tf.nest.map_structure(_taking_one, given)
+    return lambda indices: tf.nest.map_structure(lambda take: take(indices), ways)
+
+
+def _taking_one(values):
+    if not is_streamed(values):
+        everything = tf.constant(values)
+        return lambda indices: tf.gather(everything, indices)
+
+    def read(positions):
+        # What goes through TensorFlow keeps of an exception no more than a text; `guards` knows it.
+        try:
+            return values.read(positions)
+        except Exception as error:
+            raise ValueError(f"<<OSError: {error}>>") from error
+
+    def take(indices):
+        flat = tf.reshape(indices, [-1])
+        rows = tf.numpy_function(read, [flat], tf.as_dtype(values.dtype), stateful=False)
+        rows = tf.reshape(rows, tf.concat([tf.shape(indices), values.shape[1:]], axis=0))
+        return tf.ensure_shape(rows, [*indices.shape, *values.shape[1:]])
+
+    return take
 
 
 def as_floats(images: tf.Tensor) -> tf.Tensor:
@@ -180,3 +220,11 @@ def memory() -> int:
     return next(
         each.memory_limit for each in device_lib.list_local_devices() if each.device_type == "GPU"
     )
+
+
+def _usual_steps(images, batch_size):
+    """Return how many steps a block of such images may have."""
+    if not is_streamed(images):
+        return _MOST_STEPS
+    batch = batch_size * images.nbytes // len(images)
+    return min(_MOST_STEPS, max(2, _MOST_BYTES // batch))

@@ -14,7 +14,8 @@ from mvae_tf import checks, sources
 from mvae_tf.devices import distribution
 
 # Marks our own messages inside TensorFlow's long report of a failed assertion in a graph.
-_MARKED = re.compile(r"<<(ValueError|FloatingPointError): (.*?)>>", re.DOTALL)
+_KINDS = {each.__name__: each for each in (ValueError, FloatingPointError, OSError)}
+_MARKED = re.compile(rf"<<({'|'.join(_KINDS)}): (.*?)>>", re.DOTALL)
 # The same of an assertion whose message TensorFlow puts together.
 _IN_PARTS = re.compile(rf"({re.escape(checks.OUT_OF_RANGE)})\] \[(\S+)\] \[to\] \[(\S+)\]")
 _NOT_FINITE = (
@@ -98,8 +99,7 @@ def clear_errors():
             if ours is None:
                 raise
             raise ValueError("{} {} to {}.".format(*ours.groups())) from None
-        kind = {"ValueError": ValueError, "FloatingPointError": FloatingPointError}[ours[1]]
-        raise kind(ours[2].replace("\\'", "'")) from None
+        raise _KINDS[ours[1]](ours[2].replace("\\'", "'")) from None
 
 
 def _of_all_replicas(finite, names, terms):

@@ -127,6 +127,26 @@ def define_data(values: flags.FlagValues, default: str = "") -> None:
         "The part of your own images that is held out, where they come without a test part "
         "(default: 0.1).",
     )
+    flags.DEFINE_bool(
+        "stream",
+        None,
+        "Read the images of a folder when they are needed, rather than all into memory. The "
+        "results are the same (default: where they would take half of the free memory).",
+        flag_values=values,
+    )
+    flags.DEFINE_string(
+        "cache",
+        None,
+        "A folder in which the images of a streamed folder are kept as they are trained on, so "
+        "that each file is decoded once.",
+        flag_values=values,
+    )
+    flags.DEFINE_bool(
+        "skip_unreadable",
+        None,
+        "Pass over the files of a folder that can't be read, and count them.",
+        flag_values=values,
+    )
 
 
 def define_model(values: flags.FlagValues) -> None:

@@ -52,6 +52,9 @@ _FORM = {
         "data_dir": stored.optional(stored.TEXT),
         "image_size": stored.optional(stored.sizes(2)),
         "test_fraction": stored.optional(stored.NOT_NEGATIVE),
+        "stream?": stored.optional(stored.FLAG),
+        "cache?": stored.optional(stored.TEXT),
+        "skip_unreadable?": stored.optional(stored.FLAG),
         "name": stored.TEXT,
         "digest": stored.DIGEST,
         "class_names?": stored.NAMES,
@@ -77,8 +80,9 @@ class RunSettings:
         model: Arguments of `MixtureVAE`, all of them.
         training: The protocol: epochs, batch_size, optimizer, learning_rate, decay, seed,
             precision, jit; without the last, which came later, it was "off".
-        data: Where the images are ("source", "data_dir", "image_size", "test_fraction"), and
-            "name", "digest" and perhaps "class_names", what they are.
+        data: Where the images are ("source", "data_dir") and how they are read ("image_size",
+            "test_fraction", and perhaps "stream", "cache", "skip_unreadable"), and "name",
+            "digest" and perhaps "class_names", what they are.
         tensorboard_every: Epochs from one set of pictures to the next; None: no TensorBoard.
         versions: Of the packages that the weights depend on.
         training_version: Of what training computes, see `mvae_tf.training.version`.

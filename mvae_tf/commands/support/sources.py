@@ -18,11 +18,15 @@ def data_flags(given: flags.FlagValues) -> dict:
         source = str(arguments.path("data", source).absolute())
     if data_dir is not None:
         data_dir = str(arguments.path("data_dir", data_dir).absolute())
+    cache = None if given.cache is None else str(arguments.path("cache", given.cache).absolute())
     return {
         "source": source,
         "data_dir": data_dir,
         "image_size": given.image_size,
         "test_fraction": given.test_fraction,
+        "stream": given.stream,
+        "cache": cache,
+        "skip_unreadable": given.skip_unreadable,
     }
 
 
@@ -31,7 +35,10 @@ def load_data(described: dict):
     source = described["source"]
     if settings.is_data_name(source):
         import_tensorflow()  # now and quietly: TensorFlow Datasets may need it
-    names = ("data_dir", "image_size", "test_fraction")
+    names = (
+        *("data_dir", "image_size", "test_fraction"),
+        *("stream", "cache", "skip_unreadable"),
+    )
     options = {name: described[name] for name in names if described.get(name) is not None}
     if "image_size" in options:
         options["image_size"] = tuple(options["image_size"])

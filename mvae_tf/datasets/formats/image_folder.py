@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mvae_tf.datasets.formats import pixels
+from mvae_tf.datasets.formats import forms, pixels
 from mvae_tf.datasets.sources.fetching import notice
 from mvae_tf.datasets.splits import TEST_IMAGES
 
@@ -58,6 +58,21 @@ class Listing:
     passed_over: Mapping[str, int]
     test_part: str
     left_out: Path | None
+
+    @property
+    def num_train(self) -> int:
+        """How many files are in "train"."""
+        return len(self.splits["train"].files)
+
+    def files(self) -> list[Path]:
+        """Return all files, those of "train" first."""
+        return [file for part in self.splits.values() for file in part.files]
+
+    def labels(self) -> np.ndarray | None:
+        """Return the labels of all files, int64 [n], or None."""
+        if self.class_names is None:
+            return None
+        return np.concatenate([part.labels for part in self.splits.values()])
 
     def notes(self) -> list[str]:
         """Say what is not read."""
@@ -113,8 +128,11 @@ def listing(path: Path) -> Listing:
 
 
 def read_folder(
-    path: Path, image_size: tuple[int, int] | None
-) -> tuple[Listing, tuple[np.ndarray | None, ...]]:
+    path: Path,
+    listed: Listing,
+    image_size: tuple[int, int] | None,
+    skip_unreadable: bool = False,
+) -> tuple[np.ndarray | None, ...]:
     """Read a folder of images, in the order of its `listing`.
 
     Images that are grey in every pixel make one channel, if all are; otherwise there are three.
@@ -122,26 +140,27 @@ def read_folder(
 
     Args:
         path: The folder.
+        listed: Its `Listing`.
         image_size: (height, width) to resize to, or None.
+        skip_unreadable: Whether files that can't be read are passed over.
 
     Returns:
-        The `Listing`; and train images ([n, h, w, 1 or 3]), train labels (int64 [n], or None), and
-        the same of the test part, or None and None.
+        Train images ([n, h, w, 1 or 3]), train labels (int64 [n], or None), and the same of the
+        test part, or None and None.
 
     Raises:
-        ValueError: a file cannot be read, sizes differ, or the folder is arranged otherwise.
+        ValueError: a file cannot be read, or sizes differ.
     """
-    check_image_size(image_size)
-    listed = listing(path)
-    for note in listed.notes():
-        notice(f"{path}: {note}")
-    train, test = listed.splits["train"], listed.splits.get("test")
-    if test is None:
-        return listed, (_read_images(path, train.files, image_size), train.labels, None, None)
     # Read as one, so that both have the same size, depth and number of channels.
-    images = _read_images(path, train.files + test.files, image_size)
-    count = len(train.files)
-    return listed, (images[:count], train.labels, images[count:], test.labels)
+    images, kept = _read_images(path, listed.files(), image_size, skip_unreadable)
+    labels = listed.labels()
+    labels = None if labels is None else labels[kept]
+    if "test" not in listed.splits:
+        return images, labels, None, None
+    count = np.searchsorted(kept, listed.num_train)
+    if labels is None:
+        return images[:count], None, images[count:], None
+    return images[:count], labels[:count], images[count:], labels[count:]
 
 
 def check_image_size(image_size: tuple[int, int] | None) -> None:
@@ -179,7 +198,7 @@ class _Entries:
                 passed_over[shown(suffix) or "without an ending"] += 1
 
 
-def shown(name: str) -> str:
+def shown(name: str | Path) -> str:
     """Return a file's name as text that can be written, also where it is not UTF-8."""
     return os.fsencode(name).decode(errors="backslashreplace")
 
@@ -260,21 +279,36 @@ def _listed(names):
     return ", ".join(map(shown, names)) if names else "no classes"
 
 
-def _read_images(path: Path, files: list[Path], image_size: tuple[int, int] | None) -> np.ndarray:
+def _read_images(path, files, image_size, skip_unreadable):
+    """Return the images, [n, h, w, c], and the positions of their files, int64 [n]."""
     from tqdm import tqdm
 
-    images, notes = [], collections.Counter()
-    for file in tqdm(files, desc="images", unit="", delay=1, leave=False):
-        image, said = pixels.read_picture(file, image_size)
+    images, kept, said, form = [], [], collections.Counter(), None
+    for position, file in enumerate(tqdm(files, desc="images", unit="", delay=1, leave=False)):
+        try:
+            image, notes = pixels.read_picture(file, image_size)
+        except ValueError:
+            if not skip_unreadable:
+                raise
+            continue
         images.append(image)
-        notes.update(said)
-        require_one_size(images[0], str(files[0]), image, str(file))
-    for note, count in sorted(notes.items()):
-        notice(f"{path}: {count:,} of {len(files):,} files {note}")
-    channels = max(image.shape[-1] for image in images)
-    dtype = np.result_type(*{image.dtype for image in images})
-    return np.stack(
-        [pixels.with_dtype(pixels.with_channels(image, channels), dtype) for image in images]
+        kept.append(position)
+        said.update(notes)
+        require_one_size(images[0], str(files[kept[0]]), image, str(file))
+        form = forms.joined(form, image)
+    unreadable = np.setdiff1d(np.arange(len(files)), kept)
+    if not images:
+        raise none_readable(path, files[0], len(files))
+    for note in forms.notes(said, [shown(files[each]) for each in unreadable], len(files)):
+        notice(f"{path}: {note}")
+    return np.stack([form.fitted(image) for image in images]), np.array(kept, np.int64)
+
+
+def none_readable(path: Path, first: str | Path, count: int) -> ValueError:
+    """Return what to raise of a folder of files of which none can be read."""
+    return ValueError(
+        f"Expected readable images in {path}. Received: {count:,} files, of which none can be "
+        f"read, {shown(first)} among them."
     )
 
 
