@@ -313,6 +313,43 @@ def test_deep_images_keep_their_depth_beside_others(call, run, tmp_path):
         np.testing.assert_allclose(arrays["images"][:, 0, 0, 0], [0.2, 257 / 65535], rtol=1e-6)
 
 
+def test_streamed_they_are_the_same(call, run, photos, twenty, colour_model, tmp_path):
+    """All of them, of another size, and of other channels; by `--stream`."""
+    small = tmp_path / "small"
+    for index, image in enumerate(np.random.default_rng(0).integers(256, size=(5, 6, 6, 3))):
+        save(small / f"{index}.png", image)
+    output = tmp_path / "r.npz"
+    for model, data, count in (
+        (run, twenty, 20),
+        (run, small, 5),
+        (run, photos, 6),
+        (colour_model[0], twenty, 20),
+    ):
+        found = []
+        for flag in ("--nostream", "--stream"):
+            flags = [f"--model={model}", f"--data={data}", f"--output={output}", flag]
+            assert call("reconstruct", *flags)[0] == 0
+            with np.load(output) as arrays:
+                found.append(dict(zip(arrays["files"], arrays["images"], strict=True)))
+        assert len(found[0]) == count and found[0].keys() == found[1].keys()
+        for file, image in found[0].items():
+            np.testing.assert_array_equal(image, found[1][file])
+
+
+@pytest.mark.parametrize("stream", ["--nostream", "--stream"])
+def test_files_that_can_not_be_read_are_refused_or_passed_over(call, run, twenty, tmp_path, stream):
+    data = shutil.copytree(twenty, tmp_path / "new")
+    (data / "05.png").write_bytes(b"none")
+    flags = [f"--model={run}", f"--data={data}", stream, "--num_samples=1"]
+    status, _, err = call("score", *flags)
+    assert status == 1 and "Expected a readable image" in err and "05.png" in err
+    status, out, err = call("score", *flags, "--skip_unreadable")
+    assert status == 0 and len(table(out)[1]) == 19
+    assert "1 of 20 files can't be read" in err and "05.png" in err
+    if stream == "--nostream":
+        assert {row[0] for row in table(out)[1]} == {f"{n:02d}.png" for n in range(20) if n != 5}
+
+
 # encode and score --------------------------------------------------------------------------------
 
 

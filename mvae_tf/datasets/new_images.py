@@ -17,10 +17,13 @@ from pathlib import Path
 
 import numpy as np
 
-from mvae_tf.datasets import memory, user_images
-from mvae_tf.datasets.formats import arrays, idx, image_folder, pixels
+from mvae_tf.datasets import memory
+from mvae_tf.datasets.formats import arrays, forms, idx, image_folder, pixels
 from mvae_tf.datasets.sources.fetching import notice
-from mvae_tf.datasets.splits import TEST_IMAGES, Split, array_digest
+from mvae_tf.datasets.splits import TEST_IMAGES, Dataset, Split, array_digest, held_out
+
+_GREY = "made grey: 0.299 red + 0.587 green + 0.114 blue"
+_COLOUR = "made colour: the grey value in each channel"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -56,7 +59,7 @@ class NewImages:
         """
         if self.num_train is not None:
             return tuple(np.split(np.arange(len(self.split)), [self.num_train]))
-        return _held_out(len(self.split), self.split.labels, test_fraction, seed)
+        return _held_out(len(self.split), test_fraction, seed)
 
     def digest(self, *parts: np.ndarray) -> str:
         """Return the digest of a `Dataset` of these training and test images; of all without."""
@@ -71,7 +74,12 @@ class NewImages:
         return array_digest(list(arrays))
 
 
-def load(source: str | os.PathLike, image_shape: tuple[int, int, int]) -> NewImages:
+def load(
+    source: str | os.PathLike,
+    image_shape: tuple[int, int, int],
+    *,
+    skip_unreadable: bool = False,
+) -> NewImages:
     """Load images for a trained model.
 
     Images of another size are resized. Where the model's images have three channels, grey ones take
@@ -82,6 +90,8 @@ def load(source: str | os.PathLike, image_shape: tuple[int, int, int]) -> NewIma
         source: The path of an image, of a folder of them or of an .npz or .npy file, arranged as
             for `datasets.load`.
         image_shape: The model's.
+        skip_unreadable: Whether the files of a folder that can't be read are passed over, and
+            counted on stderr, rather than refused.
 
     Raises:
         ValueError: they are not such images, or of other numbers of channels.
@@ -92,9 +102,9 @@ def load(source: str | os.PathLike, image_shape: tuple[int, int, int]) -> NewIma
     if path.exists() and (is_arrays or idx.files_of(path)):
         found = _of_arrays(path, image_shape)
     elif path.is_dir():
-        found = _of_folder(path, image_shape)
+        found = _of_folder(path, image_shape, skip_unreadable)
     elif path.exists():
-        images, changes = _read([path], image_shape)
+        images, _, changes = _read(path, [path], image_shape)
         found = {"split": Split(images, None, is_train=False), "changes": changes}
         found |= {"files": (path.name,), "class_names": None, "num_train": None}
         found |= {"test_part": TEST_IMAGES}
@@ -107,41 +117,53 @@ def load(source: str | os.PathLike, image_shape: tuple[int, int, int]) -> NewIma
     return NewImages(name=image_folder.shown(name), source=image_folder.shown(str(path)), **found)
 
 
-def files_of(folder: Path, test_fraction: float, seed: int = 0) -> tuple[list[str], list[str]]:
+def files_of(folder: Path, test_fraction: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Return the names of the training and of the test images that `datasets.load` has."""
-    splits = image_folder.listing(folder).splits
-    named = {part: np.array(_inside(folder, splits[part].files)) for part in splits}
-    if "test" in named:
-        return named["train"], named["test"]
-    labels = splits["train"].labels
-    indices = _held_out(len(named["train"]), labels, test_fraction, seed)
-    return tuple(named["train"][each] for each in indices)
+    listed = image_folder.listing(folder)
+    files = np.array(_inside(folder, listed.files()))
+    if "test" in listed.splits:
+        return tuple(np.split(files, [listed.num_train]))
+    return tuple(files[each] for each in _held_out(len(files), test_fraction, seed))
 
 
-def with_channels(data, image_shape):
+def with_channels(data: Dataset, image_shape: tuple[int, int, int]) -> tuple[Dataset, str]:
     """Return a dataset with the channels of a model, and what was changed."""
-    changed = _Changes(image_shape)
-    splits = {}
-    for part in ("train", "test"):
-        split = getattr(data, part)
-        images = np.stack([changed.fitted(image, data.name) for image in split.images])
-        splits[part] = dataclasses.replace(split, images=images)
-    return dataclasses.replace(data, **splits), changed.told()
+    channels = image_shape[-1]
+    splits = {
+        part: dataclasses.replace(split, images=_Converted(split.images, channels))
+        for part, split in (("train", data.train), ("test", data.test))
+    }
+    return dataclasses.replace(data, **splits), f"All images {_GREY if channels == 1 else _COLOUR}"
 
 
-def _of_folder(path, image_shape):
+class _Converted:
+    """Images of other channels than they had, made so when they are asked for."""
+
+    def __init__(self, images, channels):
+        self._images, self._channels = images, channels
+        self.shape, self.dtype = (*images.shape[:-1], channels), images.dtype
+
+    def __len__(self):
+        return len(self._images)
+
+    def __getitem__(self, which):
+        return pixels.with_channels(self._images[which], self._channels)
+
+
+def _of_folder(path, image_shape, skip_unreadable):
     listed = image_folder.listing(path)
     for note in listed.notes():
-        notice(f"{path}: {note}")
-    parts = list(listed.splits.values())
-    files = [file for part in parts for file in part.files]
-    images, changes = _read(files, image_shape)
-    labels = None if parts[0].labels is None else np.concatenate([part.labels for part in parts])
+        notice(f"{image_folder.shown(path)}: {note}")
+    files, labels = listed.files(), listed.labels()
+    images, kept, changes = _read(path, files, image_shape, skip_unreadable)
+    num_train = None
+    if "test" in listed.splits:
+        num_train = int(np.searchsorted(kept, listed.num_train))
     return {
-        "split": Split(images, labels, is_train=False),
-        "files": tuple(_inside(path, files)),
+        "split": Split(images, None if labels is None else labels[kept], is_train=False),
+        "files": tuple(_inside(path, [files[index] for index in kept])),
         "class_names": listed.class_names,
-        "num_train": len(parts[0].files) if len(parts) > 1 else None,
+        "num_train": num_train,
         "test_part": listed.test_part,
         "changes": changes,
     }
@@ -151,26 +173,38 @@ def _inside(folder, files):
     return [file.relative_to(folder).as_posix() for file in files]
 
 
-def _read(files, image_shape):
-    """Return images, [n, *image_shape], at the depth of the deepest, and what was changed."""
+def _read(path, files, image_shape, skip_unreadable=False):
+    """Return images, [n, *image_shape], which files they are of, and what was changed.
+
+    They have the depth of the deepest.
+    """
     from tqdm import tqdm
 
-    images, changed = None, _Changes(image_shape)
-    memory.require(
-        len(files) * int(np.prod(image_shape)),
-        f"{len(files):,} images",
-        "Fewer at a time need less.",
-    )
+    needed = len(files) * int(np.prod(image_shape))
+    memory.require(needed, f"{len(files):,} images", "Fewer at a time need less.")
+    images, kept, unreadable = None, [], []
+    changed, said = _Changes(image_shape), collections.Counter()
     for index, file in enumerate(tqdm(files, desc="images", unit="", delay=1, leave=False)):
-        picture = pixels.read_picture(file)
-        changed.noted.update(picture.notes)
-        image = changed.fitted(picture.pixels, str(file))
+        try:
+            picture = pixels.read_picture(file)
+        except ValueError:
+            if not skip_unreadable:
+                raise
+            unreadable.append(image_folder.shown(file))
+            continue
+        said.update(picture.notes)
+        image = changed.fitted(picture.pixels, image_folder.shown(file))
         if images is None:
             images = np.empty((len(files), *image_shape), image.dtype)
-        if image.dtype.itemsize > images.dtype.itemsize:
-            images = pixels.with_dtype(images, image.dtype)
-        images[index] = pixels.with_dtype(image, images.dtype)
-    return images, changed.told()
+        dtype = np.result_type(images.dtype, image.dtype)
+        images = pixels.with_dtype(images, dtype)
+        images[len(kept)] = pixels.with_dtype(image, dtype)
+        kept.append(index)
+    if not kept:
+        raise image_folder.none_readable(path, str(files[0]), len(files))
+    for note in forms.notes(said, unreadable, len(files)):
+        notice(f"{image_folder.shown(path)}: {note}")
+    return images[: len(kept)], np.array(kept), changed.told()
 
 
 def _of_arrays(path, image_shape):
@@ -209,10 +243,10 @@ def _of_arrays(path, image_shape):
     }
 
 
-def _held_out(count, labels, test_fraction, seed):
+def _held_out(count, test_fraction, seed):
     """Return the indices of the training and the test images that `datasets.load` makes of all."""
-    train, _, test, _ = user_images._hold_out(np.arange(count), labels, test_fraction, seed)
-    return train, test
+    in_test = held_out(count, test_fraction, seed)
+    return np.flatnonzero(~in_test), np.flatnonzero(in_test)
 
 
 class _Changes:
@@ -221,7 +255,6 @@ class _Changes:
     def __init__(self, image_shape):
         self._size, self._channels = tuple(image_shape[:2]), image_shape[2]
         self._resized = self._grey = self._coloured = 0
-        self.noted = collections.Counter()
 
     def fitted(self, image, name):
         """Return an image, [h, w, c], in the model's shape."""
@@ -239,12 +272,11 @@ class _Changes:
         return pixels.with_channels(image, self._channels)
 
     def told(self):
-        """Return what was done, and what is to be known of the files, in words."""
+        """Return what was done, in words."""
         height, width = self._size
         done = (
             (f"resized to {height}x{width}", self._resized),
-            ("made grey: 0.299 red + 0.587 green + 0.114 blue", self._grey),
-            ("made colour: the grey value in each channel", self._coloured),
-            *sorted(self.noted.items()),
+            (_GREY, self._grey),
+            (_COLOUR, self._coloured),
         )
         return tuple(f"{count:,} image{'s' * (count > 1)} {what}" for what, count in done if count)

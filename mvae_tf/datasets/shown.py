@@ -31,6 +31,8 @@ def some(split: Split, count: int) -> np.ndarray:
 
 def float_images(split: Split, indices: np.ndarray) -> np.ndarray:
     """Return chosen images, as `Split.float_images` returns a range of them."""
+    if hasattr(split, "images"):  # otherwise a view
+        return Split(split.images[indices], None, is_train=False).float_images()
     first, last = int(indices[0]), int(indices[-1])
     if np.array_equal(indices, np.arange(first, last + 1)):
         return split.float_images(first, last + 1)

@@ -11,7 +11,8 @@ from absl import flags
 from mvae_tf.commands.support import settings, sources
 from mvae_tf.commands.support.arguments import CommandError, UsageError
 from mvae_tf.datasets import new_images, shown, views
-from mvae_tf.datasets.formats import cifar10_binary
+from mvae_tf.datasets.formats import cifar10_binary, idx, image_folder
+from mvae_tf.datasets.streaming import folders
 
 _TEST_FRACTION = 0.1  # as in `datasets.load`
 
@@ -107,27 +108,43 @@ def _of_run(given, described, stored):
 
 def _named(given, described, shape):
     """Return images of a published, bundled or TensorFlow dataset; only the last may be changed."""
-    changeable = described["source"].startswith("tfds:")
-    if changeable:
-        described = {**described, "image_size": list(shape[:2])}
-    data = sources.load_data(described)
-    channels = data.train.images.shape[-1]
-    changes = ()
-    if changeable and {channels, shape[-1]} == {1, 3}:
-        data, changes = new_images.with_channels(data, shape)
-    return _of_dataset(given.part or "test", data, None)._replace(changes=changes)
+    if not described["source"].startswith("tfds:"):
+        return _of_dataset(given.part or "test", sources.load_data(described), None)
+    data = sources.load_data({**described, "image_size": list(shape[:2])})
+    return _converted(given.part or "test", data, None, shape)
+
+
+def _streamed(given, described, stored, shape):
+    """Return images of a folder that are read when they are needed."""
+    data = sources.load_data({**described, "image_size": list(shape[:2])})
+    path = Path(described["source"])
+    files = new_images.files_of(path, described["test_fraction"] or _TEST_FRACTION)
+    tested = given.test_fraction is not None or "test" in image_folder.listing(path).splits
+    tested = tested or data.digest == (stored or {}).get("digest")
+    part = _converted(given.part or ("test" if tested else "all"), data, files, shape)
+    told = f"Images of another size are resized to {shape[0]}x{shape[1]}"
+    return part._replace(changes=(told, *part.changes))
+
+
+def _converted(chosen, data, files, shape):
+    """Return a part of a dataset with as many channels as the model's images have."""
+    if {data.train.images.shape[-1], shape[-1]} != {1, 3}:
+        return _of_dataset(chosen, data, files)
+    data, change = new_images.with_channels(data, shape)
+    return _of_dataset(chosen, data, files)._replace(changes=(change,))
 
 
 def _of_dataset(chosen, data, files):
     """Return a part of a loaded dataset, whose files, if they are any, are named in two lists."""
-    if files is None or tuple(map(len, files)) != (len(data.train), len(data.test)):
-        files = [np.arange(len(split)).astype(str) for split in (data.train, data.test)]
     splits = {"train": [data.train], "test": [data.test], "all": [data.train, data.test]}[chosen]
-    named = {"train": files[:1], "test": files[1:], "all": files}[chosen]
     split = views.Joined(splits)
+    if files is not None and tuple(map(len, files)) == (len(data.train), len(data.test)):
+        named = np.concatenate({"train": files[:1], "test": files[1:], "all": files}[chosen])
+    else:  # of arrays, or of fewer files, as some could not be read
+        named = np.arange(len(split)).astype(str)
     return Part(
         split=views.View(split, np.arange(len(split))),
-        files=np.concatenate(named),
+        files=named,
         train=data.train if chosen == "test" else None,
         words={"test": data.test_part, "train": "training images", "all": "images"}[chosen],
         name=data.name,
@@ -139,7 +156,12 @@ def _of_dataset(chosen, data, files):
 
 def _new(given, described, stored, shape):
     """Return images of a path: the run's own, if they are those, or images never seen before."""
-    new = new_images.load(described["source"], shape)
+    source = Path(described["source"])
+    if source.is_dir() and not idx.files_of(source) and _is_to_be_streamed(described, shape):
+        return _streamed(given, described, stored, shape)
+    if described["cache"] is not None:
+        raise UsageError("Expected --cache only for a folder of images. Received: --cache.")
+    new = new_images.load(source, shape, skip_unreadable=bool(described["skip_unreadable"]))
     chosen, digest, parts = given.part, None, None
     fraction = given.test_fraction
     if chosen is None and (fraction is not None or new.num_train is not None):
@@ -169,6 +191,12 @@ def _new(given, described, stored, shape):
         class_names=new.class_names,
         changes=new.changes,
     )
+
+
+def _is_to_be_streamed(described, shape):
+    if described["stream"] is not None or described["cache"] is not None:
+        return described["stream"] is not False
+    return folders.is_large(image_folder.listing(Path(described["source"])), shape[:2])
 
 
 def _files_of(source, data, fraction):
