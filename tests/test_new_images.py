@@ -16,6 +16,7 @@ import mvae_tf
 from mvae_tf import evaluation, plots
 from mvae_tf.commands import program
 from mvae_tf.commands.support import sources
+from mvae_tf.datasets import new_images
 from mvae_tf.training import run_folder
 
 SMALL = ["--num_components=2", "--latent_dim=3", "--hidden_units=8", "--precision=float32"]
@@ -302,15 +303,24 @@ def test_what_can_not_be_made_to_fit_is_refused_with_what_helps(call, run, colou
     assert status == 1 and "Expected a readable image" in err
 
 
-def test_deep_images_keep_their_depth_beside_others(call, run, tmp_path):
-    deep = np.full((8, 8), 257, np.uint16)
-    Image.fromarray(deep).save(tmp_path / "b.png")
-    save(tmp_path / "a.png", np.full((8, 8), 51))
-    output = tmp_path / "r.npz"
-    data = f"--data={tmp_path}"
-    assert call("reconstruct", f"--model={run}", data, f"--output={output}")[0] == 0
-    with np.load(output) as arrays:
-        np.testing.assert_allclose(arrays["images"][:, 0, 0, 0], [0.2, 257 / 65535], rtol=1e-6)
+def test_deep_images_keep_their_depth_beside_others(tmp_path):
+    Image.fromarray(np.full((8, 8), 257, np.uint16)).save(tmp_path / "b.png")
+    for name in ("a.png", "c.png"):
+        save(tmp_path / name, np.full((8, 8), 51))
+    images = new_images.load(tmp_path, (8, 8, 1)).split.float_images()
+    np.testing.assert_allclose(images[:, 0, 0, 0], [0.2, 257 / 65535, 0.2], rtol=1e-6)
+
+
+def test_images_are_resized_whole(tmp_path):
+    pixels = np.repeat([0, 255], [12, 4])[:, None].repeat(20, axis=1)
+    save(tmp_path / "a.png", pixels)
+    np.save(tmp_path / "a.npy", np.float32([pixels]) / 255)
+    for name in ("a.png", "a.npy"):
+        new = new_images.load(tmp_path / name, (8, 10, 1))
+        (image,) = new.split.float_images()
+        assert image.shape == (8, 10, 1) and new.changes == ("1 image resized to 8x10",)
+        assert image[:5].max() < 0.1 and image[7:].min() > 0.9
+        assert image.mean() == pytest.approx(0.25, abs=0.02)
 
 
 def test_streamed_they_are_the_same(call, run, photos, twenty, colour_model, tmp_path):
@@ -366,7 +376,7 @@ def test_encode_writes_the_same_as_table_and_as_arrays(call, run, model, photos,
         assert [row[0] for row in rows] == arrays["files"].tolist()
         np.testing.assert_array_equal(numbers[:, :2], arrays["weights"])
         np.testing.assert_array_equal(numbers[:, 2:], arrays["codes"].reshape(60, 6))
-        images = mvae_tf.datasets.new_images.load(photos, (8, 8, 1)).split.float_images()
+        images = new_images.load(photos, (8, 8, 1)).split.float_images()
         np.testing.assert_allclose(arrays["weights"], model.encode(images).w.mean(), rtol=1e-5)
     assert rows[0][:2] == ["cat/00.png", "cat"] and rows[-1][:2] == ["emu/18.png", "emu"]
     assert np.abs(numbers.std(axis=0)).min() > 0
@@ -382,7 +392,7 @@ def test_score_has_the_least_likely_first(call, run, model, twenty, tmp_path):
     assert rows[0][0] == "anomaly.png" and len(rows) == 21
     scores = np.array([float(row[1]) for row in rows])
     assert np.all(np.diff(scores) >= 0)
-    split = mvae_tf.datasets.new_images.load(data, (8, 8, 1)).split
+    split = new_images.load(data, (8, 8, 1)).split
     likelihood = evaluation.mean_log_likelihood(model, split, num_samples=3, batch_size=8, seed=5)
     assert scores.mean() == pytest.approx(likelihood.mean, rel=1e-6)
     each = evaluation.log_likelihoods(model, split, num_samples=3, batch_size=8, seed=5)
@@ -436,7 +446,7 @@ def test_the_picture_shows_all_classes_and_whose_error_it_says(
     assert call("reconstruct", *flags, "--count=1")[0] == 0
     (rows, labels, notes), (_, _, notes_of_one) = drawn
     assert labels == ["image", "mixture", "component 1", "component 2"]
-    everything = mvae_tf.datasets.new_images.load(photos, (8, 8, 1)).split
+    everything = new_images.load(photos, (8, 8, 1)).split
     shown = [
         int(np.flatnonzero([np.array_equal(a, b) for b in everything.float_images()])[0])
         for a in rows[0]
