@@ -16,6 +16,7 @@ import logging
 import math
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import keras
@@ -26,6 +27,7 @@ from PIL import Image
 from tensorboard.plugins import projector
 
 from mvae_tf import checks, plots
+from mvae_tf.datasets import shown
 
 _BATCH = 500  # images encoded at a time
 _THUMBNAIL, _SPRITE = 64, 8192  # longest side, pixels; the second is the projector's limit
@@ -40,12 +42,14 @@ class TensorBoard(keras.callbacks.Callback):
 
     Args:
         log_dir: A folder, made if need be: `tensorboard --logdir log_dir`.
-        split: The images to show and encode, always its first ones: what `datasets.load` gives as
-            `.test` or `.train`, of the model's image shape.
+        split: The images to show and encode: what `datasets.load` gives as `.test` or `.train`, of
+            the model's image shape. Of more than are shown it is always the same ones, of all
+            classes: see `mvae_tf.datasets.shown`.
         every: Epochs from one set of images and latent codes to the next; 0, `every`, 2 `every`
             ... and the last one.
         images: Images shown, and draws from the prior.
         codes: Images whose latent codes the projector shows and whose mixing weights are averaged.
+        class_names: What the projector calls the labels 0, 1, ..., such as `data.class_names`.
 
     Raises:
         OSError: (as training begins) log_dir can't be written to.
@@ -56,7 +60,16 @@ class TensorBoard(keras.callbacks.Callback):
         >>> model.fit(data, epochs=10, validation_data=data, callbacks=[board])
     """
 
-    def __init__(self, log_dir, split, *, every: int = 1, images: int = 8, codes: int = 1000):
+    def __init__(
+        self,
+        log_dir,
+        split,
+        *,
+        every: int = 1,
+        images: int = 8,
+        codes: int = 1000,
+        class_names: Sequence[str] | None = None,
+    ):
         super().__init__()
         self._folder = Path(log_dir)
         if not hasattr(split, "float_images"):
@@ -66,8 +79,9 @@ class TensorBoard(keras.callbacks.Callback):
             )
         self._split = split
         self._every = checks.size("every", every)
-        self._num_images = min(checks.size("images", images), len(split))
-        self._num_codes = min(checks.size("codes", codes), len(split))
+        self._shown = shown.some(split, checks.size("images", images))
+        self._encoded = shown.some(split, checks.size("codes", codes))
+        self._names = _names(split, self._encoded, class_names)
 
     def on_train_begin(self, logs=None):
         shape = tuple(self._split.images.shape[1:])
@@ -80,7 +94,9 @@ class TensorBoard(keras.callbacks.Callback):
         self._epoch = None
         try:
             # Before any event: once TensorBoard knows a run, it never looks for its codes again.
-            self._projector = _Projector(self._folder / "train", self._split, self._num_codes)
+            self._projector = _Projector(
+                self._folder / "train", self._split, self._encoded, self._names
+            )
             self._projector.begin(self._encode()[0])
             self._writer("train")
         except (OSError, tf.errors.OpError) as error:
@@ -137,14 +153,14 @@ class TensorBoard(keras.callbacks.Callback):
         self._writer(run).flush()  # nothing of an epoch that is over can be lost
 
     def _write_images(self):
-        images = self._split.float_images(0, self._num_images)
+        images = shown.float_images(self._split, self._shown)
         components = self.model.component_reconstructions(images).numpy().swapaxes(0, 1)
         rows = [images, self.model.reconstruct(images).numpy(), *components]
         labels = ["image", "mixture", *(f"C{k}" for k in range(1, len(components) + 1))]
         errors = [np.sum((row - images) ** 2) / len(images) for row in rows[1:]]
-        notes = ["MSE", *(f"{error:.1f}" for error in errors)]
+        notes = ["MSE\nof these", *(f"{error:.1f}" for error in errors)]
         reconstructions = plots.image_rows([_shown(row) for row in rows], labels, notes)
-        draws = self.model.sample(self._num_images).numpy()
+        draws = self.model.sample(len(self._shown)).numpy()
         prior = plots.image_grids([_shown(draws)], ["draws from the prior"])
         with self._writer("train").as_default(self._epoch):
             tf.summary.image("images/reconstructions", _pixels(reconstructions, 15))
@@ -154,9 +170,9 @@ class TensorBoard(keras.callbacks.Callback):
     def _encode(self):
         """Return the posterior means [n, K, d] and expected mixing weights [n, K]."""
         parts = []
-        for start in range(0, self._num_codes, _BATCH):
-            stop = min(start + _BATCH, self._num_codes)
-            posterior = self.model.encode(self._split.float_images(start, stop))
+        for start in range(0, len(self._encoded), _BATCH):
+            indices = self._encoded[start : start + _BATCH]
+            posterior = self.model.encode(shown.float_images(self._split, indices))
             parts.append((posterior.z.mean().numpy(), posterior.w.mean().numpy()))
         return [np.concatenate(part) for part in zip(*parts, strict=True)]
 
@@ -181,8 +197,8 @@ class _Projector:
     keep their names, each is written aside and renamed, and the configuration comes last.
     """
 
-    def __init__(self, run, split, count):
-        self._run, self._split, self._count = run, split, count
+    def __init__(self, run, split, indices, names):
+        self._run, self._split, self._indices, self._names = run, split, indices, names
         self._files = run / "projector"
 
     def begin(self, means):
@@ -191,12 +207,12 @@ class _Projector:
         # That of an earlier training, perhaps of other images: never beside files of this one.
         (self._run / "projector_config.pbtxt").unlink(missing_ok=True)
         config = projector.ProjectorConfig()
-        sheet, thumbnail = _sprite(self._split, self._count)
+        sheet, thumbnail = _sprite(self._split, self._indices)
         with _aside(self._files / "images.png") as path:
             sheet.save(path, format="png")
-        if self._split.labels is not None:
+        if self._names is not None:
             with _aside(self._files / "labels.tsv") as path:
-                np.savetxt(path, self._split.labels[: self._count], fmt="%d")
+                path.write_text("".join(f"{name}\n" for name in self._names), encoding="utf-8")
         self.write(means)
         for name, codes in _embeddings(means):
             embedding = config.embeddings.add(
@@ -204,7 +220,7 @@ class _Projector:
             )
             embedding.sprite.image_path = "projector/images.png"
             embedding.sprite.single_image_dim.extend(thumbnail)
-            if self._split.labels is not None:
+            if self._names is not None:
                 embedding.metadata_path = "projector/labels.tsv"
         projector.visualize_embeddings(str(self._files), config)
         written = self._files / "projector_config.pbtxt"
@@ -225,19 +241,32 @@ def _embeddings(means):
             yield f"component_{component + 1}", means[:, component]
 
 
-def _sprite(split, count):
-    """Return one picture of a split's first images, row by row, and each one's (width, height)."""
-    columns = math.ceil(math.sqrt(count))
+def _names(split, indices, class_names):
+    """Return what the projector calls the images: their classes' names, or numbers; or None."""
+    if split.labels is None:
+        return None
+    labels = np.asarray(split.labels)[indices].tolist()
+    known = dict(enumerate(class_names or ()))
+    # A line each, without columns, and whatever bytes a folder's name has.
+    names = {label: " ".join(str(known.get(label, label)).split()) for label in labels}
+    return [names[label].encode(errors="replace").decode() or str(label) for label in labels]
+
+
+def _sprite(split, indices):
+    """Return one picture of some images, row by row, and each one's (width, height).
+
+    It has as many rows as columns, since TensorBoard divides by the number of rows to find the row.
+    """
+    columns = math.ceil(math.sqrt(len(indices)))
     side = min(_THUMBNAIL, _SPRITE // columns)
     sheet = None
-    for index in range(count):
+    for number, index in enumerate(indices.tolist()):
         pixels = np.round(255 * _shown(split.float_images(index, index + 1)[0])).astype(np.uint8)
         image = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
         image.thumbnail((side, side))
         if sheet is None:
-            size = columns * image.width, math.ceil(count / columns) * image.height
-            sheet = Image.new(image.mode, size)
-        row, column = divmod(index, columns)
+            sheet = Image.new(image.mode, (columns * image.width, columns * image.height))
+        row, column = divmod(number, columns)
         sheet.paste(image, (column * image.width, row * image.height))
     return sheet, image.size
 

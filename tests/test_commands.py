@@ -94,7 +94,7 @@ def test_an_unknown_command_is_guessed(call):
         (["train", "--data"], "--data"),
         (["train", "--resume", "--output_dir=nowhere"], "nowhere"),
         (["evaluate"], "--model"),
-        (["evaluate", "--model=x", "--part=all"], "--part=all"),
+        (["evaluate", "--model=x", "--part=some"], "--part=some"),
         (["sample", "--model=x", "--output=y", "--count=0"], "--count=0"),
         (["sample", "--model=x"], "--output"),
         (["export", "--model=x"], "--output"),
@@ -382,9 +382,8 @@ def test_evaluate_takes_other_images(call, run, tmp_path):
 def test_evaluate_needs_images_that_fit(call, run, tmp_path):
     status, _, err = call("evaluate", f"--model={run / 'model.keras'}")
     assert status == 2 and "Expected --data" in err
-    np.save(tmp_path / "x.npy", np.zeros((10, 9, 8), np.uint8))
-    status, _, err = call("evaluate", f"--model={run}", f"--data={tmp_path / 'x.npy'}")
-    assert status == 1 and "(8, 8, 1)" in err and "(9, 8, 1)" in err and "--image_size=8x8" in err
+    status, _, err = call("evaluate", f"--model={run}", "--data=patches")
+    assert status == 1 and "(8, 8, 1)" in err and "(32, 32, 3) in patches" in err
 
 
 def test_reconstruct_writes_arrays_a_picture_or_a_folder(call, run, model, digits, tmp_path):

@@ -2,17 +2,18 @@
 
   mvae-tf evaluate --model=runs/photos                      # the run's own test images
   mvae-tf evaluate --model=m.keras --data=mnist --json > mnist.json
+  mvae-tf evaluate --model=runs/photos --data=new/          # all images of a folder
   mvae-tf evaluate --model=runs/photos --num_samples=0      # without the log-likelihood
 
 Squared errors are sums over an image's pixels, which are in [0, 1], and means over images. The
 elbo is the evidence lower bound at one draw, which the metric melbo, eq. 8, is not in general; the
 log-likelihood is importance-weighted: in expectation a lower bound, with bernoulli likelihoods only
 for black and white images. KNN: 5 nearest neighbours among the training images' codes, where the
-data has labels.
+data has labels and its test images are measured. Labels that are not among those of the training
+images, and negative ones, which stand for none, leave it without an accuracy.
 """
 
 import contextlib
-import dataclasses
 import json
 import math
 import sys
@@ -22,28 +23,28 @@ import numpy as np
 from absl import flags
 from tqdm import tqdm
 
-from mvae_tf.commands.support import arguments, sources
-from mvae_tf.datasets import Split
+from mvae_tf.commands.support import arguments, parts, sources
 
 _AT_A_TIME = 500  # codes given to KNN
+_MOST_CLASSES = 20  # in a table; JSON has all
 
 
 def main(argv: Sequence[str]) -> None:
     """Measure and print."""
     given = arguments.parse(__doc__, _define, argv)
     path = sources.find_model(given)
-    data = sources.data_of(given, path)
+    part = parts.find(given, path)
     model = sources.load_model(path)
-    sources.require_fit(model, data)
-    measured = _measure(model, data, given)
+    measured = _measure(model, part, given)
     result = {
         "model": str(path),
         "data": {
-            "name": data.name,
-            "source": data.source,
-            "digest": data.digest,
-            "part": data.test_part if given.part == "test" else "training images",
-            "images": len(getattr(data, given.part)),
+            "name": part.name,
+            "source": part.source,
+            "digest": part.digest,
+            "part": part.words,
+            "images": len(part.split),
+            "changes": part.changes,
         },
         **measured,
     }
@@ -52,8 +53,7 @@ def main(argv: Sequence[str]) -> None:
 
 def _define(values):
     arguments.define_model(values)
-    arguments.define_data(values, " Default: the run's own.")
-    arguments.define_part(values)
+    arguments.define_images(values)
     arguments.define_integer(
         values,
         "num_samples",
@@ -66,10 +66,10 @@ def _define(values):
     flags.DEFINE_bool("json", False, "Print one JSON object.", flag_values=values)
 
 
-def _measure(model, data, given):
+def _measure(model, part, given):
     from mvae_tf import evaluation
 
-    split = getattr(data, given.part)
+    split = part.split
     options = {"batch_size": given.batch_size}
     with _shown(split, "errors") as counted:
         errors = evaluation.reconstruction_errors(model, counted, seed=given.seed, **options)
@@ -92,7 +92,7 @@ def _measure(model, data, given):
         "mean_weights": codes.weights.mean(axis=0, dtype=np.float64).tolist(),
         "elbo": _mean(*elbo),
         "log_likelihood": likelihood,
-        "knn_accuracy": _knn_accuracy(model, data, codes.means, given),
+        **_knn(model, part, codes.means, given),
     }
 
 
@@ -101,45 +101,79 @@ def _mean(mean, error):
     return {"mean": mean, "standard_error": None if math.isnan(error) else error}
 
 
-def _knn_accuracy(model, data, codes, given):
-    """Return the accuracy in % on the test images; None where there is none."""
-    if data.train.labels is None or given.part != "test":
-        return None
+def _knn(model, part, codes, given):
+    """Return the accuracy in % on test images, and of each class that has a name; or why not."""
+    if part.split.labels is None:
+        return _no_knn("Expected labels. Received: none.")
+    if part.train is None:
+        return _no_knn(
+            f"Expected test images (--part=test), with training images beside. Received: "
+            f"{part.words}."
+        )
+    labels = np.asarray(part.split.labels)
+    try:
+        classifier = _classifier(model, part, given)
+    except ValueError as error:
+        return _no_knn(str(error))
+    codes = codes.reshape(len(codes), -1)
+    starts = _bar(range(0, len(codes), _AT_A_TIME), "KNN")
+    predicted = [classifier.predict(codes[start : start + _AT_A_TIME]) for start in starts]
+    right = np.concatenate(predicted) == labels
+    of_class = {part.class_of(each): right[labels == each] for each in np.unique(labels).tolist()}
+    return {
+        "knn_accuracy": 100.0 * float(np.mean(right)),
+        "knn_class_accuracy": part.class_names
+        and {name: 100.0 * float(np.mean(each)) for name, each in of_class.items()},
+        "no_knn_accuracy": None,
+    }
+
+
+def _no_knn(reason):
+    print(f"No KNN accuracy. {reason}", file=sys.stderr)
+    return {"knn_accuracy": None, "knn_class_accuracy": None, "no_knn_accuracy": reason}
+
+
+def _classifier(model, part, given):
+    """Return KNN among the training images' codes.
+
+    Raises:
+        ValueError: it could not get all of the part's labels right.
+    """
     from mvae_tf import evaluation
     from mvae_tf.evaluation import classifiers
 
-    with _shown(data.train, "training codes") as counted:
-        known = evaluation.encode_split(model, counted, batch_size=given.batch_size).means
-    try:
-        classifier = classifiers.fit("KNN", known.reshape(len(known), -1), data.train.labels)
-    except ValueError as error:
-        print(f"No KNN accuracy. {error}", file=sys.stderr)
-        return None
-    codes = codes.reshape(len(codes), -1)
-    predicted = [
-        classifier.predict(codes[start : start + _AT_A_TIME])
-        for start in _bar(range(0, len(codes), _AT_A_TIME), "KNN")
-    ]
-    return 100.0 * float(np.mean(np.concatenate(predicted) == data.test.labels))
+    known, labels = np.asarray(part.train.labels), np.asarray(part.split.labels)
+    lowest = min(known.min(), labels.min())
+    if lowest < 0:
+        raise ValueError(
+            f"Expected labels from 0; a negative one stands for none. Received: {lowest}."
+        )
+    classifiers.require_known(known, labels)
+    with _shown(part.train, "training codes") as counted:
+        codes = evaluation.encode_split(model, counted, batch_size=given.batch_size).means
+    return classifiers.fit("KNN", codes.reshape(len(codes), -1), known)
 
 
-@dataclasses.dataclass(frozen=True, eq=False, repr=False)
-class _CountedSplit(Split):
-    """A split that tells a bar how many of its images have been asked for."""
+class _Counted:
+    """Images that tell a bar how many of them have been asked for."""
 
-    bar: tqdm
+    def __init__(self, split, bar):
+        self._split, self._bar = split, bar
+
+    def __len__(self):
+        return len(self._split)
 
     def float_images(self, start=0, stop=None):
-        images = super().float_images(start, stop)
-        self.bar.update(len(images))
+        images = self._split.float_images(start, stop)
+        self._bar.update(len(images))
         return images
 
 
 @contextlib.contextmanager
-def _shown(split: Split, title: str) -> Iterator[Split]:
+def _shown(split, title: str) -> Iterator[_Counted]:
     """Give a split whose use is shown on stderr, if it takes long."""
     with _bar(None, title, total=len(split), unit="image") as bar:
-        yield _CountedSplit(split.images, split.labels, split.is_train, bar)
+        yield _Counted(split, bar)
 
 
 def _bar(iterable, title, **options):
@@ -150,8 +184,9 @@ def _bar(iterable, title, **options):
 
 def _table(result):
     data = result["data"]
+    what = data["part"].removesuffix("s") if data["images"] == 1 else data["part"]
     lines = [
-        f"{result['model']} on {data['images']:,} {data['part']} of {data['name']}",
+        f"{result['model']} on {data['images']:,} {what} of {data['name']}",
         "",
         f"squared error         {result['mse']:10.4g}",
         f"  of draws            {result['mse_sampled']:10.4g}",
@@ -170,4 +205,7 @@ def _table(result):
         lines.append(f"log-likelihood        {mean:10.2f}{deviation} nats, {count} draws")
     if result["knn_accuracy"] is not None:
         lines.append(f"KNN accuracy          {result['knn_accuracy']:10.2f} %")
+        classes = result["knn_class_accuracy"] or {}
+        if len(classes) <= _MOST_CLASSES:
+            lines += [f"  {name:20}{accuracy:10.2f} %" for name, accuracy in classes.items()]
     return "\n".join(lines).rstrip()

@@ -24,6 +24,8 @@ COMMANDS = {
     "train": "Train a model on images of your own or on a named dataset; resume a run.",
     "evaluate": "Measure a trained model: errors, components, log-likelihood, KNN accuracy.",
     "reconstruct": "Write images beside what the mixture and each component make of them.",
+    "encode": "Write codes and mixing weights of images, by file name, as .npz or .csv.",
+    "score": "Write how likely a model finds each image, the least likely first, as .csv.",
     "sample": "Write draws from a trained model's prior.",
     "export": "Write a SavedModel for TensorFlow Serving.",
     "info": "Say what a run folder or a .keras file holds.",

@@ -286,7 +286,8 @@ def _tensorboard(stored, data, folder):
         return []
     from mvae_tf.tensorboard import TensorBoard
 
-    return [TensorBoard(folder / "tensorboard", data.test, every=stored.tensorboard_every)]
+    options = {"every": stored.tensorboard_every, "class_names": data.class_names}
+    return [TensorBoard(folder / "tensorboard", data.test, **options)]
 
 
 def _tensorboard_every(given, before):

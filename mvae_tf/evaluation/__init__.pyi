@@ -12,6 +12,7 @@ from .errors import (
     LogLikelihood as LogLikelihood,
     ReconstructionErrors as ReconstructionErrors,
     component_errors as component_errors,
+    log_likelihoods as log_likelihoods,
     mean_elbo as mean_elbo,
     mean_log_likelihood as mean_log_likelihood,
     reconstruction_errors as reconstruction_errors,

@@ -139,15 +139,24 @@ def accuracy(
             "Expected training and test codes of one width. "
             f"Received: {train_codes.shape[1]} and {test_codes.shape[1]}."
         )
+    require_known(train_labels, test_labels)
+    classifier = fit(name, train_codes, train_labels, seed=seed)
+    predicted = np.concatenate([classifier.predict(part) for part in _parts(test_codes)])
+    return 100.0 * float(np.mean(predicted == test_labels))
+
+
+def require_known(train_labels: np.ndarray, test_labels: np.ndarray) -> None:
+    """Refuse test labels that a classifier of the training labels never saw.
+
+    Raises:
+        ValueError: There are some: the accuracy would be that of images it can't get right.
+    """
     unknown = np.setdiff1d(test_labels, train_labels)
     if unknown.size:
         raise ValueError(
             "Expected test labels among the training labels. "
             f"Received: {unknown.tolist()} in the test labels alone."
         )
-    classifier = fit(name, train_codes, train_labels, seed=seed)
-    predicted = np.concatenate([classifier.predict(part) for part in _parts(test_codes)])
-    return 100.0 * float(np.mean(predicted == test_labels))
 
 
 def _checked(part, codes, labels):

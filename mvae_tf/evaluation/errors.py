@@ -116,9 +116,29 @@ def mean_log_likelihood(
         ValueError: As for `reconstruction_errors`.
     """
     batches = batches_of(model.image_shape, source, batch_size, max_images)
-    return _mean(
-        batches, seed, lambda images, seed: model.log_likelihood(images, num_samples, seed=seed)
-    )
+    return _mean(_log_likelihoods(model, batches, num_samples, seed))
+
+
+def log_likelihoods(
+    model, source, *, num_samples: int = 64, batch_size: int = 500, seed: int = 0
+) -> np.ndarray:
+    """Estimate the log-likelihood of each image, to find the least likely ones.
+
+    Args:
+        model: A `MixtureVAE`.
+        source: Of the images, see `batches`.
+        num_samples: Posterior draws for each image; the bound tightens as it grows.
+        batch_size: Images at a time. The draws depend on it, and on the images' order.
+        seed: Of the draws.
+
+    Returns:
+        float64 [n], nats, in the order of the images; `mean_log_likelihood` is their mean.
+
+    Raises:
+        ValueError: As for `reconstruction_errors`.
+    """
+    batches = batches_of(model.image_shape, source, batch_size)
+    return np.concatenate(list(_log_likelihoods(model, batches, num_samples, seed)))
 
 
 def mean_elbo(
@@ -140,15 +160,26 @@ def mean_elbo(
         ValueError: As for `reconstruction_errors`.
     """
     batches = batches_of(model.image_shape, source, batch_size, max_images)
-    return _mean(batches, seed, lambda images, seed: model.elbo(images, seed=seed))
+    return _mean(_each(batches, seed, lambda images, seed: model.elbo(images, seed=seed)))
 
 
-def _mean(batches, seed, measure):
-    """Return the mean of measure(images, seed), [n], over batches, each with a seed of its own."""
+def _log_likelihoods(model, batches, num_samples, seed):
+    return _each(
+        batches, seed, lambda images, seed: model.log_likelihood(images, num_samples, seed=seed)
+    )
+
+
+def _each(batches, seed, measure):
+    """Yield measure(images, seed), float64 [b], of each batch with a seed of its own."""
     rng = np.random.default_rng(checks.seed(seed) % 2**32)
-    count, mean, squares = 0, 0.0, 0.0
     for images in batches:
-        values = np.asarray(measure(images, rng.integers(2**31)), np.float64)
+        yield np.asarray(measure(images, rng.integers(2**31)), np.float64)
+
+
+def _mean(each):
+    """Return the mean of all values, which come in batches."""
+    count, mean, squares = 0, 0.0, 0.0
+    for values in each:
         # Chan, Golub & LeVeque: moments of two parts from those of each.
         share = len(values) / (count + len(values))
         squares += np.square(values - values.mean()).sum()

@@ -156,10 +156,27 @@ def define_model(values: flags.FlagValues) -> None:
     )
 
 
-def define_part(values: flags.FlagValues) -> None:
-    """Define --part."""
+def define_images(values: flags.FlagValues, default_count: str = "all of them") -> None:
+    """Define the flags that say which images a trained model is used on."""
+    define_data(
+        values,
+        " Or one image. Size and channels become the model's: grey in each channel makes colour, "
+        "0.299 red + 0.587 green + 0.114 blue makes grey. Default: the run's own.",
+    )
     flags.DEFINE_enum(
-        "part", "test", ["test", "train"], "Which images of the data.", flag_values=values
+        "part",
+        None,
+        ["test", "train", "all"],
+        "Which images of the data. Default: the test images of the run's own data, and of data "
+        "with a test part; all of any other.",
+        flag_values=values,
+    )
+    define_integer(
+        values,
+        "count",
+        None,
+        f"How many images: the first ones, or of all classes where they come class by class. "
+        f"Default: {default_count}.",
     )
 
 

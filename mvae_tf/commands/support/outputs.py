@@ -1,8 +1,11 @@
 """What a command leaves behind: one picture, a file of arrays, or a folder of pictures."""
 
+import csv
+import io
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 from absl import flags
@@ -13,7 +16,7 @@ from mvae_tf.commands.support.arguments import CommandError, UsageError
 
 
 def define(values: flags.FlagValues) -> None:
-    """Define --output and --overwrite."""
+    """Define --output, for pictures or arrays, and --overwrite."""
     flags.DEFINE_string(
         "output",
         None,
@@ -28,6 +31,29 @@ def define(values: flags.FlagValues) -> None:
         "replaced in any case.)",
         flag_values=values,
     )
+
+
+def define_file(values: flags.FlagValues, text: str, *, required: bool) -> None:
+    """Define --output, of a file."""
+    flags.DEFINE_string("output", None, text, required=required, flag_values=values)
+
+
+def checked_file(given: flags.FlagValues, suffixes: tuple[str, ...]) -> Path:
+    """Return --output as the path of a file that can be written, which ends in one of `suffixes`.
+
+    Raises:
+        UsageError: it is of another kind.
+        OSError: it can't be written.
+    """
+    path = arguments.path("output", given.output)
+    if path.suffix not in suffixes or path.is_dir():
+        raise UsageError(
+            f"Expected --output to be a file that ends in {' or '.join(suffixes)}. "
+            f"Received: {given.output!r}."
+        )
+    files.require_writable(path.parent, path.name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
 
 
 def checked(given: flags.FlagValues) -> Path:
@@ -71,23 +97,55 @@ def write(
             the number.
     """
     if path.is_dir():
-        _write_folder(path, pictures)
+        write_pictures(path, pictures)
     elif path.suffix == ".npz":
-        _replace(path, lambda file: np.savez_compressed(file, **arrays))
+        write_arrays(path, arrays)
     else:
         from mvae_tf import plots
 
         plots.save(draw(), path)
 
 
-def _write_folder(folder, pictures):
+def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write an .npz, all at once."""
+    _replace(path, lambda file: np.savez_compressed(file, **arrays))
+
+
+def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence]) -> None:
+    """Write a .csv, all at once; see `print_table`."""
+
+    def write_to(file):
+        # A name that is not UTF-8 keeps its bytes, by which its file is found.
+        options = {"encoding": "utf-8", "errors": "surrogateescape", "newline": ""}
+        text = io.TextIOWrapper(file, **options)
+        print_table(text, header, rows)
+        text.detach()
+
+    _replace(path, write_to)
+
+
+def print_table(file: TextIO, header: Sequence[str], rows: Iterable[Sequence]) -> None:
+    """Print rows as comma-separated values (RFC 4180), a line feed after each."""
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+
+
+def write_pictures(folder: Path, pictures: Mapping[str, np.ndarray], first: int = 0) -> None:
+    """Write a PNG an image.
+
+    Args:
+        folder: Where.
+        pictures: As for `write`.
+        first: Number of the first image.
+    """
     from PIL import Image
 
     for name, images in pictures.items():
         pixels = np.round(255 * np.clip(images, 0, 1)).astype(np.uint8)
         if pixels.shape[-1] == 1:
             pixels = pixels[..., 0]
-        for number, image in enumerate(pixels):
+        for number, image in enumerate(pixels, start=first):
             _replace(
                 folder / f"{number:05d}{name}.png",
                 lambda file, image=image: Image.fromarray(image).save(file, format="png"),

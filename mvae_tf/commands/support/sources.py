@@ -6,7 +6,7 @@ from absl import flags
 
 from mvae_tf import datasets
 from mvae_tf.commands.support import archives, arguments, settings
-from mvae_tf.commands.support.arguments import CommandError, UsageError
+from mvae_tf.commands.support.arguments import CommandError
 from mvae_tf.startup import import_tensorflow
 from mvae_tf.training import run_folder
 
@@ -45,25 +45,6 @@ def load_data(described: dict):
     return datasets.load(source, **options)
 
 
-def data_of(given: flags.FlagValues, model_path: Path):
-    """Return the dataset that --data names, or else the one that a run was trained on.
-
-    Raises:
-        UsageError: there is no --data, and nothing to take its place.
-        CommandError: the run's own data has changed since.
-    """
-    described = data_flags(given)
-    if described["source"] is not None:
-        return load_data(described)
-    stored = _data_of_run(model_path)
-    if stored is None:
-        raise UsageError(f"Expected --data: {model_path} doesn't say which images it is for.")
-    changed = {name: value for name, value in described.items() if value is not None}
-    data = load_data(stored | changed)
-    require_digest(data, stored["digest"], "trained on")
-    return data
-
-
 def require_digest(data, digest: str, reason: str) -> None:
     """Refuse data other than the expected.
 
@@ -77,6 +58,15 @@ def require_digest(data, digest: str, reason: str) -> None:
             f"Expected the images that the run was {reason}, of SHA-256 {digest[:12]}... Received: "
             f"others, {data.digest[:12]}..., from {data.source}. Where they are now, --data says."
         )
+
+
+def image_shape(path: Path) -> tuple[int, int, int]:
+    """Return the image shape of the model that `find_model` found, as a rule without TensorFlow."""
+    if path.is_dir():
+        shape = settings.read_record(path)["settings"]["model"]["image_shape"]
+    else:
+        shape = archives.read(path).config.get("image_shape")
+    return tuple(load_model(path).image_shape if shape is None else shape)
 
 
 def find_model(given: flags.FlagValues) -> Path:
@@ -122,18 +112,7 @@ def load_model(path: Path):
     return model
 
 
-def require_fit(model, data) -> None:
-    """Refuse images of another shape than the model's."""
-    shape = data.test.images.shape[1:]
-    if shape != model.image_shape:
-        height, width, *_ = model.image_shape
-        raise CommandError(
-            f"Expected images of shape {model.image_shape}, the model's. Received: {shape} in "
-            f"{data.name}. (--image_size={height}x{width} resizes those of a folder.)"
-        )
-
-
-def _data_of_run(path):
+def data_of_run(path: Path) -> dict | None:
     """Return how to load a run's data and its digest; None if that is not known."""
     if not path.is_dir():
         return None
