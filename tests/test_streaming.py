@@ -10,9 +10,9 @@ from PIL import Image
 from test_datasets import save_images, some_images
 
 from mvae_tf import datasets, files
-from mvae_tf.datasets.formats import pixels
+from mvae_tf.datasets.formats import image_folder, pixels
+from mvae_tf.datasets.formats.names import Names
 from mvae_tf.datasets.streaming import caches
-from mvae_tf.datasets.streaming.files import Names
 
 COUNT = 40  # more than are looked at to know what to expect
 ODD = 17  # not among those
@@ -181,12 +181,32 @@ def test_no_more_than_a_few_batches_are_read_ahead(photos, monkeypatch):
 def test_names_take_little_more_than_their_letters(tmp_path):
     folder = tmp_path / "class"
     tracemalloc.start()
-    names = Names(tmp_path, (folder / f"image-{number:07d}.png" for number in range(3_000)))
+    names = Names(tmp_path)
+    names.add(folder, (f"image-{number:07d}.png" for number in range(3_000)))
     taken, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert 31 * len(names) <= taken < 34 * len(names)  # 23 letters and a number
-    assert names[0] == str(folder / "image-0000000.png")
-    assert names[2_999] == str(folder / "image-0002999.png")
+    assert 31 * len(names) <= taken < 40 * len(names)  # 23 letters and a number, and room to grow
+    assert names[0] == folder / "image-0000000.png" == names[-3_000]
+    assert names[2_999] == folder / "image-0002999.png" == names[-1]
+    with pytest.raises(IndexError):
+        names[3_000]
+    more = Names(tmp_path)
+    more.add(tmp_path, ["a.png", "b.png"])
+    assert list(more + names)[1:3] == [tmp_path / "b.png", folder / "image-0000000.png"]
+    assert len(names + more) == 3_002 and (names + more)[-1] == tmp_path / "b.png"
+
+
+def test_a_listing_takes_little_memory_for_a_file(tmp_path):
+    count = 2_000
+    for number in range(count):
+        (tmp_path / f"image-{number:07d}.png").touch()
+    image_folder.listing(tmp_path)  # what it imports is there
+    tracemalloc.start()
+    listed = image_folder.listing(tmp_path)
+    kept, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(listed.files()) == count
+    assert kept < 45 * count and peak < 200 * count  # a Path takes some 500 bytes
 
 
 def test_names_need_not_be_text(tmp_path):

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from mvae_tf.datasets.formats import forms, pixels
+from mvae_tf.datasets.formats.names import Names
 from mvae_tf.datasets.sources.fetching import notice
 from mvae_tf.datasets.splits import TEST_IMAGES
 from mvae_tf.files import shown
@@ -37,7 +38,7 @@ class Part:
         labels: int64 [n], or None.
     """
 
-    files: list[Path]
+    files: Names
     labels: np.ndarray | None
 
 
@@ -65,9 +66,10 @@ class Listing:
         """How many files are in "train"."""
         return len(self.splits["train"].files)
 
-    def files(self) -> list[Path]:
+    def files(self) -> Names:
         """Return all files, those of "train" first."""
-        return [file for part in self.splits.values() for file in part.files]
+        train, *test = (part.files for part in self.splits.values())
+        return train + test[0] if test else train
 
     def labels(self) -> np.ndarray | None:
         """Return the labels of all files, int64 [n], or None."""
@@ -107,13 +109,13 @@ def listing(path: Path) -> Listing:
     roles = _roles(path, _Entries(path, passed_over))
     if not roles:
         passed_over.clear()
-        part, classes = _list_part(path, passed_over)
+        part, classes = _list_part(path, path, passed_over)
         return Listing({"train": part}, classes, passed_over, TEST_IMAGES, None)
-    part, classes = _list_part(roles["train"], passed_over)
+    part, classes = _list_part(path, roles["train"], passed_over)
     test = roles.get("test", roles.get("validation"))
     if test is None:
         return Listing({"train": part}, classes, passed_over, TEST_IMAGES, None)
-    test_part, test_classes = _list_part(test, passed_over)
+    test_part, test_classes = _list_part(path, test, passed_over)
     if classes != test_classes:
         raise ValueError(
             f"Expected the same classes in {roles['train'].name} and {test.name} of {path}. "
@@ -180,23 +182,25 @@ def require_one_size(first: np.ndarray, first_name: str, image: np.ndarray, name
 
 
 class _Entries:
-    """A folder's subfolders and image files, sorted by name; others are counted."""
+    """A folder's subfolders, and its image files by name, both sorted; others are counted."""
 
     def __init__(self, folder: Path, passed_over: collections.Counter):
-        self.subfolders, self.files = [], []
+        subfolders, self.files = [], []
         suffixes = pixels.suffixes()
         with os.scandir(folder) as entries:
-            visible = [entry for entry in entries if not entry.name.startswith(".")]
-        for entry in sorted(visible, key=lambda entry: os.path.normcase(entry.name)):
-            suffix = os.path.splitext(entry.name)[1].lower()
-            if entry.is_dir():
-                path = folder / entry.name
-                if entry.name not in _NO_FOLDERS and not _is_of_runs(path):
-                    self.subfolders.append(path)
-            elif suffix in suffixes and entry.is_file():
-                self.files.append(folder / entry.name)
-            else:
-                passed_over[shown(suffix) or "without an ending"] += 1
+            for entry in entries:
+                suffix = os.path.splitext(entry.name)[1].lower()
+                if entry.name.startswith("."):
+                    continue
+                if entry.is_dir():
+                    if entry.name not in _NO_FOLDERS and not _is_of_runs(folder / entry.name):
+                        subfolders.append(entry.name)
+                elif suffix in suffixes and entry.is_file():
+                    self.files.append(entry.name)
+                else:
+                    passed_over[shown(suffix) or "without an ending"] += 1
+        self.files.sort(key=os.path.normcase)
+        self.subfolders = [folder / name for name in sorted(subfolders, key=os.path.normcase)]
 
 
 def _is_of_runs(folder):
@@ -222,11 +226,11 @@ def _roles(path, top):
     roles = {role: folder for role, folder in parts if role}
     if roles:
         named = [folder for role, folder in parts if role]
-        beside = [each for each in (*top.subfolders, *top.files) if each not in named]
+        beside = [each.name for each in top.subfolders if each not in named] + top.files
         if beside or len(named) > len(roles) or "train" not in roles:
             raise ValueError(
                 f"Expected {path} to hold the folders train and test, or only train. "
-                f"Received: {_listed(sorted(each.name for each in (*named, *beside)))}."
+                f"Received: {_listed(sorted([*(each.name for each in named), *beside]))}."
             )
         return roles
     alike = [
@@ -243,8 +247,8 @@ def _roles(path, top):
     return {}
 
 
-def _list_part(folder: Path, passed_over) -> tuple[Part, tuple[str, ...] | None]:
-    """List the image files of one part, their labels, and the names of the classes."""
+def _list_part(path: Path, folder: Path, passed_over) -> tuple[Part, tuple[str, ...] | None]:
+    """List the image files of one part of a path, their labels, and the names of the classes."""
     counted = collections.Counter()
     top = _Entries(folder, counted)
     if bool(top.subfolders) == bool(top.files):
@@ -254,21 +258,22 @@ def _list_part(folder: Path, passed_over) -> tuple[Part, tuple[str, ...] | None]
             f"Received: {'both' if top.files else 'neither'}"
             + (f"; files of other formats: {others}." if others else ".")
         )
-    files, labels = top.files, []
-    for label, class_folder in enumerate(top.subfolders):
+    files, counts = Names(path), []
+    files.add(folder, top.files)
+    for class_folder in top.subfolders:
         inside = _Entries(class_folder, counted)
         if inside.subfolders or not inside.files:
             raise ValueError(
                 f"Expected images, and no folders, in {class_folder}. "
                 f"Received: {len(inside.files)} images and {len(inside.subfolders)} folders."
             )
-        files += inside.files
-        labels += [label] * len(inside.files)
+        files.add(class_folder, inside.files)
+        counts.append(len(inside.files))
     passed_over.update(counted)
     if not top.subfolders:
         return Part(files, None), None
     names = tuple(shown(class_folder.name) for class_folder in top.subfolders)
-    return Part(files, np.array(labels, np.int64)), names
+    return Part(files, np.repeat(np.arange(len(counts), dtype=np.int64), counts)), names
 
 
 def _listed(names):

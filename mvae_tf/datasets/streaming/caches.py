@@ -21,8 +21,8 @@ import PIL
 
 from mvae_tf import files
 from mvae_tf.datasets.formats.forms import Form
+from mvae_tf.datasets.formats.names import Names
 from mvae_tf.datasets.sources.fetching import notice
-from mvae_tf.datasets.streaming.files import Names
 from mvae_tf.datasets.streaming.survey import Survey
 
 _VERSION = 1  # of what decides on a cache's images besides its key; raised with that

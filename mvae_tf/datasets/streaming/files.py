@@ -3,7 +3,7 @@
 import collections
 import itertools
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from mvae_tf.datasets.formats import pixels
 from mvae_tf.datasets.formats.forms import Form
+from mvae_tf.datasets.formats.names import Names
 from mvae_tf.files import shown
 
 # Images that a thread decodes at a time: as a task of its own each would cost more in waiting.
@@ -22,34 +23,6 @@ _threads: list[ThreadPoolExecutor] = []
 
 class ChangedFileError(OSError):
     """A file is not what it was when all were gone through, or is not there any more."""
-
-
-class Names(Sequence):
-    """Paths in a folder, in one block of bytes.
-
-    Args:
-        folder: The folder.
-        paths: Which begin with it.
-    """
-
-    def __init__(self, folder: Path, paths: Iterable[Path]):
-        self.folder = folder
-        self._folder = os.path.join(os.fsencode(folder), b"")
-        encoded = [os.fsencode(path)[len(self._folder) :] for path in paths]
-        self._bytes = b"".join(encoded)
-        self._ends = np.cumsum([0, *map(len, encoded)])
-
-    def __len__(self) -> int:
-        return len(self._ends) - 1
-
-    def __getitem__(self, index) -> str:
-        start, end = self._ends[index], self._ends[index + 1]
-        return os.fsdecode(self._folder + self._bytes[start:end])
-
-    def add_to(self, total) -> None:
-        """Add all of them, in their order, to a hash."""
-        total.update(b"%d %d;" % (len(self), len(self._folder)))
-        total.update(self._folder + self._ends.astype("<i8").tobytes() + self._bytes)
 
 
 class Files:
@@ -71,7 +44,7 @@ class Files:
         def one(position):
             self._stamps[position] = _stamp(self.names[position])
             try:
-                return pixels.read_picture(Path(self.names[position]), self._image_size)
+                return pixels.read_picture(self.names[position], self._image_size)
             except ValueError as error:
                 return error
 
@@ -87,7 +60,7 @@ class Files:
         now = _stamp(name)
         if now == self._stamps[position]:
             try:
-                return pixels.read(Path(name), self._image_size)
+                return pixels.read(name, self._image_size)
             except ValueError as error:
                 reason = str(error).partition("Received: ")[2]
         else:
@@ -121,7 +94,7 @@ class FileReader:
         return images[back]
 
 
-def _stamp(path: str) -> int:
+def _stamp(path: Path) -> int:
     """Return a number that changes with a file; `_GONE` where there is none."""
     try:
         found = os.stat(path)

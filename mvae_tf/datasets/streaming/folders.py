@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import itertools
 import re
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from mvae_tf.datasets.formats import image_folder, pixels
 from mvae_tf.datasets.sources.fetching import notice
 from mvae_tf.datasets.splits import Dataset, Split, held_out
 from mvae_tf.datasets.streaming import caches
-from mvae_tf.datasets.streaming.files import FileReader, Files, Names
+from mvae_tf.datasets.streaming.files import FileReader, Files
 from mvae_tf.datasets.streaming.images import StreamedImages
 from mvae_tf.datasets.streaming.survey import survey
 from mvae_tf.files import shown
@@ -32,7 +33,7 @@ def is_large(listed: image_folder.Listing, image_size: tuple[int, int] | None) -
     files, nbytes = listed.files(), 0
     if image_size is not None:
         nbytes = _CHANNELS * int(np.prod(image_size))
-    for file in files[:_A_FEW]:
+    for file in itertools.islice(files, _A_FEW):
         if nbytes:
             break
         with contextlib.suppress(ValueError):  # told of when all are read
@@ -63,7 +64,7 @@ def stream(
 
     Args:
         path: The folder.
-        listed: Its `Listing`, of which no files are left: paths of a million take half a gigabyte.
+        listed: Its `Listing`.
         image_size: (height, width) to resize to, or None.
         test_fraction: The part of the images to hold out where there are none to test on.
         seed: Seed of their choice.
@@ -79,9 +80,7 @@ def stream(
             f"Expected cache to be a folder outside of {path}, whose images it keeps. Received: "
             f"{cache}."
         )
-    names, labels, num_train = Names(path, listed.files()), listed.labels(), listed.num_train
-    for part in listed.splits.values():
-        part.files.clear()
+    names, labels, num_train = listed.files(), listed.labels(), listed.num_train
 
     def parts_of(kept):
         if "test" not in listed.splits:
