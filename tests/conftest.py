@@ -1,4 +1,5 @@
 import dataclasses
+import functools
 import gc
 import hashlib
 import os
@@ -15,16 +16,33 @@ import recycled
 import tensorflow as tf
 from nursery import Nursery
 from small_runs import SMALL
+from tiny_mnist import tiny_original
 
 import mvae_tf
 from mvae_tf.commands import program
+from mvae_tf.datasets import published
 from mvae_tf.training import run_folder
 
-# A small model is traced once and run for few steps: to improve its graph costs more than it saves,
-# and to look for garbage among what tracing keeps more than to let some lie.
-tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+# To look for garbage among what tracing keeps costs more than to let some lie.
 gc.freeze()
 gc.set_threshold(100_000, 50, 100)
+
+
+def improve_graphs(whether):
+    """Let TensorFlow improve graphs, or not: sums are then rounded otherwise."""
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": not whether})
+
+
+# A small model is traced once and run for few steps: to improve its graph costs more than it saves.
+improve_graphs(False)
+
+
+@pytest.fixture
+def as_in_programs():
+    """Let this process compute what a program of ours does, bit for bit."""
+    improve_graphs(True)
+    yield
+    improve_graphs(False)
 
 
 @pytest.fixture(scope="session")
@@ -97,16 +115,33 @@ def recycled_runs(monkeypatch):
 
 
 @pytest.fixture
-def run_train(capsys):
-    def run_train(*argv):
-        """Run `mvae-tf train` in this process; return the exit status, stdout and stderr."""
-        status = program.main(["train", *(str(argument) for argument in argv)])
+def call(capsys):
+    def call(*argv):
+        """Run a command in this process; return its exit status, stdout and stderr."""
+        status = program.main([str(argument) for argument in argv])
         shown = capsys.readouterr()
         recycled.take_back()  # of a command's model only files are left
         assert "Traceback" not in shown.err
         return status, shown.out, shown.err
 
-    return run_train
+    return call
+
+
+@pytest.fixture
+def run_train(call):
+    """As `call`, of `mvae-tf train`."""
+    return functools.partial(call, "train")
+
+
+@pytest.fixture
+def tiny_archives(monkeypatch):
+    """MNIST's arrays and archives, and Fashion-MNIST's, with the pins set to match."""
+    result = {}
+    for seed, name in enumerate(["mnist", "fashion_mnist"]):
+        stand_in, arrays, packed = tiny_original(published.ORIGINALS[name], seed)
+        monkeypatch.setitem(published.ORIGINALS, name, stand_in)
+        result[name] = (arrays, packed)
+    return result
 
 
 @pytest.fixture(scope="module")

@@ -24,18 +24,6 @@ from mvae_tf.commands.support import settings
 from mvae_tf.training import run_folder
 
 
-@pytest.fixture
-def call(capsys):
-    def call(*argv):
-        """Run a command in this process; return its exit status, stdout and stderr."""
-        status = program.main([str(argument) for argument in argv])
-        shown = capsys.readouterr()
-        assert "Traceback" not in shown.err
-        return status, shown.out, shown.err
-
-    return call
-
-
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """A finished run on digits; its path has blanks."""

@@ -7,7 +7,6 @@ import sys
 import numpy as np
 import pytest
 from PIL import Image
-from test_commands import call  # noqa: F401, the fixture
 from test_datasets import save_images, some_images
 
 from mvae_tf import datasets
@@ -50,7 +49,7 @@ def test_a_run_inside_of_its_data_is_no_data(photos):
     assert sources.load_data(stored).digest == stored["digest"]
 
 
-def test_class_names_are_kept_and_shown(photos, call):  # noqa: F811
+def test_class_names_are_kept_and_shown(photos, call):
     run = photos / "runs" / "photos"
     _, out, _ = call("info", f"--model={run}")
     assert f"classes    2: cat, {NAIVE[1]}\n" in out
@@ -60,7 +59,7 @@ def test_class_names_are_kept_and_shown(photos, call):  # noqa: F811
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has names that are not UTF-8")
-def test_outputs_whose_names_are_not_utf_8_are_refused(photos, call, tmp_path):  # noqa: F811
+def test_outputs_whose_names_are_not_utf_8_are_refused(photos, call, tmp_path):
     place = os.fsdecode(os.fsencode(tmp_path) + b"/" + NAIVE[0])
     status, _, err = call("train", f"--data={photos}", *TINY, f"--output_dir={place}")
     assert status != 0 and "path in UTF-8" in err
@@ -81,7 +80,7 @@ def test_folders_of_other_names_train_elsewhere(names, tmp_path):
     assert places == {os.path.join("runs", name.removesuffix(".npz")) for name in names}
 
 
-def test_folders_of_one_name_are_told_apart(photos, call, tmp_path, monkeypatch):  # noqa: F811
+def test_folders_of_one_name_are_told_apart(photos, call, tmp_path, monkeypatch):
     save_images(tmp_path / "photos", some_images(3))
     monkeypatch.chdir(photos)
     status, _, err = call("train", f"--data={tmp_path / 'photos'}", *TINY)
@@ -89,7 +88,7 @@ def test_folders_of_one_name_are_told_apart(photos, call, tmp_path, monkeypatch)
     assert "runs/photos, the usual one of that name, holds a run on other images" in err
 
 
-def test_arrays_are_named_where_they_are_refused(tmp_path, call):  # noqa: F811
+def test_arrays_are_named_where_they_are_refused(tmp_path, call):
     np.save(tmp_path / "x.npy", np.zeros((20, 3, 32, 32), np.uint8))
     status, _, err = call("train", f"--data={tmp_path / 'x.npy'}", *TINY)
     assert status == 1

@@ -120,7 +120,7 @@ def wait_for(child, path):
         time.sleep(0.005)
 
 
-def test_ctrl_c_and_on_is_bit_identical(run_train, tmp_path):
+def test_ctrl_c_and_on_is_bit_identical(run_train, tmp_path, as_in_programs):
     folder = tmp_path / "my run"
     with start(folder) as child:
         wait_for(child, folder / "checkpoints" / "epoch-00001")

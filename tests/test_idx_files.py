@@ -6,21 +6,10 @@ import shutil
 import numpy as np
 import psutil
 import pytest
-from tiny_mnist import NAMES, assert_arrays, idx_bytes, put_archives, tiny_arrays, tiny_original
+from tiny_mnist import NAMES, assert_arrays, idx_bytes, put_archives, tiny_arrays
 
 from mvae_tf import datasets
 from mvae_tf.datasets import published
-
-
-@pytest.fixture
-def tiny(monkeypatch):
-    """MNIST's arrays and archives, and Fashion-MNIST's, with the pins set to match."""
-    result = {}
-    for seed, name in enumerate(["mnist", "fashion_mnist"]):
-        stand_in, arrays, packed = tiny_original(published.ORIGINALS[name], seed)
-        monkeypatch.setitem(published.ORIGINALS, name, stand_in)
-        result[name] = (arrays, packed)
-    return result
 
 
 def put(folder, packed, rename=lambda name: name):
@@ -40,8 +29,8 @@ def unpacked(packed):
 
 @pytest.mark.parametrize("form", [dict, repacked, unpacked])
 @pytest.mark.parametrize("name", ["mnist", "fashion_mnist"])
-def test_a_folder_or_any_of_its_files_is_the_published_set(tiny, tmp_path, form, name):
-    arrays, packed = tiny[name]
+def test_a_folder_or_any_of_its_files_is_the_published_set(tiny_archives, tmp_path, form, name):
+    arrays, packed = tiny_archives[name]
     files = form(packed)
     put(tmp_path / "own", files)
     (tmp_path / "own" / "README").write_text("")
@@ -53,14 +42,14 @@ def test_a_folder_or_any_of_its_files_is_the_published_set(tiny, tmp_path, form,
 
 
 @pytest.mark.parametrize("form", [repacked, unpacked])
-def test_copies_put_there_by_hand_are_taken(tiny, tmp_path, form, capfd):
-    arrays, packed = tiny["fashion_mnist"]
+def test_copies_put_there_by_hand_are_taken(tiny_archives, tmp_path, form, capfd):
+    arrays, packed = tiny_archives["fashion_mnist"]
     put_archives(tmp_path, form(packed))
     assert_arrays(datasets.load("fashion_mnist", data_dir=tmp_path), arrays)
     assert capfd.readouterr().err == ""
 
 
-def test_arrays_of_another_kind_are_ones_own(tiny, tmp_path):
+def test_arrays_of_another_kind_are_ones_own(tiny_archives, tmp_path):
     arrays = tiny_arrays(7)
     put(tmp_path / "letters", dict(zip(NAMES, map(idx_bytes, arrays), strict=True)))
     data = datasets.load(tmp_path / "letters")
@@ -92,10 +81,10 @@ def test_colour_has_four_sizes(tmp_path):
     assert datasets.load(tmp_path / "mine").digest == datasets.load(images).digest
 
 
-def test_files_of_two_sets_are_not_mixed(tiny, tmp_path):
-    put(tmp_path / "own", tiny["mnist"][1])
+def test_files_of_two_sets_are_not_mixed(tiny_archives, tmp_path):
+    put(tmp_path / "own", tiny_archives["mnist"][1])
     shutil.copy(tmp_path / "own" / NAMES[0], tmp_path / "kept")
-    (tmp_path / "own" / NAMES[0]).write_bytes(tiny["fashion_mnist"][1][NAMES[0]])
+    (tmp_path / "own" / NAMES[0]).write_bytes(tiny_archives["fashion_mnist"][1][NAMES[0]])
     with pytest.raises(ValueError, match="of one dataset.*train-images.* of fashion_mnist.*mnist"):
         datasets.load(tmp_path / "own")
 
@@ -111,15 +100,15 @@ def test_files_of_two_sets_are_not_mixed(tiny, tmp_path):
         (lambda content: gzip.decompress(content) + b"x", "Received: 23521"),
     ],
 )
-def test_damaged_files_are_named(tiny, tmp_path, damage, nature):
-    packed = tiny["mnist"][1]
+def test_damaged_files_are_named(tiny_archives, tmp_path, damage, nature):
+    packed = tiny_archives["mnist"][1]
     put(tmp_path / "own", packed | {NAMES[0]: damage(packed[NAMES[0]])})
     with pytest.raises(ValueError, match=f"{NAMES[0]}.*{nature}"):
         datasets.load(tmp_path / "own")
 
 
-def test_a_set_without_training_images_is_refused(tiny, tmp_path):
-    packed = tiny["mnist"][1]
+def test_a_set_without_training_images_is_refused(tiny_archives, tmp_path):
+    packed = tiny_archives["mnist"][1]
     put(tmp_path / "own", {name: packed[name] for name in NAMES[2:]})
     with pytest.raises(ValueError, match="train-images among them. Received: t10k"):
         datasets.load(tmp_path / "own")

@@ -1,22 +1,11 @@
 """A model's presets, and what it refuses."""
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from recycled import recycled
+from test_model import IMAGES, make
 
 import mvae_tf
-
-SMALL = {"image_shape": (4, 4, 1), "num_components": 3, "latent_dim": 2, "hidden_units": (8,)}
-IMAGES = np.random.default_rng(0).uniform(size=[24, 4, 4, 1]).astype("float32")
-
-
-@recycled
-def make(**overrides):
-    model = mvae_tf.MixtureVAE(**{**SMALL, "seed": 0, **overrides})
-    model.compile(optimizer=keras.optimizers.Adam(1e-3))
-    return model
 
 
 def test_presets_say_what_the_paper_and_the_authors_code_do():

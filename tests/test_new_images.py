@@ -23,18 +23,6 @@ SMALL = ["--num_components=2", "--latent_dim=3", "--hidden_units=8", "--precisio
 CLASSES = {"cat": 21, "dog": 20, "emu": 19}
 
 
-@pytest.fixture
-def call(capsys):
-    def call(*argv):
-        """Run a command in this process; return its exit status, stdout and stderr."""
-        status = program.main([str(argument) for argument in argv])
-        shown = capsys.readouterr()
-        assert "Traceback" not in shown.err
-        return status, shown.out, shown.err
-
-    return call
-
-
 @pytest.fixture(autouse=True)
 def models_are_loaded_once(monkeypatch):
     """As graphs of a model are made once, and here it is loaded by each command."""

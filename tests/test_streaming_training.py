@@ -48,19 +48,6 @@ def photos(original, tmp_path):
     return shutil.copytree(original, tmp_path / "photos")
 
 
-@pytest.fixture
-def call(capsys):
-    def call(argv):
-        """Run a command in this process; return its exit status and stderr."""
-        status = program.main([str(argument) for argument in argv])
-        err = capsys.readouterr().err
-        recycled.take_back()  # of a command's model only files are left
-        assert "Traceback" not in err
-        return status, err
-
-    return call
-
-
 def train(folder, run, *flags):
     return ["train", f"--data={folder}", "--epochs=2", f"--output_dir={run}", *SMALL, *flags]
 
@@ -94,7 +81,7 @@ def test_a_run_has_the_weights_of_the_run_in_memory(
     original, expected, call, tmp_path, monkeypatch, way
 ):
     monkeypatch.chdir(tmp_path)
-    status, err = call(train(original, "run", way, "--tensorboard"))
+    status, _, err = call(*train(original, "run", way, "--tensorboard"))
     assert status == 0 and "36 training and 4 test images of shape (5, 4, 1)" in err
     np.testing.assert_array_equal(weights(tmp_path / "run"), expected)
     # What is said of the run's images holds for its other commands, wherever they are called.
@@ -106,9 +93,9 @@ def test_a_run_has_the_weights_of_the_run_in_memory(
         monkeypatch.setattr(pixels, "read_picture", None)
     else:
         monkeypatch.setattr(np, "stack", None)  # as reading into memory ends
-    assert call(["evaluate", f"--model={tmp_path / 'run'}", "--num_samples=0"])[0] == 0
+    assert call("evaluate", f"--model={tmp_path / 'run'}", "--num_samples=0")[0] == 0
     output = f"--output={tmp_path / 'images.npz'}"
-    assert call(["reconstruct", f"--model={tmp_path / 'run'}", "--count=3", output])[0] == 0
+    assert call("reconstruct", f"--model={tmp_path / 'run'}", "--count=3", output)[0] == 0
     monkeypatch.undo()
     shown = np.load(tmp_path / "images.npz")["images"]
     known = datasets.load(original).test.float_images()
@@ -148,16 +135,16 @@ def test_a_file_that_goes_while_a_run_trains_stops_it_and_it_goes_on(
     path, aside = photos / "cats" / "007.png", tmp_path / "aside"
     with monkeypatch.context() as patched:
         at_the_end_of_the_first_epoch(patched, lambda: path.parent.rename(aside))
-        status, err = call(train(photos, tmp_path / "run", "--stream"))
+        status, _, err = call(*train(photos, tmp_path / "run", "--stream"))
     assert status == 1
     told = err[err.index("Expected the images as they were") :].splitlines()
     assert len(told) == 3 and f"{path.parent}" in told[0] and "gone" in told[0]
     assert "checkpoints/epoch-00001" in told[1] and told[2].endswith("--resume")
     # Without those files it is another set of images.
-    status, err = call(resume(tmp_path / "run"))
+    status, _, err = call(*resume(tmp_path / "run"))
     assert status == 1 and "Expected the images that the run was begun with" in err
     aside.rename(path.parent)
-    assert call(resume(tmp_path / "run"))[0] == 0
+    assert call(*resume(tmp_path / "run"))[0] == 0
     np.testing.assert_array_equal(weights(tmp_path / "run"), expected)
 
 
@@ -167,30 +154,30 @@ def test_a_cache_that_goes_while_a_run_trains_is_made_anew(
     cache = tmp_path / "cache"
     with monkeypatch.context() as patched:
         at_the_end_of_the_first_epoch(patched, lambda: shutil.rmtree(cache))
-        status, err = call(train(photos, tmp_path / "run", f"--cache={cache}"))
+        status, _, err = call(*train(photos, tmp_path / "run", f"--cache={cache}"))
     assert status == 1 and "to be read, the images' cache" in err and "--resume" in err
-    assert call(resume(tmp_path / "run"))[0] == 0
+    assert call(*resume(tmp_path / "run"))[0] == 0
     np.testing.assert_array_equal(weights(tmp_path / "run"), expected)
 
 
 def test_files_that_changed_since_the_cache_was_made_are_another_set(photos, call, tmp_path):
     common = train(photos, tmp_path / "run", f"--cache={tmp_path / 'cache'}")
-    assert call([*common, "--epochs=1"])[0] == 0
+    assert call(*common, "--epochs=1")[0] == 0
     Image.new("L", (4, 5), 9).save(photos / "bats" / "003.png")
-    status, err = call(resume(tmp_path / "run", "--epochs=2"))
+    status, _, err = call(*resume(tmp_path / "run", "--epochs=2"))
     assert status == 1 and "Expected the images that the run was begun with" in err
 
 
 def test_what_is_passed_over_is_counted_and_stays_so(photos, call, tmp_path):
     for number in (3, 11):
         (photos / "bats" / f"{number:03d}.png").write_bytes(b"\x89PNG\r\n\x1a\n")
-    status, err = call(train(photos, tmp_path / "run", "--stream"))
+    status, _, err = call(*train(photos, tmp_path / "run", "--stream"))
     assert status == 1 and "Expected a readable image. Received: " in err and "003.png" in err
     assert not (tmp_path / "run").exists()
-    status, err = call(train(photos, tmp_path / "run", "--skip_unreadable", "--epochs=1"))
+    status, _, err = call(*train(photos, tmp_path / "run", "--skip_unreadable", "--epochs=1"))
     assert status == 0 and "2 of 40 files can't be read, and are passed over" in err
     assert "34 training and 4 test images" in err
-    status, err = call(resume(tmp_path / "run", "--epochs=2", "--stream"))  # how is one's choice
+    status, _, err = call(*resume(tmp_path / "run", "--epochs=2", "--stream"))  # one's choice
     assert status == 0 and "2 of 40 files" in err
     stored = settings.read(tmp_path / "run").data
     assert stored["skip_unreadable"] is True and stored["stream"] is True
