@@ -80,4 +80,4 @@ def _of_any_shape(values, name):
     """
     first = tf.reshape(values, [-1])[:1]
     nothing = tf.cast(tf.reduce_all(tf.equal(first, first)), tf.int32) // 2
-    return tf.reshape(values, tf.shape(values) + nothing, name=name)
+    return tf.reshape(values, tf.shape(values)[nothing:], name=name)
