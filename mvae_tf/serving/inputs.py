@@ -48,8 +48,8 @@ class Input(NamedTuple):
 
     def _is_meant(self, dtype):
         declared = self.spec.dtype
-        if declared == tf.uint8:
-            return dtype == tf.uint8  # who says how large other integers may be?
+        if declared in (tf.uint8, tf.string):
+            return dtype == declared  # who says how large other integers may be?
         return dtype.is_floating if declared.is_floating else dtype in (tf.int32, tf.int64)
 
     def _fits(self, values):
@@ -57,8 +57,8 @@ class Input(NamedTuple):
         if self.spec.shape.rank == 0:
             return tf.constant(True)  # one that is known in full is left to `ensure_shape`
         sizes = [*self.spec.shape[1:], -1]
-        # Filled up with -1, so that shapes of every rank have equally many numbers to compare.
-        filled = tf.concat([tf.shape(values), [-1] * (len(sizes) + 1)], axis=0)
+        # A mark at the end, and filled up, so that there is always enough to compare.
+        filled = tf.concat([tf.shape(values), [-1], [0] * len(sizes)], axis=0)
         same = tf.reduce_all(tf.equal(filled[1 : len(sizes) + 1], sizes))
         return same & (tf.size(values) > 0)
 
