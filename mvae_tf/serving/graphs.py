@@ -26,6 +26,12 @@ _DTYPES = (
 )
 
 
+def require_model(model) -> None:
+    """Refuse what is no `MixtureVAE`."""
+    if not isinstance(model, MixtureVAE):
+        raise ValueError(f"Expected model to be a MixtureVAE. Received: {model!r}.")
+
+
 def served(model: MixtureVAE, score_samples: int):
     """Return what is saved: a `tf.Module` with a method for each signature, and the signatures."""
     module = tf.Module()
@@ -33,7 +39,7 @@ def served(model: MixtureVAE, score_samples: int):
     module.weights = [weight.value for weight in model.weights]
     signatures = {}
     decode_files = encoded.decoder(model.image_shape) if encoded.takes(model.image_shape) else None
-    for name, answer in _answers(model, score_samples).items():
+    for name, answer in answers(model, score_samples).items():
         method, graphs = _of_images(answer, model.image_shape, decode_files)
         setattr(module, name, method)
         signatures |= {f"{name}{suffix}": graph for suffix, graph in graphs.items()}
@@ -43,7 +49,7 @@ def served(model: MixtureVAE, score_samples: int):
     return module, signatures
 
 
-def _answers(model, score_samples) -> dict[str, Callable]:
+def answers(model: MixtureVAE, score_samples: int) -> dict[str, Callable]:
     """Return functions of float images [n, *image], by signature.
 
     No answer has its input's name: converters to other formats have one for both.
@@ -66,6 +72,11 @@ def _answers(model, score_samples) -> dict[str, Callable]:
         "features": lambda images: {"features": model.features(images)},
         "score": lambda images: {"log_likelihood": model.log_likelihood(images, score_samples)},
     }
+
+
+def codes_spec(model: MixtureVAE) -> tf.TensorSpec:
+    """Return what `decode` takes, [n, K, d]."""
+    return tf.TensorSpec([None, model.num_components, model.latent_dim], tf.float32, "codes")
 
 
 def _of_images(answer, image_shape, decode_files):
@@ -98,7 +109,7 @@ def _of_images(answer, image_shape, decode_files):
 
 
 def _decode(model):
-    spec = tf.TensorSpec([None, model.num_components, model.latent_dim], name="codes")
+    spec = codes_spec(model)
     finite = Input(spec, "with finite values", tf.math.is_finite)
     answer = tf.function(model.decode, input_signature=[spec], autograph=False)
 

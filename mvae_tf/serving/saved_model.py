@@ -71,8 +71,7 @@ def export_saved_model(
         >>> served = tf.saved_model.load("serving/mnist/1")
         >>> served.encode(images)["weights"]                            # [n, K]
     """
-    if not isinstance(model, MixtureVAE):
-        raise ValueError(f"Expected model to be a MixtureVAE. Received: {model!r}.")
+    graphs.require_model(model)
     score_samples = checks.size("score_samples", score_samples)
     versions.require_new(path)  # now rather than after the graphs are built
     module, signatures = graphs.served(model, score_samples)
