@@ -25,6 +25,7 @@ COMMANDS = {
     "reconstruct": "Write images beside what the mixture and each component make of them.",
     "sample": "Write draws from a trained model's prior.",
     "export": "Write a SavedModel for TensorFlow Serving.",
+    "serve": "Serve a model to clients, by REST and gRPC.",
     "info": "Say what a run folder or a .keras file holds.",
 }
 

@@ -5,14 +5,9 @@ Under V2, whose requests name no signature, the parameter "signature_name" of a 
 
 import asyncio
 import concurrent.futures
-import sys
-import unittest.mock
 
+import kserve
 import orjson
-
-with unittest.mock.patch.object(sys, "argv", sys.argv[:1]):  # which KServe takes for its own
-    import kserve
-    import kserve.model_server
 from kserve.errors import InvalidInput
 from kserve.protocol.dataplane import DataPlane
 from kserve.protocol.infer_type import to_http_parameters
@@ -33,14 +28,17 @@ class Served(kserve.Model):
     """
 
     def __init__(self, name: str, answers: Answers, threads: int):
-        super().__init__(name)
+        super().__init__(name, return_response_headers=True)
         self._answers = answers
         self._threads = concurrent.futures.ThreadPoolExecutor(threads, "answer")
         self.ready = True
 
-    async def predict(self, payload, headers=None, response_headers=None):
+    async def predict(self, payload, headers, response_headers):
         """Answer a request of either protocol."""
-        answer = self._v2 if isinstance(payload, kserve.InferRequest) else self._v1
+        answer = self._v2
+        if not isinstance(payload, kserve.InferRequest):
+            answer = self._v1
+            response_headers["content-type"] = "application/json"
         loop = asyncio.get_running_loop()
         try:
             return await loop.run_in_executor(self._threads, answer, payload)
@@ -69,7 +67,8 @@ class Served(kserve.Model):
         if isinstance(payload, dict):
             payload.clear()  # numbers in lists take many times the room of an array
         outputs = self._answers(request.signature_name, request.inputs)
-        return rest.written(outputs, request.by_rows)
+        answer = rest.written(outputs, request.by_rows)
+        return orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY)
 
     def _v2(self, payload):
         parameters = to_http_parameters(payload.parameters or {})

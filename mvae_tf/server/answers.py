@@ -93,11 +93,10 @@ class Answers:
 
     def warm_up(self) -> None:
         """Call what can be called without knowing more, so that no client waits for it."""
-        for name, signature in self.signatures.items():
-            shapes = [spec.shape for spec in signature.inputs.values()]
-            if name in self._joined and all(tf.string != spec.dtype for spec in signature.inputs.values()):
-                zeros = [np.zeros([1, *shape[1:]]) for shape in shapes]
-                self(name, dict(zip(signature.inputs, zeros, strict=True)))
+        for name in self._joined:
+            specs = self.signatures[name].inputs
+            if all(spec.dtype != tf.string for spec in specs.values()):
+                self(name, {each: _zeros(spec) for each, spec in specs.items()})
 
     def _answer(self, name, signature, tensors):
         # What the graph refuses would be refused to all whose rows are in the same batch.
@@ -163,6 +162,10 @@ def _joined(function, max_batch, threads):
     return by_name
 
 
+def _zeros(spec):
+    return np.zeros([1, *spec.shape[1:]], spec.dtype.as_numpy_dtype)
+
+
 def _fit(specs, tensors):
     """Return whether shapes are the declared ones, with at least a row."""
     return all(
@@ -176,7 +179,7 @@ def _in_one_line(error):
     said = re.search(r"\[(Expected .*)\]$", error.message, re.MULTILINE)
     if said is None:
         return f"Expected what the signature declares. Received: {error.message.splitlines()[0]}"
-    return said[1].replace("] [", " ") + "."
+    return said[1].replace("] [] [", " [] ").replace("] [", " ") + "."
 
 
 def _short(value, quoted=True):

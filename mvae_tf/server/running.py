@@ -6,9 +6,11 @@ import logging
 import signal
 import socket
 import threading
+import warnings
 from typing import NamedTuple
 
 import grpc
+import kserve.model_server
 import uvicorn
 from kserve.errors import InvalidInput, ModelNotFound, ModelNotReady
 from kserve.protocol.grpc import grpc_predict_v2_pb2_grpc
@@ -53,7 +55,7 @@ class Server:
         host: str = "127.0.0.1",
         port: int = 0,
         grpc_port: int | None = None,
-        limits: Limits = Limits(),
+        limits: Limits | None = None,
         access_log: bool = False,
     ):
         """Take the ports.
@@ -64,14 +66,14 @@ class Server:
             host: the address that is listened to.
             port: of REST; 0 for any that is free.
             grpc_port: of gRPC, likewise. None: there is none.
-            limits: what clients may take.
+            limits: what clients may take; None for `Limits()`.
             access_log: a line for each request.
 
         Raises:
             OSError: a port can't be had.
         """
-        self._limits, self._host, self._asked = limits, host, None
-        self._loop = None
+        self._limits = limits = limits or Limits()
+        self._host, self._asked = host, None
         models = adapter.Models()
         models.update(adapter.Served(name, answers, 2 * limits.max_requests))
         self._plane = adapter.Doorman(models)
@@ -79,7 +81,6 @@ class Server:
         self._socket = _listening(host, port)
         self.port = self._socket.getsockname()[1]
         self.grpc_port = None
-        self._grpc_socket = None
         if grpc_port is not None:
             # gRPC opens its port itself; that it is free is found out now.
             with _listening(host, grpc_port) as found:
@@ -114,7 +115,7 @@ class Server:
         rest.create_application()
         config = uvicorn.Config(
             bounds.Bounds(
-                adapter.kserve.model_server.app,
+                kserve.model_server.app,
                 max_bytes=self._limits.max_bytes,
                 max_requests=self._limits.max_requests,
                 seconds=self._limits.seconds,
@@ -179,13 +180,17 @@ class _OfClients(logging.Filter):
 
     def filter(self, record):
         error = record.exc_info[1] if record.exc_info else None
-        return not isinstance(error, InvalidInput | ModelNotFound | ModelNotReady | NotImplementedError)
+        return not isinstance(
+            error, InvalidInput | ModelNotFound | ModelNotReady | NotImplementedError
+        )
 
 
 def _be_quiet(access_log):
     logging.getLogger("kserve").setLevel(logging.ERROR)
     logging.getLogger("kserve").addFilter(_OfClients())
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
+    # KServe 0.21 takes it for the answers that are not ours.
+    warnings.filterwarnings("ignore", "ORJSONResponse is deprecated")
     if access_log:
         logger = logging.getLogger("uvicorn.access")
         logger.setLevel(logging.INFO)
