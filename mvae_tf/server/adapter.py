@@ -86,7 +86,7 @@ class Served(kserve.Model):
             response_id=payload.id or generate_uuid(),
             model_name=self.name,
             infer_outputs=[
-                kserve.InferOutput(each, list(array.shape), from_np_dtype(array.dtype), array)
+                _output(each, array)
                 for each, array in outputs.items()
                 if not asked or each in asked
             ],
@@ -145,6 +145,12 @@ def _array(given, spec):
             f"Expected {given.name[:80]} to hold as many values as its shape says. Received: "
             f"{str(error)[:200]}."
         ) from None
+
+
+def _output(name, array):
+    output = kserve.InferOutput(name, list(array.shape), from_np_dtype(array.dtype))
+    output.set_data_from_numpy(array)  # as bytes, which KServe takes for either protocol
+    return output
 
 
 def _types(specs):

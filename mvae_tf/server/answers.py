@@ -177,9 +177,11 @@ def _fit(specs, tensors):
 def _in_one_line(error):
     """Return what a graph's check says, without TensorFlow's words around it."""
     said = re.search(r"\[(Expected .*)\]$", error.message, re.MULTILINE)
-    if said is None:
-        return f"Expected what the signature declares. Received: {error.message.splitlines()[0]}"
-    return said[1].replace("] [] [", " [] ").replace("] [", " ") + "."
+    if said is not None:
+        return said[1].replace("] [] [", " [] ").replace("] [", " ") + "."
+    at_node = re.search(r"^(.+)\n\s*\[\[\{\{node", error.message, re.MULTILINE)
+    received = at_node[1] if at_node else error.message.partition("\n")[0]
+    return f"Expected what the signature takes. Received: {received}"
 
 
 def _short(value, quoted=True):

@@ -6,9 +6,9 @@ import logging
 import signal
 import socket
 import threading
-import warnings
 from typing import NamedTuple
 
+import fastapi
 import grpc
 import kserve.model_server
 import uvicorn
@@ -21,8 +21,6 @@ from kserve.protocol.rest.server import RESTServer
 
 from mvae_tf.server import adapter, bounds
 from mvae_tf.server.answers import Answers
-
-_APP = "kserve.model_server:app"
 
 
 class Limits(NamedTuple):
@@ -41,7 +39,7 @@ class Limits(NamedTuple):
 
 
 class Server:
-    """A server of one model, which has its ports from the beginning; one for a process.
+    """A server of one model, which has its ports from the beginning.
 
     Attributes:
         port, grpc_port: of REST and, if asked for, of gRPC.
@@ -111,11 +109,13 @@ class Server:
             await rpc.stop(self._limits.seconds)
 
     def _http(self, access_log):
-        rest = RESTServer(_APP, self._plane, self._extension, self.port)
-        rest.create_application()
+        # KServe adds what it answers to an application that it finds here.
+        app = kserve.model_server.app = fastapi.FastAPI(openapi_url=None)
+        name = "kserve.model_server:app"
+        RESTServer(name, self._plane, self._extension, self.port).create_application()
         config = uvicorn.Config(
             bounds.Bounds(
-                kserve.model_server.app,
+                app,
                 max_bytes=self._limits.max_bytes,
                 max_requests=self._limits.max_requests,
                 seconds=self._limits.seconds,
@@ -189,8 +189,6 @@ def _be_quiet(access_log):
     logging.getLogger("kserve").setLevel(logging.ERROR)
     logging.getLogger("kserve").addFilter(_OfClients())
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
-    # KServe 0.21 takes it for the answers that are not ours.
-    warnings.filterwarnings("ignore", "ORJSONResponse is deprecated")
     if access_log:
         logger = logging.getLogger("uvicorn.access")
         logger.setLevel(logging.INFO)
