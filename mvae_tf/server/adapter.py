@@ -5,6 +5,7 @@ Under V2, whose requests name no signature, the parameter "signature_name" of a 
 
 import asyncio
 import concurrent.futures
+import struct
 
 import kserve
 import orjson
@@ -138,7 +139,7 @@ def _array(given, spec):
                 f"Expected {given.name} to be {declared}. Received: {given.datatype[:80]}."
             )
         return rest.tensor(given.name, spec, list(given.data)).reshape(given.shape)
-    except (ValueError, TypeError, OverflowError) as error:
+    except (ValueError, TypeError, OverflowError, struct.error) as error:
         if isinstance(error, RefusedError):
             raise
         raise RefusedError(
