@@ -324,6 +324,17 @@ def test_a_body_that_does_not_end_is_given_up(server):
     assert received.startswith(b"HTTP/1.1 408") and b"1 bytes of it" in received
 
 
+def test_an_answer_waits_for_no_acknowledgement(server):
+    """Each took 40 ms or more."""
+    times, url = [], f"http://127.0.0.1:{server.port}/{PREDICT}"
+    with requests.Session() as session:
+        for _ in range(10):
+            began = time.monotonic()
+            session.post(url, data=b"{", timeout=30)
+            times.append(time.monotonic() - began)
+    assert min(times) < 0.035
+
+
 def test_a_half_closed_connection_is_still_answered(server):
     body = json.dumps({"signature_name": "score", "instances": IMAGES.tolist()}).encode()
     head = f"POST /{PREDICT} HTTP/1.1\r\nhost: x\r\ncontent-length: {len(body)}\r\n\r\n"
@@ -362,7 +373,7 @@ def run_asgi(app, body=b"", times=1, **limits):
         async def send(message):
             sent.append(message)
 
-        await guarded({"type": "http", "method": "POST", "headers": []}, receive, send)
+        await guarded({"type": "http", "method": "POST", "path": "/", "headers": []}, receive, send)
         return sent[0]["status"]
 
     async def together():
