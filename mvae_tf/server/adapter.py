@@ -72,28 +72,43 @@ class Served(kserve.Model):
         return orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY)
 
     def _v2(self, payload):
-        parameters = to_http_parameters(payload.parameters or {})
-        name = parameters.get("signature_name", rest.DEFAULT)
-        specs = self._answers.signature(name).inputs
-        inputs = {each.name: _array(each, specs.get(each.name)) for each in payload.inputs}
+        try:
+            name, inputs, asked, how = self._read_v2(payload)
+        except RefusedError:
+            raise
+        except Exception as error:  # KServe looks at next to nothing of what it hands on
+            raise RefusedError(_unreadable(error)) from None
         outputs = self._answers(name, inputs)
-        asked = [each.name for each in payload.request_outputs or []]
-        for each in asked:
-            if each not in outputs:
-                raise RefusedError(
-                    f"Expected outputs {', '.join(sorted(outputs))}. Received: {each[:80]}."
-                )
         return kserve.InferResponse(
-            response_id=payload.id or generate_uuid(),
             model_name=self.name,
             infer_outputs=[
                 _output(each, array)
                 for each, array in outputs.items()
                 if not asked or each in asked
             ],
-            use_binary_outputs=payload.use_binary_outputs,
-            requested_outputs=payload.request_outputs,
+            **how,
         )
+
+    def _read_v2(self, payload):
+        """Return what is asked: the signature, inputs, names of outputs, and the answer's form."""
+        name = to_http_parameters(payload.parameters or {}).get("signature_name", rest.DEFAULT)
+        signature = self._answers.signature(name)
+        inputs = {
+            each.name: _array(each, signature.inputs.get(each.name)) for each in payload.inputs
+        }
+        asked = [each.name for each in payload.request_outputs or []]
+        unknown = [each for each in asked if each not in signature.outputs]
+        if unknown:
+            raise RefusedError(
+                f"Expected outputs {', '.join(sorted(signature.outputs))}. Received: "
+                f"{unknown[0][:80]}."
+            )
+        how = {
+            "response_id": str(payload.id or generate_uuid())[:200],
+            "use_binary_outputs": payload.use_binary_outputs,
+            "requested_outputs": payload.request_outputs,
+        }
+        return name, inputs, asked, how
 
 
 class Models(kserve.ModelRepository):
@@ -121,10 +136,14 @@ class Doorman(DataPlane):
         except InvalidInput:
             raise
         except Exception as error:
-            raise InvalidInput(
-                f"Expected a request of KServe's protocols. Received: {type(error).__name__}: "
-                f"{str(error)[:200]}."
-            ) from error
+            raise InvalidInput(_unreadable(error)) from error
+
+
+def _unreadable(error):
+    return (
+        f"Expected a request of KServe's protocols. Received: {type(error).__name__}: "
+        f"{str(error)[:200]}."
+    )
 
 
 def _array(given, spec):
