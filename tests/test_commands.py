@@ -458,10 +458,10 @@ def test_export_prints_the_version_and_its_signatures(call, run, model, digits, 
     status, out, _ = call("export", f"--model={run}", f"--output={serving}", "--score_samples=2")
     version, *signatures = out.splitlines()
     assert status == 0 and version == str(serving / "1")
-    assert "  reconstruct: images [-1, 8, 8, 1] -> images [-1, 8, 8, 1]" in signatures
+    assert "  reconstruct: images [-1, 8, 8, 1] -> reconstructions [-1, 8, 8, 1]" in signatures
     images = digits.test.float_images(0, 2)
     served = tf.saved_model.load(version).signatures["reconstruct"](images=tf.constant(images))
-    np.testing.assert_allclose(served["images"], model.reconstruct(images), atol=1e-6)
+    np.testing.assert_allclose(served["reconstructions"], model.reconstruct(images), atol=1e-6)
     status, _, err = call("export", f"--model={run}", f"--output={version}")
     assert status == 1 and "exists" in err
 

@@ -26,13 +26,13 @@ CODES = np.random.default_rng(1).normal(size=[5, K, D]).astype(np.float32)
 
 # Of each signature: its inputs and outputs, dtype and shape, -1 for any size.
 IMAGE_OUTPUTS = {
-    "reconstruct": {"images": ("float32", [-1, *SHAPE])},
+    "reconstruct": {"reconstructions": ("float32", [-1, *SHAPE])},
     "encode": {
         "loc": ("float32", [-1, K, D]),
         "scale": ("float32", [-1, K, D]),
         "weights": ("float32", [-1, K]),
     },
-    "component_reconstructions": {"images": ("float32", [-1, K, *SHAPE])},
+    "component_reconstructions": {"reconstructions": ("float32", [-1, K, *SHAPE])},
     "features": {"features": ("float32", [-1, K * D])},
     "score": {"log_likelihood": ("float32", [-1])},
 }
@@ -87,7 +87,7 @@ def answer(model, signature, count=None):
     """What the model's own method says."""
     name = signature.removesuffix("_uint8")
     if name in ("reconstruct", "serving_default"):
-        return {"images": model.reconstruct(IMAGES[:count])}
+        return {"reconstructions": model.reconstruct(IMAGES[:count])}
     if name == "encode":
         posterior = model.encode(IMAGES[:count])
         z = posterior.z.distribution
@@ -97,7 +97,7 @@ def answer(model, signature, count=None):
     if name == "features":
         return {"features": model.features(IMAGES[:count])}
     if name == "component_reconstructions":
-        return {"images": model.component_reconstructions(IMAGES[:count])}
+        return {"reconstructions": model.component_reconstructions(IMAGES[:count])}
     if name == "decode":
         return {"images": model.decode(CODES[:count])}
     return {"images": model.sample(7, seed=-3)}

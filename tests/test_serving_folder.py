@@ -9,6 +9,7 @@ import tensorflow as tf
 
 import mvae_tf
 from mvae_tf import serving
+from mvae_tf.serving import graphs
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +27,7 @@ def writes(monkeypatch):
             each(pathlib.Path(folder))
         pathlib.Path(folder, "saved_model.pb").write_text("new")
 
-    monkeypatch.setattr(serving, "_served", lambda *_: (tf.Module(), {}))
+    monkeypatch.setattr(graphs, "served", lambda *_: (tf.Module(), {}))
     monkeypatch.setattr(tf.saved_model, "save", save)
     return before
 

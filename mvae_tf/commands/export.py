@@ -1,10 +1,12 @@
-"""Write a trained model as a SavedModel, which needs TensorFlow alone to run.
+"""Write a trained model as a SavedModel, which needs TensorFlow alone to run, or as ONNX or TFLite.
 
   mvae-tf export --model=runs/photos --output=serving/photos      # the next version
   mvae-tf export --model=runs/photos --output=serving/photos/1    # this version
+  mvae-tf export --model=runs/photos --output=lite/photos --format=tflite --precision=int8
 
-Prints the version's folder and its signatures, with the shapes of what they take and give (-1: any
-number of images). Images are floats in [0, 1], or uint8 where the signature's name says so.
+Prints the version's folder and, of a SavedModel, its signatures, with the shapes of what they take
+and give (-1: any number of images), or else its files. Images are floats in [0, 1]; or uint8, or
+JPEG or PNG files, where the signature's name says so (_uint8, _bytes).
 """
 
 from collections.abc import Sequence
@@ -12,6 +14,7 @@ from collections.abc import Sequence
 from absl import flags
 
 from mvae_tf.commands.support import arguments, sources
+from mvae_tf.commands.support.arguments import CommandError
 from mvae_tf.startup import import_tensorflow
 
 
@@ -22,12 +25,23 @@ def main(argv: Sequence[str]) -> None:
     output = arguments.path("output", given.output)
     import_tensorflow()
     from mvae_tf import serving
+    from mvae_tf.serving import onnx
 
     serving.require_new(output)  # now rather than after the model is loaded
+    if given.format == "onnx":
+        try:
+            onnx.require_packages()
+        except ImportError as error:
+            raise CommandError(str(error)) from error
     model = sources.load_model(path)
-    version = serving.export_saved_model(model, output, score_samples=given.score_samples)
+    if given.format == "onnx":
+        version = serving.export_onnx(model, output)
+    elif given.format == "tflite":
+        version = serving.export_tflite(model, output, precision=given.precision)
+    else:
+        version = serving.export_saved_model(model, output, score_samples=given.score_samples)
     print(version)
-    for line in _signatures(version):
+    for line in _signatures(version) if given.format == "saved_model" else _files(version):
         print(f"  {line}")
 
 
@@ -40,9 +54,30 @@ def _define(values):
         required=True,
         flag_values=values,
     )
+    flags.DEFINE_enum(
+        "format",
+        "saved_model",
+        ("saved_model", "onnx", "tflite"),
+        "What to write: TensorFlow's SavedModel; ONNX (opset 18; needs mvae_tf[onnx]), a file a "
+        "signature; or TensorFlow Lite, one file.",
+        flag_values=values,
+    )
+    flags.DEFINE_enum(
+        "precision",
+        "float32",
+        ("float32", "float16", "int8"),
+        "Of the weights in TensorFlow Lite.",
+        flag_values=values,
+    )
     arguments.define_integer(
         values, "score_samples", 64, "Draws for each image in the signature `score`."
     )
+
+
+def _files(folder):
+    """Yield a line for each file of a folder."""
+    for path in sorted(folder.iterdir()):
+        yield f"{path.name}: {path.stat().st_size:,} bytes"
 
 
 def _signatures(folder):

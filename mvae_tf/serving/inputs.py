@@ -32,10 +32,7 @@ class Input(NamedTuple):
             ):
                 # Of no account: nothing comes after the stop.
                 return tf.zeros([each or 1 for each in self.spec.shape], self.spec.dtype)
-        # With the shape that the signature declares, TensorFlow could take the check of the shape
-        # for done and leave it out.
-        name = f"received_{self.spec.name}"
-        values = tf.compat.v1.placeholder_with_default(values, shape=None, name=name)
+        values = _of_any_shape(values, f"received_{self.spec.name}")
         flat = tf.reshape(values, [-1])
         report = [f"Expected {self._sentence()}. Received: shape", tf.shape(values)]
         holds = self._fits(values)
@@ -51,8 +48,8 @@ class Input(NamedTuple):
 
     def _is_meant(self, dtype):
         declared = self.spec.dtype
-        if declared == tf.uint8:
-            return dtype == tf.uint8  # who says how large other integers may be?
+        if declared in (tf.uint8, tf.string):
+            return dtype == declared  # who says how large other integers may be?
         return dtype.is_floating if declared.is_floating else dtype in (tf.int32, tf.int64)
 
     def _fits(self, values):
@@ -60,8 +57,8 @@ class Input(NamedTuple):
         if self.spec.shape.rank == 0:
             return tf.constant(True)  # one that is known in full is left to `ensure_shape`
         sizes = [*self.spec.shape[1:], -1]
-        # Filled up with -1, so that shapes of every rank have equally many numbers to compare.
-        filled = tf.concat([tf.shape(values), [-1] * (len(sizes) + 1)], axis=0)
+        # A mark at the end, and filled up, so that there is always enough to compare.
+        filled = tf.concat([tf.shape(values), [-1], [0] * len(sizes)], axis=0)
         same = tf.reduce_all(tf.equal(filled[1 : len(sizes) + 1], sizes))
         return same & (tf.size(values) > 0)
 
@@ -70,6 +67,17 @@ class Input(NamedTuple):
         if self.spec.shape.rank == 0:
             sentence = f"{name} to be {dtype} of shape []"
         else:
-            sizes = ", ".join(map(str, self.spec.shape[1:]))
-            sentence = f"{name} to be {dtype} of shape [n, {sizes}], n at least 1"
+            sizes = ", ".join(["n", *map(str, self.spec.shape[1:])])
+            sentence = f"{name} to be {dtype} of shape [{sizes}], n at least 1"
         return f"{sentence}, {self.expected}" if self.expected else sentence
+
+
+def _of_any_shape(values, name):
+    """Return values, of whose shape TensorFlow knows nothing before they are there.
+
+    With the shape that the signature declares, it could take the check of the shape for done and
+    leave it out. A placeholder with a default, the usual way, ends conversions to ONNX.
+    """
+    first = tf.reshape(values, [-1])[:1]
+    nothing = tf.cast(tf.reduce_all(tf.equal(first, first)), tf.int32) // 2
+    return tf.reshape(values, tf.shape(values)[nothing:], name=name)
