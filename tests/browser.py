@@ -24,7 +24,6 @@ class Browser:
     """A page of a browser; to be used in a `with`."""
 
     def __enter__(self):
-        import websockets.sync.client
 
         self._folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
         # Without a sandbox, which a container's root has no right to: it loads our own page alone.
@@ -52,7 +51,7 @@ class Browser:
         return self
 
     def __exit__(self, *_):
-        self._socket.close()
+        self._connected.__exit__(None, None, None)
         self._process.terminate()
         self._process.wait(30)
         self._folder.cleanup()

@@ -362,55 +362,90 @@ def test_headers_without_end_are_refused(server):
         assert until_closed(connection).startswith(b"HTTP/1.1 400")
 
 
-def run_asgi(app, body=b"", times=1, **limits):
-    """What is sent to `times` clients that ask at once."""
+def run_asgi(app, body=b"", times=1, leave=(), **limits):
+    """The statuses of what is sent to clients that ask at once; those of `leave` leave at once."""
 
-    async def client():
-        sent, parts = [], [body]
+    async def client(place):
+        sent, parts = [], [{"type": "http.request", "body": body, "more_body": False}]
 
         async def receive():
             if parts:
-                return {"type": "http.request", "body": parts.pop(), "more_body": False}
-            await asyncio.sleep(60)
+                return parts.pop()
+            await asyncio.sleep(0 if place in leave else 60)
+            return {"type": "http.disconnect"}
 
         async def send(message):
             sent.append(message)
 
-        await guarded({"type": "http", "method": "POST", "path": "/", "headers": []}, receive, send)
-        return sent[0]["status"]
+        scope = {"type": "http", "method": "POST", "path": "/", "headers": []}
+        await guarded(scope, receive, send)
+        return sent[0]["status"] if sent else None
 
     async def together():
-        return await asyncio.gather(*(client() for _ in range(times)))
+        statuses = await asyncio.gather(*(client(place) for place in range(times)))
+        for _ in range(limits.get("max_requests", 8)):  # all places are free again
+            await asyncio.wait_for(guarded._places.acquire(), 0.1)
+        assert guarded._places.locked() and guarded._held == 0
+        return statuses
 
-    guarded = bounds.Bounds(app, **{"max_bytes": 4, "max_requests": 8, "seconds": 1, **limits})
-    statuses = asyncio.run(together())
-    assert guarded._running == guarded._held == 0
-    return statuses
-
-
-async def slow_app(scope, receive, send):
-    assert (await receive())["more_body"] is False
-    await asyncio.sleep(0.01)
-    await send({"type": "http.response.start", "status": 200})
+    guarded = bounds.Bounds(app, **{"max_bytes": 4, "max_requests": 8, "seconds": 0.5, **limits})
+    return asyncio.run(together())
 
 
-def test_more_requests_than_there_are_places_are_to_come_later():
-    assert sorted(run_asgi(slow_app, times=10, max_requests=7)) == 7 * [200] + 3 * [503]
+def answering(seconds, most):
+    """An application that takes its time; never more than `most` run at the same time."""
+    running = []
+
+    async def app(scope, receive, send):
+        assert (await receive())["more_body"] is False
+        running.append(scope)
+        assert len(running) <= most
+        await asyncio.sleep(seconds)
+        running.pop()
+        await send({"type": "http.response.start", "status": 200})
+
+    return app
+
+
+def test_requests_wait_for_their_turn():
+    assert run_asgi(answering(0.01, 3), times=10, max_requests=3) == 10 * [200]
+
+
+def test_and_not_for_ever():
+    statuses = run_asgi(answering(0.4, 3), times=10, max_requests=3, seconds=0.1)
+    assert sorted(statuses) == 3 * [200] + 7 * [503]
+
+
+def test_who_leaves_takes_nobodys_place():
+    left = range(1, 10)
+    statuses = run_asgi(answering(0.1, 1), times=11, leave=left, max_requests=1, seconds=0.3)
+    assert statuses == [200, *(None for _ in left), 200]
 
 
 def test_bodies_are_bounded_in_sum():
-    assert sorted(run_asgi(slow_app, b"1234", times=3)) == [200, 200, 503]  # 2 * 4 bytes
-    assert run_asgi(slow_app, b"1234", times=2) == [200, 200]
-    assert run_asgi(slow_app, b"12345") == [413]
+    assert sorted(run_asgi(answering(0.01, 8), b"1234", times=3)) == [200, 200, 503]  # 2 * 4 bytes
+    assert run_asgi(answering(0.01, 8), b"1234", times=2) == [200, 200]
+    assert run_asgi(answering(0.01, 8), b"12345") == [413]
 
 
 def test_an_error_of_ours_gives_back_its_place():
     async def app(scope, receive, send):
-        await send({"type": "http.response.start", "status": 500})
         raise RuntimeError
 
-    with pytest.raises(RuntimeError):
-        run_asgi(app)
+    async def ask():
+        parts = [{"type": "http.request", "body": b"1234", "more_body": False}]
+
+        async def receive():
+            return parts.pop() if parts else await asyncio.sleep(60)
+
+        with pytest.raises(RuntimeError):
+            await guarded(
+                {"type": "http", "method": "POST", "path": "/", "headers": []}, receive, None
+            )
+        assert not guarded._places.locked() and guarded._held == 0
+
+    guarded = bounds.Bounds(app, max_bytes=4, max_requests=1, seconds=0.1)
+    asyncio.run(ask())
 
 
 # Start and end ------------------------------------------------------------------------------------

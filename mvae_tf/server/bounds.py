@@ -18,18 +18,19 @@ class Bounds:
     Args:
         app: the other one.
         max_bytes: of a body.
-        max_requests: that may be answered at the same time. Of others it says "later", as where
-            bodies of a quarter as many bytes as these might have are there, whole or in part.
-        seconds: that a body may take to come.
+        max_requests: that are answered at the same time; others wait for their turn. Of bodies
+            there may be, whole or in part, a quarter as many bytes as these might have; what comes
+            beside them is to come later.
+        seconds: that a body may take to come, and that a request waits for its turn.
     """
 
     def __init__(self, app: Callable, *, max_bytes: int, max_requests: int, seconds: float):
         self._app = app
         self._max_bytes = max_bytes
-        self._max_requests = max_requests
         self._max_held = max(1, max_requests // 4) * max_bytes
         self._seconds = seconds
-        self._running = self._held = 0
+        self._places = asyncio.Semaphore(max_requests)
+        self._held = 0
 
     async def __call__(self, scope, receive, send):
         """Answer a request; those that only ask how the server is are answered in any case."""
@@ -46,14 +47,30 @@ class Bounds:
             self._held -= len(body)
 
     async def _answer(self, body, scope, receive, send):
-        # Counted from here: who sends slowly takes nobody's place.
-        if self._running >= self._max_requests:
-            raise _RefusedError(503, f"at most {self._max_requests} requests at a time", "more.")
-        self._running += 1
+        # After the body there is but the news that the client has left.
+        gone = asyncio.ensure_future(receive())
         try:
-            await self._app(_past_pydantic(scope, len(body)), _replayed(body, receive), send)
+            if await self._got_place(gone):
+                try:
+                    await self._app(_past_pydantic(scope, len(body)), _replayed(body, gone), send)
+                finally:
+                    self._places.release()
         finally:
-            self._running -= 1
+            gone.cancel()
+
+    async def _got_place(self, gone):
+        """Wait for a place; return whether the client did, too."""
+        place = asyncio.ensure_future(self._places.acquire())
+        first = asyncio.FIRST_COMPLETED
+        await asyncio.wait({gone, place}, timeout=self._seconds, return_when=first)
+        if place.done() and not gone.done():
+            return True
+        if place.done():
+            self._places.release()
+        place.cancel()
+        if not gone.done():
+            raise _RefusedError(503, f"a turn within {self._seconds:g} s", "too many requests.")
+        return False
 
     async def _read(self, body, scope, receive):
         """Read a body; return whether the client stayed until its end."""
@@ -147,12 +164,12 @@ def _past_pydantic(scope, size):
     return {**scope, "headers": [*kept, *new]}
 
 
-def _replayed(body, receive):
-    """Return what gives the body at once, and then what comes after it."""
+def _replayed(body, gone):
+    """Return what gives the body at once, and then waits for the client to leave."""
     parts = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def again():
-        return parts.pop() if parts else await receive()
+        return parts.pop() if parts else await asyncio.shield(gone)
 
     return again
 

@@ -6,7 +6,9 @@ const RANGE = 3; // of a slider: the prior has 0.3 % beyond it
 const find = (selector) => document.querySelector(selector);
 
 ort.env.wasm.numThreads = 1; // more need headers that a plain server doesn't send
-ort.env.wasm.wasmPaths = new URL("./runtime/", import.meta.url).href;
+ort.env.wasm.wasmPaths = {
+  wasm: new URL("./runtime/ort-wasm-simd-threaded.wasm", import.meta.url).href,
+};
 
 async function start() {
   const [described, session] = await Promise.all([
