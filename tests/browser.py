@@ -39,7 +39,8 @@ class Browser:
             assert time.monotonic() < end and self._process.poll() is None
             time.sleep(0.05)
         port, path = port_file.read_text().split()
-        self._socket = websockets.sync.client.connect(f"ws://127.0.0.1:{port}{path}", max_size=None)
+        self._connected = connect(f"ws://127.0.0.1:{port}{path}", max_size=None)
+        self._socket = self._connected.__enter__()
         self._numbers, self._session = itertools.count(1), None
         (target, *_) = [
             each

@@ -362,6 +362,9 @@ def test_headers_without_end_are_refused(server):
         assert until_closed(connection).startswith(b"HTTP/1.1 400")
 
 
+SCOPE = {"type": "http", "method": "POST", "path": "/", "headers": []}
+
+
 def run_asgi(app, body=b"", times=1, leave=(), **limits):
     """The statuses of what is sent to clients that ask at once; those of `leave` leave at once."""
 
@@ -377,8 +380,7 @@ def run_asgi(app, body=b"", times=1, leave=(), **limits):
         async def send(message):
             sent.append(message)
 
-        scope = {"type": "http", "method": "POST", "path": "/", "headers": []}
-        await guarded(scope, receive, send)
+        await guarded(SCOPE, receive, send)
         return sent[0]["status"] if sent else None
 
     async def together():
