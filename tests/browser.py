@@ -24,6 +24,7 @@ class Browser:
     """A page of a browser; to be used in a `with`."""
 
     def __enter__(self):
+        from websockets.sync.client import connect
 
         self._folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
         # Without a sandbox, which a container's root has no right to: it loads our own page alone.

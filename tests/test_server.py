@@ -161,8 +161,9 @@ def test_what_the_server_says_of_itself(ask, stub):
     assert ask("v1/models/dense", "GET").json() == {"name": "dense", "ready": True}
     assert ask("v2/health/ready", "GET").json() == {"ready": True}
     described = ask("v2/models/dense", "GET").json()
-    tensor = {"name": "images", "datatype": "FP32", "shape": [-1, 9, 8, 2]}
-    assert described["inputs"] == described["outputs"] == [tensor]
+    images = {"datatype": "FP32", "shape": [-1, 9, 8, 2]}
+    assert described["inputs"] == [{"name": "images", **images}]
+    assert described["outputs"] == [{"name": "reconstructions", **images}]
     metadata = stub.ModelMetadata(v2.ModelMetadataRequest(name="dense"))
     assert list(metadata.inputs[0].shape) == [-1, 9, 8, 2]
     assert stub.ServerReady(v2.ServerReadyRequest()).ready
@@ -213,7 +214,12 @@ BINARY = {"content-type": "application/octet-stream", "inference-header-content-
         (INFER, {"json": {"inputs": [{**ZEROS, "shape": [-9, 5]}]}}, 400, "as its shape says"),
         (INFER, {"json": {"inputs": [{**ZEROS, "datatype": "FP99"}]}}, 400, "to be FP32"),
         (INFER, {"json": {"inputs": [{**ZEROS, "data": ["a"]}]}}, 400, "Received: strings"),
-        (INFER, {"json": {"inputs": [ZEROS], "outputs": [{"name": "x"}]}}, 400, "outputs images"),
+        (
+            INFER,
+            {"json": {"inputs": [ZEROS], "outputs": [{"name": "x"}]}},
+            400,
+            "outputs reconstructions",
+        ),
         (
             INFER,
             {"json": {"inputs": [ZEROS], "parameters": {"signature_name": 3}}},

@@ -143,6 +143,7 @@ def _joined(function, max_batch, threads):
         max_batch_size=max_batch,
         batch_timeout_micros=0,
         max_enqueued_batches=threads,
+        enable_large_batch_splitting=False,  # with it, batches pass the bound
         autograph=False,
     )
     def together(*tensors):
