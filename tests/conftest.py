@@ -93,6 +93,16 @@ def nursery(tmp_path_factory):
     nursery.close()
 
 
+@pytest.fixture(scope="session")
+def exported_dense(tmp_path_factory):
+    """The SavedModel of `test_serving.made("dense")`."""
+    import test_serving
+
+    folder = tmp_path_factory.mktemp("exported") / "dense"
+    model = test_serving.made("dense")
+    return model.export(folder, score_samples=test_serving.SCORE_SAMPLES)
+
+
 @pytest.fixture(autouse=True)
 def models_are_taken_back():
     """Whatever a test was lent, the next may have."""

@@ -1,8 +1,9 @@
-"""Write a trained model as a SavedModel, which needs TensorFlow alone to run, or as ONNX or TFLite.
+"""Write a trained model as a SavedModel, which needs TensorFlow alone to run, or in another format.
 
   mvae-tf export --model=runs/photos --output=serving/photos      # the next version
   mvae-tf export --model=runs/photos --output=serving/photos/1    # this version
   mvae-tf export --model=runs/photos --output=lite/photos --format=tflite --precision=int8
+  mvae-tf export --model=runs/photos --output=web/photos --format=web
 
 Prints the version's folder and, of a SavedModel, its signatures, with the shapes of what they take
 and give (-1: any number of images), or else its files. Images are floats in [0, 1]; or uint8, or
@@ -28,7 +29,7 @@ def main(argv: Sequence[str]) -> None:
     from mvae_tf.serving import onnx
 
     serving.require_new(output)  # now rather than after the model is loaded
-    if given.format == "onnx":
+    if given.format in ("onnx", "web"):
         try:
             onnx.require_packages()
         except ImportError as error:
@@ -36,6 +37,9 @@ def main(argv: Sequence[str]) -> None:
     model = sources.load_model(path)
     if given.format == "onnx":
         version = serving.export_onnx(model, output)
+    elif given.format == "web":
+        runtime = given.runtime and arguments.path("runtime", given.runtime)
+        version = serving.export_web(model, output, runtime=runtime)
     elif given.format == "tflite":
         version = serving.export_tflite(model, output, precision=given.precision)
     else:
@@ -57,9 +61,10 @@ def _define(values):
     flags.DEFINE_enum(
         "format",
         "saved_model",
-        ("saved_model", "onnx", "tflite"),
+        ("saved_model", "onnx", "tflite", "web"),
         "What to write: TensorFlow's SavedModel; ONNX (opset 18; needs mvae_tf[onnx]), a file a "
-        "signature; or TensorFlow Lite, one file.",
+        "signature; TensorFlow Lite, one file; or a static page that decodes and mixes in a "
+        "browser (needs mvae_tf[onnx] and npm).",
         flag_values=values,
     )
     flags.DEFINE_enum(
@@ -69,6 +74,12 @@ def _define(values):
         "Of the weights in TensorFlow Lite.",
         flag_values=values,
     )
+    flags.DEFINE_string(
+        "runtime",
+        None,
+        "For a page: the .tgz that `npm pack onnxruntime-web@1.30.0` writes (default: npm does).",
+        flag_values=values,
+    )
     arguments.define_integer(
         values, "score_samples", 64, "Draws for each image in the signature `score`."
     )
@@ -76,8 +87,8 @@ def _define(values):
 
 def _files(folder):
     """Yield a line for each file of a folder."""
-    for path in sorted(folder.iterdir()):
-        yield f"{path.name}: {path.stat().st_size:,} bytes"
+    for path in sorted(folder.rglob("*.*")):
+        yield f"{path.relative_to(folder)}: {path.stat().st_size:,} bytes"
 
 
 def _signatures(folder):

@@ -28,6 +28,7 @@ COMMANDS = {
     "score": "Write how likely a model finds each image, the least likely first, as .csv.",
     "sample": "Write draws from a trained model's prior.",
     "export": "Write a SavedModel for TensorFlow Serving.",
+    "serve": "Serve a model to clients, by REST and gRPC.",
     "info": "Say what a run folder or a .keras file holds.",
 }
 

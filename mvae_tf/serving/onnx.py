@@ -4,6 +4,7 @@ import importlib.util
 import logging
 import os
 import pathlib
+from collections.abc import Callable
 
 from mvae_tf.model import MixtureVAE
 from mvae_tf.serving import graphs, portable, versions
@@ -52,7 +53,7 @@ def export_onnx(model: MixtureVAE, path: str | os.PathLike) -> pathlib.Path:
     graphs.require_model(model)
     versions.require_new(path)  # now rather than after the conversion
     files = {
-        f"{name}.onnx": _converted(function) for name, function in portable.functions(model).items()
+        f"{name}.onnx": converted(function) for name, function in portable.functions(model).items()
     }
 
     def fill(folder):
@@ -62,7 +63,8 @@ def export_onnx(model: MixtureVAE, path: str | os.PathLike) -> pathlib.Path:
     return versions.write(path, fill)
 
 
-def _converted(function):
+def converted(function: Callable) -> bytes:
+    """Return one of `portable.functions` as the bytes of an ONNX file."""
     import tf2onnx
 
     # Of its steps it tells at the level of warnings.
