@@ -4,7 +4,7 @@ import collections
 import dataclasses
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +22,9 @@ _PARTS = {
 }
 _ROLES = {name: role for role, names in _PARTS.items() for name in names}
 # A folder whose name has one of these words is a part that is named otherwise, or a class.
-_PART_WORDS = {*_ROLES, "trainset", "testset", "valset", "holdout"}
+_PART_WORDS = {*_ROLES, "trainset", "testset", "valset", "holdout", "trn", "tst"}
 _WORDS = re.compile("[A-Z]?[a-z]+|[A-Z]+")
+_LARGEST = 65_535  # a side, as in JPEG
 # What other programs leave among images.
 _NO_FOLDERS = ("__MACOSX", "@eaDir")
 
@@ -82,7 +83,7 @@ class Listing:
             counts = (f"{count:,} {suffix}" for suffix, count in sorted(self.passed_over.items()))
             notes.append(f"files of other formats are passed over: {', '.join(counts)}")
         if self.left_out is not None:
-            notes.append(f"{self.left_out} is left out, since the images of test are there")
+            notes.append(f"{shown(self.left_out)} is left out, since the images of test are there")
         return notes
 
 
@@ -116,7 +117,7 @@ def listing(path: Path) -> Listing:
     test_part, test_classes = _list_part(test, passed_over)
     if classes != test_classes:
         raise ValueError(
-            f"Expected the same classes in {roles['train'].name} and {test.name} of {path}. "
+            f"Expected the same classes in {shown(roles['train'])} and {shown(test.name)}. "
             f"Received: {_listed(classes)} and {_listed(test_classes)}."
         )
     return Listing(
@@ -165,9 +166,20 @@ def read_folder(
 
 
 def check_image_size(image_size: tuple[int, int] | None) -> None:
-    """Refuse an image_size that is neither None nor (height, width), each at least 1."""
-    if image_size is not None and not (len(image_size) == 2 and min(image_size) >= 1):
-        raise ValueError(f"Expected image_size as (height, width). Received: {image_size}.")
+    """Refuse an image_size that is neither None nor (height, width)."""
+    if image_size is None:
+        return
+    is_pair = isinstance(image_size, Sequence) and len(image_size) == 2
+    if not is_pair or not all(map(_is_side, image_size)):
+        raise ValueError(
+            f"Expected image_size as (height, width), integers from 1 to {_LARGEST:,}. "
+            f"Received: {image_size!r}."
+        )
+
+
+def _is_side(number):
+    is_integer = isinstance(number, int | np.integer) and not isinstance(number, bool)
+    return is_integer and 1 <= number <= _LARGEST
 
 
 def require_one_size(first: np.ndarray, first_name: str, image: np.ndarray, name: str) -> None:
@@ -175,7 +187,7 @@ def require_one_size(first: np.ndarray, first_name: str, image: np.ndarray, name
     if image.shape[:2] != first.shape[:2]:
         raise ValueError(
             "Expected images of one size, or image_size=(height, width) to resize them. "
-            f"Received: {first_name} of {_size(first)} and {name} of {_size(image)}."
+            f"Received: {shown(first_name)} of {_size(first)} and {shown(name)} of {_size(image)}."
         )
 
 
@@ -185,15 +197,14 @@ class _Entries:
     def __init__(self, folder: Path, passed_over: collections.Counter):
         self.subfolders, self.files = [], []
         suffixes = pixels.suffixes()
-        with os.scandir(folder) as entries:
-            visible = [entry for entry in entries if not entry.name.startswith(".")]
-        for entry in sorted(visible, key=lambda entry: os.path.normcase(entry.name)):
+        for entry in sorted(_visible(folder), key=lambda entry: os.path.normcase(entry.name)):
             suffix = os.path.splitext(entry.name)[1].lower()
-            if entry.is_dir():
+            if _is_folder(entry):
                 path = folder / entry.name
                 if entry.name not in _NO_FOLDERS and not _is_of_runs(path):
                     self.subfolders.append(path)
-            elif suffix in suffixes and entry.is_file():
+            elif suffix in suffixes and (entry.is_symlink() or entry.is_file()):
+                # A link that leads to no file is told of as a file that can't be read.
                 self.files.append(folder / entry.name)
             else:
                 passed_over[shown(suffix) or "without an ending"] += 1
@@ -203,11 +214,29 @@ def _is_of_runs(folder):
     """Return whether a folder is one that a training writes, or only holds such folders."""
     if _is_run(folder):
         return True
-    with os.scandir(folder) as entries:
-        visible = [entry for entry in entries if not entry.name.startswith(".")]
+    visible = _visible(folder)
     return bool(visible) and all(
-        entry.is_dir() and _is_run(folder / entry.name) for entry in visible
+        _is_folder(entry) and _is_run(folder / entry.name) for entry in visible
     )
+
+
+def _visible(folder):
+    """Return the entries of a folder that are not hidden."""
+    try:
+        with os.scandir(folder) as entries:
+            return [entry for entry in entries if not entry.name.startswith(".")]
+    except OSError as error:
+        raise ValueError(
+            f"Expected {shown(folder)} to be a folder that can be read. Received: "
+            f"{error.strerror}. Give yourself the right to read it, or move it elsewhere."
+        ) from error
+
+
+def _is_folder(entry):
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads to itself
+        return False
 
 
 def _is_run(folder):
@@ -224,23 +253,45 @@ def _roles(path, top):
         named = [folder for role, folder in parts if role]
         beside = [each for each in (*top.subfolders, *top.files) if each not in named]
         if beside or len(named) > len(roles) or "train" not in roles:
+            classes = (
+                " If they are classes, put all classes into a folder named train."
+                if "train" not in roles
+                else ""
+            )
             raise ValueError(
-                f"Expected {path} to hold the folders train and test, or only train. "
-                f"Received: {_listed(sorted(each.name for each in (*named, *beside)))}."
+                f"Expected {shown(path)} to hold the folders train and test, or only train. "
+                f"Received: {_listed(sorted(each.name for each in (*named, *beside)))}.{classes}"
             )
         return roles
+    names = [folder.name for folder in top.subfolders]
+    paired = _paired(name.lower() for name in names)
     alike = [
-        folder.name
-        for folder in top.subfolders
-        if _PART_WORDS.intersection(word.lower() for word in _WORDS.findall(folder.name))
+        name
+        for name in names
+        if name.lower() in paired
+        or _PART_WORDS.intersection(word.lower() for word in _WORDS.findall(name))
     ]
     if alike:
         raise ValueError(
-            f"Expected the parts of {path} to be named train, test or validation. Received: "
+            f"Expected the parts of {shown(path)} to be named train, test or validation. Received: "
             f"{_listed(alike)}. Rename them; if they are classes, put all classes into a folder "
             "named train."
         )
     return {}
+
+
+def _paired(names):
+    """Return those names that differ in the part alone, such as xtrain and xtest."""
+    names = set(names)
+    pairs = (
+        {name, name.replace(part, other)}
+        for name in names
+        for part in _PARTS["train"]
+        if part in name
+        for other in _ROLES
+        if _ROLES[other] != "train"
+    )
+    return {name for pair in pairs if pair <= names for name in pair}
 
 
 def _list_part(folder: Path, passed_over) -> tuple[Part, tuple[str, ...] | None]:
@@ -250,7 +301,7 @@ def _list_part(folder: Path, passed_over) -> tuple[Part, tuple[str, ...] | None]
     if bool(top.subfolders) == bool(top.files):
         others = ", ".join(f"{count:,} {suffix}" for suffix, count in sorted(counted.items()))
         raise ValueError(
-            f"Expected images, or one folder of images for each class, in {folder}. "
+            f"Expected images, or one folder of images for each class, in {shown(folder)}. "
             f"Received: {'both' if top.files else 'neither'}"
             + (f"; files of other formats: {others}." if others else ".")
         )
@@ -259,7 +310,7 @@ def _list_part(folder: Path, passed_over) -> tuple[Part, tuple[str, ...] | None]
         inside = _Entries(class_folder, counted)
         if inside.subfolders or not inside.files:
             raise ValueError(
-                f"Expected images, and no folders, in {class_folder}. "
+                f"Expected images, and no folders, in {shown(class_folder)}. "
                 f"Received: {len(inside.files)} images and {len(inside.subfolders)} folders."
             )
         files += inside.files
@@ -296,15 +347,15 @@ def _read_images(path, files, image_size, skip_unreadable):
     if not images:
         raise none_readable(path, files[0], len(files))
     for note in forms.notes(said, [shown(files[each]) for each in unreadable], len(files)):
-        notice(f"{path}: {note}")
+        notice(f"{shown(path)}: {note}")
     return np.stack([form.fitted(image) for image in images]), np.array(kept, np.int64)
 
 
 def none_readable(path: Path, first: str | Path, count: int) -> ValueError:
     """Return what to raise of a folder of files of which none can be read."""
     return ValueError(
-        f"Expected readable images in {path}. Received: {count:,} files, of which none can be "
-        f"read, {shown(first)} among them."
+        f"Expected readable images in {shown(path)}. Received: {count:,} files, of which none can "
+        f"be read, {shown(first)} among them."
     )
 
 
