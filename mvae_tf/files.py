@@ -10,12 +10,15 @@ import hashlib
 import itertools
 import os
 import shutil
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 
 _FULL = (errno.ENOSPC, errno.EFBIG, *([errno.EDQUOT] if hasattr(errno, "EDQUOT") else []))
 # What an operating system may answer that can't bring a folder's entries to the disk.
 _NO_SYNC = (errno.EINVAL, errno.EACCES, errno.EBADF, errno.ENOTSUP, errno.EPERM, errno.EISDIR)
+
+_SHOWN = 200  # letters of a path, where it may be of any length
 
 _numbers = itertools.count()
 _asides: set[Path] = set()
@@ -141,8 +144,38 @@ def is_full(error: BaseException) -> bool:
 
 
 def shown(name: str | os.PathLike) -> str:
-    """Return a file's name as text that can be written, also where it is not UTF-8."""
-    return os.fsencode(name).decode(errors="backslashreplace")
+    """Return a file's name as text of one line that can be written, also where it is not UTF-8."""
+    text = os.fsencode(name).decode(errors="backslashreplace")
+    return "".join(map(_written, text))
+
+
+def _written(letter):
+    # Line breaks and what else steers a terminal.
+    is_plain = unicodedata.category(letter) not in ("Cc", "Zl", "Zp")
+    return letter if is_plain else letter.encode("unicode_escape").decode()
+
+
+def require_readable(path: Path) -> None:
+    """Refuse what is there, and is named, but can't be opened; nothing need be there.
+
+    Raises:
+        ValueError: it can't.
+    """
+    try:
+        if path.is_dir():
+            with os.scandir(path):
+                pass
+        else:
+            path.stat()
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        pass
+    except OSError as error:
+        name = shown(path)
+        raise ValueError(
+            f"Expected a path that can be read. Received: "
+            f"{name if len(name) <= _SHOWN else name[:_SHOWN] + ' ...'}: {reason_of(error)}. Name "
+            "another one, or give yourself the right to read it."
+        ) from error
 
 
 def require_writable(folder: Path, name: str = "") -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mvae_tf import files
 from mvae_tf.datasets import user_images
 from mvae_tf.datasets.bundled import digits, patches
 from mvae_tf.datasets.formats import cifar10_binary, idx
@@ -149,14 +150,15 @@ def load(
             source, _data_dir(data_dir), image_size=image_size, **own_options
         )
     path = _expanded("source", source)
+    files.require_readable(path)
     if cifar10_binary.in_folder(path):
         _require_no_image_size(image_size, "a folder of binary batches")
         return first_found.load_batches(path, split)
     _require_standard(split, "your own images")
-    files = idx.files_of(path) if path.exists() else None
-    if files:
+    idx_files = idx.files_of(path) if path.exists() else None
+    if idx_files:
         _require_no_image_size(image_size, "IDX files")
-        original, arrays = idx.read_files(files)
+        original, arrays = idx.read_files(idx_files)
         if original:
             return first_found.load_archives(original, arrays)
         return user_images.from_idx(path, arrays, **own_options)
@@ -179,6 +181,10 @@ def _data_dir(data_dir: str | os.PathLike | None) -> Path:
 
 
 def _expanded(name: str, path: str | os.PathLike) -> Path:
+    if not os.fspath(path):
+        raise ValueError(
+            f"Expected {name} to be a path. Received: {path!r}; the current folder is '.'."
+        )
     try:
         return Path(path).expanduser()
     except RuntimeError:
@@ -206,6 +212,7 @@ def _require_image_files(source, asked: list[str]) -> None:
         what = os.fspath(source)
     else:
         path = _expanded("source", source)
+        files.require_readable(path)
         is_folder = path.is_dir() and not cifar10_binary.in_folder(path)
         if not path.exists() or (is_folder and not idx.files_of(path)):
             return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import numbers
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -299,8 +300,12 @@ def make_dataset(
 
 def held_out(count: int, test_fraction: float, seed: int) -> np.ndarray:
     """Return which of so many images are held out to test on, as booleans [count]."""
-    if not 0 < test_fraction < 1:
-        raise ValueError(f"Expected test_fraction in (0, 1). Received: {test_fraction}.")
+    if not (isinstance(test_fraction, numbers.Real) and 0 < test_fraction < 1):
+        raise ValueError(f"Expected test_fraction in (0, 1). Received: {test_fraction!r}.")
+    if not (isinstance(seed, numbers.Integral) and 0 <= seed < 2**32):
+        raise ValueError(
+            f"Expected seed as an integer from 0 to 4,294,967,295. Received: {seed!r}."
+        )
     if count < 2:
         raise ValueError("Expected at least 2 images, to train and to test on. Received: 1.")
     chosen = min(max(1, round(test_fraction * count)), count - 1)

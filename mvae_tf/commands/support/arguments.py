@@ -82,8 +82,13 @@ def path(name: str, text: str) -> Path:
     """Return a flag's value as a path, ~ expanded.
 
     Raises:
-        UsageError: it begins with the home of a user that isn't there.
+        UsageError: it is empty, or begins with the home of a user that isn't there.
     """
+    if not text:
+        raise UsageError(
+            f"Expected --{name} to be a path. Received: --{name}= without one; the current folder "
+            "is '.'."
+        )
     try:
         return Path(text).expanduser()
     except RuntimeError:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from absl import flags
 
-from mvae_tf import datasets
+from mvae_tf import datasets, files
 from mvae_tf.commands.support import archives, arguments, settings
 from mvae_tf.commands.support.arguments import CommandError
 from mvae_tf.startup import import_tensorflow
@@ -15,7 +15,9 @@ def data_flags(given: flags.FlagValues) -> dict:
     """Return what the flags say of the data, paths made absolute; None where they say nothing."""
     source, data_dir = given.data, given.data_dir
     if source is not None and not settings.is_data_name(source):
-        source = str(arguments.path("data", source).absolute())
+        source = arguments.path("data", source).absolute()
+        files.require_readable(source)
+        source = str(source)
     if data_dir is not None:
         data_dir = str(arguments.path("data_dir", data_dir).absolute())
     cache = None if given.cache is None else str(arguments.path("cache", given.cache).absolute())

@@ -8,7 +8,9 @@ from typing import NamedTuple
 import numpy as np
 
 from mvae_tf.datasets import memory
+from mvae_tf.datasets.formats import pixels
 from mvae_tf.datasets.splits import TEST_IMAGES
+from mvae_tf.files import shown
 
 # The words of which names of arrays are made, such as x_train and test_labels.
 _KINDS = {"x": "x", "image": "x", "images": "x", "y": "y", "label": "y", "labels": "y"}
@@ -16,6 +18,9 @@ _PARTS = {"train": "train", "test": "test"} | dict.fromkeys(
     ("val", "valid", "validation", "dev"), "validation"
 )
 _TUPLES = "(images, labels) or ((x_train, y_train), (x_test, y_test))"
+_NAMED = 12  # arrays, where a file holds others than are taken
+# How files begin that hold arrays.
+_NPY, _ZIP = b"\x93NUMPY", b"PK"
 # From here on a side is a picture's; below it may be that of a small test.
 _SIDE = 8
 
@@ -41,18 +46,36 @@ def of_tuple(given: tuple) -> Given:
     Raises:
         ValueError: it is another tuple.
     """
-    pairs = [given] if not any(isinstance(each, tuple | list) for each in given) else given
+    # Labels may be a list; images are an array.
+    pairs = given if isinstance((*given, None)[0], tuple | list) else [given]
     if len(pairs) not in (1, 2) or any(len(pair) != 2 for pair in pairs):
         raise ValueError(f"Expected {_TUPLES}. Received: a tuple of {_described(given)}.")
     arrays = []
     for images, labels in pairs:
-        arrays += [np.asarray(images), None if labels is None else np.asarray(labels)]
+        for each in (images, labels):
+            _require_unmasked(each)
+        arrays += [np.asarray(images), None if labels is None else _as_labels(labels)]
         if arrays[-1] is not None and arrays[-1].ndim > 2:
             raise ValueError(
                 f"Expected {_TUPLES}. Received: {_described((arrays[-2], arrays[-1]))}, where "
                 "labels should be."
             )
     return Given((*arrays, None, None)[:4])
+
+
+def _require_unmasked(array):
+    if np.ma.is_masked(array):
+        raise ValueError(
+            f"Expected arrays without masked values. Received: {np.ma.count_masked(array):,} of "
+            f"{array.size:,} are masked; array.filled(0) says what they are."
+        )
+
+
+def _as_labels(labels):
+    try:
+        return np.asarray(labels)
+    except ValueError:  # lists of several lengths
+        raise ValueError(f"Expected {_TUPLES}. Received: labels of several lengths.") from None
 
 
 def read_file(path: Path) -> Given:
@@ -66,6 +89,7 @@ def read_file(path: Path) -> Given:
     try:
         # Opened here, since NumPy leaves a file open in which it finds no archive.
         with path.open("rb") as file:
+            _require_arrays(path, file)
             _require_memory(path, file)
             file.seek(0)
             loaded = np.load(file, allow_pickle=False)
@@ -73,19 +97,24 @@ def read_file(path: Path) -> Given:
                 stored = {"arr_0": loaded}
             else:
                 stored = {key: loaded[key] for key in loaded.files}
-    except MemoryError:
-        raise
+    except (_OtherFileError, MemoryError) as error:
+        if str(error).startswith("Expected "):
+            raise
+        raise ValueError(
+            f"Expected {shown(path)} to be whole. Received: more memory asked for by the sizes in "
+            "it than there is, and than its own size tells of."
+        ) from error
     except Exception as error:
         raise ValueError(
-            f"Expected {path} to be an .npz file of plain arrays. "
+            f"Expected {shown(path)} to be an .npz file of plain arrays. "
             f"Received: {type(error).__name__}: {error}"
         ) from error
     given = {("train", "x"): stored["arr_0"]} if set(stored) == {"arr_0"} else _by_part(stored)
     if given is None:
         raise ValueError(
-            f"Expected {path} to hold x_train (and y_train, x_test, y_test, or x_val, y_val), or "
-            "train_images (and so on), or images (and labels), or one unnamed array. "
-            f"Received: {', '.join(sorted(stored)) or 'nothing'}."
+            f"Expected {shown(path)} to hold x_train (and y_train, x_test, y_test, or x_val, "
+            "y_val), or train_images (and so on), or images (and labels), or one unnamed array. "
+            f"Received: {_some(sorted(stored))}."
         )
     train = given["train", "x"], given.get(("train", "y"))
     for part in ("test", "validation"):
@@ -141,16 +170,24 @@ def checked_labels(labels: np.ndarray, count: int, what: str) -> np.ndarray:
     if labels.shape in ((count,), (count, 1)):
         labels = labels.reshape(-1)
         if kind == "S":
-            return np.char.decode(labels, errors="backslashreplace")
+            return np.char.decode(labels, "utf-8", "backslashreplace")
         if kind == "O" and all(isinstance(each, str) for each in labels):
             return labels.astype(str)
+        if kind in "ub" and labels.max() > np.iinfo(np.int64).max:
+            raise ValueError(
+                f"Expected integer labels of at most {np.iinfo(np.int64).max}, one for each of "
+                f"{what}. Received: {labels.max()}. np.unique(labels, return_inverse=True) numbers "
+                "them."
+            )
         if kind in "iubU":
             return labels if kind == "U" else labels.astype(np.int64)
     if labels.ndim == 2 and len(labels) == count and _is_one_hot(labels):
         return labels.argmax(axis=1)
+    whole = kind == "f" and labels.shape[:1] == (count,) and (labels == np.rint(labels)).all()
+    hint = " (labels.astype(int)?)" if whole and labels.ndim == 1 else ""
     raise ValueError(
         f"Expected integer labels [{count}], strings, or one-hot labels [{count}, classes], one "
-        f"for each of {what}. Received: {labels.dtype} {list(labels.shape)}."
+        f"for each of {what}. Received: {labels.dtype} {list(labels.shape)}{hint}."
     )
 
 
@@ -197,12 +234,33 @@ def _is_one_hot(labels):
     return ((labels == 0) | (labels == 1)).all() and (labels.sum(axis=1) == 1).all()
 
 
+class _OtherFileError(ValueError):
+    """A file of another kind than those that hold arrays."""
+
+
+def _require_arrays(path, file):
+    head = file.read(len(_NPY))
+    if head == _NPY or head.startswith(_ZIP):
+        return
+    if path.suffix.lower() in pixels.suffixes():
+        raise _OtherFileError(
+            "Expected a folder of images, or an .npz or .npy file of arrays. Received: "
+            f"{shown(path)}, one image; a folder of images is given by the folder's name."
+        )
+    raise _OtherFileError(
+        f"Expected {shown(path)} to be an .npz file of plain arrays. Received: "
+        f"{'a file of another kind' if head else 'an empty file'}."
+    )
+
+
 def _require_memory(path, file):
     needed = path.stat().st_size
     if zipfile.is_zipfile(file):
         with zipfile.ZipFile(file) as archive:
             needed = sum(member.file_size for member in archive.infolist())
-    memory.require(needed, f"the arrays of {path}", "Fewer images, or uint8 ones, need less.")
+    memory.require(
+        needed, f"the arrays of {shown(path)}", "Fewer images, or uint8 ones, need less."
+    )
 
 
 def _require_layout(images, what):
@@ -234,6 +292,8 @@ def _mend(shape):
     grey = f"; {shape[0]} grey images of {shape[1]} x {shape[2]} are images[..., np.newaxis]"
     if shape[2] in few and min(shape[:2]) >= _SIDE:
         return f"one image: images[np.newaxis] makes it right{grey}"
+    if shape[0] == shape[1] != shape[2] and shape[0] >= _SIDE:
+        return f"the images last: images.transpose(2, 0, 1) makes it right{grey}"
     if shape[0] == 3 and min(shape[1:]) >= _SIDE:
         return f"one image: images.transpose(1, 2, 0)[np.newaxis] makes it right{grey}"
     return None
@@ -245,6 +305,12 @@ def _range(images):
     low, high = images.min(), images.max()
     fits = low >= 0 and high <= 255
     return f" from {low} to {high}" + (' (images.astype("uint8")?)' if fits else "")
+
+
+def _some(names):
+    named = ", ".join(map(shown, names[:_NAMED]))
+    more = len(names) - _NAMED
+    return (f"{named} and {more:,} more" if more > 0 else named) or "nothing"
 
 
 def _described(entries):

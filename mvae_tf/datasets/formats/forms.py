@@ -68,7 +68,8 @@ class Levels:
         largest = self._largest
         if len(self._levels) < _FEW_LEVELS:
             low, high = min(self._levels), max(self._levels)
-            return [f"use {len(self._levels)} levels, from {low:g} to {high:g} of {largest}"]
+            count = len(self._levels)
+            return [f"use {count} level{'s' * (count != 1)}, from {low:g} to {high:g} of {largest}"]
         if self._highest <= _DARK * largest:
             return [f"are dark: no value is above {self._highest:g} of {largest}"]
         return []

@@ -3,30 +3,20 @@
 import collections
 import dataclasses
 import os
-import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from mvae_tf.datasets.formats import forms, pixels
+from mvae_tf.datasets.formats import forms, part_names, pixels
 from mvae_tf.datasets.formats.names import Names
 from mvae_tf.datasets.sources.fetching import notice
 from mvae_tf.datasets.splits import TEST_IMAGES
 from mvae_tf.files import shown
 
-# What folders of one part are called, in any case.
-_PARTS = {
-    "train": ("train", "training"),
-    "test": ("test", "testing"),
-    "validation": ("validation", "val", "valid", "dev"),
-}
-_ROLES = {name: role for role, names in _PARTS.items() for name in names}
-# A folder whose name has one of these words is a part that is named otherwise, or a class.
-_PART_WORDS = {*_ROLES, "trainset", "testset", "valset", "holdout"}
-_WORDS = re.compile("[A-Z]?[a-z]+|[A-Z]+")
 # What other programs leave among images.
 _NO_FOLDERS = ("__MACOSX", "@eaDir")
+_LARGEST = 65_535  # a side, as in JPEG
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -84,7 +74,7 @@ class Listing:
             counts = (f"{count:,} {suffix}" for suffix, count in sorted(self.passed_over.items()))
             notes.append(f"files of other formats are passed over: {', '.join(counts)}")
         if self.left_out is not None:
-            notes.append(f"{self.left_out} is left out, since the images of test are there")
+            notes.append(f"{shown(self.left_out)} is left out, since the images of test are there")
         return notes
 
 
@@ -106,7 +96,8 @@ def listing(path: Path) -> Listing:
         ValueError: the folder is arranged otherwise.
     """
     passed_over = collections.Counter()
-    roles = _roles(path, _Entries(path, passed_over))
+    top = _Entries(path, passed_over)
+    roles = part_names.roles(path, top.subfolders, top.files)
     if not roles:
         passed_over.clear()
         part, classes = _list_part(path, path, passed_over)
@@ -118,8 +109,8 @@ def listing(path: Path) -> Listing:
     test_part, test_classes = _list_part(path, test, passed_over)
     if classes != test_classes:
         raise ValueError(
-            f"Expected the same classes in {roles['train'].name} and {test.name} of {path}. "
-            f"Received: {_listed(classes)} and {_listed(test_classes)}."
+            f"Expected the same classes in {shown(roles['train'])} and {shown(test.name)}. "
+            f"Received: {part_names.listed(classes)} and {part_names.listed(test_classes)}."
         )
     return Listing(
         {"train": part, "test": test_part},
@@ -167,9 +158,20 @@ def read_folder(
 
 
 def check_image_size(image_size: tuple[int, int] | None) -> None:
-    """Refuse an image_size that is neither None nor (height, width), each at least 1."""
-    if image_size is not None and not (len(image_size) == 2 and min(image_size) >= 1):
-        raise ValueError(f"Expected image_size as (height, width). Received: {image_size}.")
+    """Refuse an image_size that is neither None nor (height, width)."""
+    if image_size is None:
+        return
+    is_pair = isinstance(image_size, Sequence) and len(image_size) == 2
+    if not is_pair or not all(map(_is_side, image_size)):
+        raise ValueError(
+            f"Expected image_size as (height, width), integers from 1 to {_LARGEST:,}. "
+            f"Received: {image_size!r}."
+        )
+
+
+def _is_side(number):
+    is_integer = isinstance(number, int | np.integer) and not isinstance(number, bool)
+    return is_integer and 1 <= number <= _LARGEST
 
 
 def require_one_size(first: np.ndarray, first_name: str, image: np.ndarray, name: str) -> None:
@@ -177,7 +179,7 @@ def require_one_size(first: np.ndarray, first_name: str, image: np.ndarray, name
     if image.shape[:2] != first.shape[:2]:
         raise ValueError(
             "Expected images of one size, or image_size=(height, width) to resize them. "
-            f"Received: {first_name} of {_size(first)} and {name} of {_size(image)}."
+            f"Received: {shown(first_name)} of {_size(first)} and {shown(name)} of {_size(image)}."
         )
 
 
@@ -187,18 +189,16 @@ class _Entries:
     def __init__(self, folder: Path, passed_over: collections.Counter):
         subfolders, self.files = [], []
         suffixes = pixels.suffixes()
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                suffix = os.path.splitext(entry.name)[1].lower()
-                if entry.name.startswith("."):
-                    continue
-                if entry.is_dir():
-                    if entry.name not in _NO_FOLDERS and not _is_of_runs(folder / entry.name):
-                        subfolders.append(entry.name)
-                elif suffix in suffixes and entry.is_file():
-                    self.files.append(entry.name)
-                else:
-                    passed_over[shown(suffix) or "without an ending"] += 1
+        for entry in _visible(folder):
+            suffix = os.path.splitext(entry.name)[1].lower()
+            if _is_folder(entry):
+                if entry.name not in _NO_FOLDERS and not _is_of_runs(folder / entry.name):
+                    subfolders.append(entry.name)
+            elif suffix in suffixes and (entry.is_symlink() or entry.is_file()):
+                # A link that leads to no file is told of as a file that can't be read.
+                self.files.append(entry.name)
+            else:
+                passed_over[shown(suffix) or "without an ending"] += 1
         self.files.sort(key=os.path.normcase)
         self.subfolders = [folder / name for name in sorted(subfolders, key=os.path.normcase)]
 
@@ -207,44 +207,33 @@ def _is_of_runs(folder):
     """Return whether a folder is one that a training writes, or only holds such folders."""
     if _is_run(folder):
         return True
-    with os.scandir(folder) as entries:
-        visible = [entry for entry in entries if not entry.name.startswith(".")]
-    return bool(visible) and all(
-        entry.is_dir() and _is_run(folder / entry.name) for entry in visible
-    )
+    runs = (_is_folder(entry) and _is_run(folder / entry.name) for entry in _visible(folder))
+    return next(runs, False) and all(runs)
+
+
+def _visible(folder):
+    """Yield the entries of a folder that are not hidden."""
+    try:
+        with os.scandir(folder) as entries:
+            yield from (entry for entry in entries if not entry.name.startswith("."))
+    except OSError as error:
+        raise ValueError(
+            f"Expected {shown(folder)} to be a folder that can be read. Received: "
+            f"{error.strerror}. Give yourself the right to read it, or move it elsewhere."
+        ) from error
+
+
+def _is_folder(entry):
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads to itself
+        return False
 
 
 def _is_run(folder):
     # As mvae_tf.training.run_folder and the command line name them.
     told = any((folder / name).is_file() for name in ("settings.json", "record.json"))
     return told and ((folder / "checkpoints").is_dir() or (folder / "model.keras").is_file())
-
-
-def _roles(path, top):
-    """Return the folders that are parts, by what they are for; refuse what is not clear."""
-    parts = [(_ROLES.get(folder.name.lower()), folder) for folder in top.subfolders]
-    roles = {role: folder for role, folder in parts if role}
-    if roles:
-        named = [folder for role, folder in parts if role]
-        beside = [each.name for each in top.subfolders if each not in named] + top.files
-        if beside or len(named) > len(roles) or "train" not in roles:
-            raise ValueError(
-                f"Expected {path} to hold the folders train and test, or only train. "
-                f"Received: {_listed(sorted([*(each.name for each in named), *beside]))}."
-            )
-        return roles
-    alike = [
-        folder.name
-        for folder in top.subfolders
-        if _PART_WORDS.intersection(word.lower() for word in _WORDS.findall(folder.name))
-    ]
-    if alike:
-        raise ValueError(
-            f"Expected the parts of {path} to be named train, test or validation. Received: "
-            f"{_listed(alike)}. Rename them; if they are classes, put all classes into a folder "
-            "named train."
-        )
-    return {}
 
 
 def _list_part(path: Path, folder: Path, passed_over) -> tuple[Part, tuple[str, ...] | None]:
@@ -254,7 +243,7 @@ def _list_part(path: Path, folder: Path, passed_over) -> tuple[Part, tuple[str, 
     if bool(top.subfolders) == bool(top.files):
         others = ", ".join(f"{count:,} {suffix}" for suffix, count in sorted(counted.items()))
         raise ValueError(
-            f"Expected images, or one folder of images for each class, in {folder}. "
+            f"Expected images, or one folder of images for each class, in {shown(folder)}. "
             f"Received: {'both' if top.files else 'neither'}"
             + (f"; files of other formats: {others}." if others else ".")
         )
@@ -264,7 +253,7 @@ def _list_part(path: Path, folder: Path, passed_over) -> tuple[Part, tuple[str, 
         inside = _Entries(class_folder, counted)
         if inside.subfolders or not inside.files:
             raise ValueError(
-                f"Expected images, and no folders, in {class_folder}. "
+                f"Expected images, and no folders, in {shown(class_folder)}. "
                 f"Received: {len(inside.files)} images and {len(inside.subfolders)} folders."
             )
         files.add(class_folder, inside.files)
@@ -274,10 +263,6 @@ def _list_part(path: Path, folder: Path, passed_over) -> tuple[Part, tuple[str, 
         return Part(files, None), None
     names = tuple(shown(class_folder.name) for class_folder in top.subfolders)
     return Part(files, np.repeat(np.arange(len(counts), dtype=np.int64), counts)), names
-
-
-def _listed(names):
-    return ", ".join(map(shown, names)) if names else "no classes"
 
 
 def _read_images(path, files, image_size, skip_unreadable):
@@ -301,15 +286,15 @@ def _read_images(path, files, image_size, skip_unreadable):
     if not images:
         raise none_readable(path, files[0], len(files))
     for note in forms.notes(said, [shown(files[each]) for each in unreadable], len(files)):
-        notice(f"{path}: {note}")
+        notice(f"{shown(path)}: {note}")
     return np.stack([form.fitted(image) for image in images]), np.array(kept, np.int64)
 
 
 def none_readable(path: Path, first: str | Path, count: int) -> ValueError:
     """Return what to raise of a folder of files of which none can be read."""
     return ValueError(
-        f"Expected readable images in {path}. Received: {count:,} files, of which none can be "
-        f"read, {shown(first)} among them."
+        f"Expected readable images in {shown(path)}. Received: {count:,} files, of which none can "
+        f"be read, {shown(first)} among them."
     )
 
 

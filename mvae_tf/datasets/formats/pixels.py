@@ -13,6 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from mvae_tf.files import shown
+
 # Formats that Pillow reads by itself. EPS, WMF, MPEG, BUFR, GRIB and HDF5 it hands to other
 # programs, what an IPTC file holds may be one of those, and the numbers of FITS mean what Pillow
 # doesn't read.
@@ -26,9 +28,9 @@ MORE_BITS = "have more than 8 bits a channel, of which Pillow reads the upper 8"
 
 # Of red, green and blue in grey (ITU-R BT.601).
 _LUMA = (0.299, 0.587, 0.114)
-# Tags of TIFF: bits of a sample, what 0 stands for, and of which kind samples are.
-_BITS, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339
-_SIGNED = 2
+# Tags of TIFF: bits of a sample, what 0 stands for, how channels lie, of which kind samples are.
+_BITS, _PHOTOMETRIC, _PLANES, _SAMPLE_FORMAT = 258, 262, 284, 339
+_PLANAR, _SIGNED = 2, 2
 
 
 class Picture(NamedTuple):
@@ -81,7 +83,9 @@ def read_picture(path: Path, image_shape: tuple[int, ...] | None = None) -> Pict
         pixels, notes = _decoded(path)
     except Exception as error:
         reason = error if isinstance(error, _RangeError) else f"{type(error).__name__}: {error}"
-        raise ValueError(f"Expected a readable image. Received: {path} ({reason}).") from error
+        raise ValueError(
+            f"Expected a readable image. Received: {shown(path)} ({reason})."
+        ) from error
     pixels = resized(pixels, image_shape and image_shape[:2])
     if (pixels == pixels[..., :1]).all():
         pixels = pixels[..., :1].copy()
@@ -160,10 +164,16 @@ class _RangeError(ValueError):
 
 def _decoded(path):
     """Return an image's pixels, [h, w, 1 or 3], at their depth, and the notes on it."""
+    from PIL import ImageOps
+
     with _opened(path) as opened:
         notes = (MORE_FRAMES,) if getattr(opened, "is_animated", False) else ()
         tags = getattr(opened, "tag_v2", {})
         raw_mode = _deep_mode(opened)
+        _require_no_planes(opened, tags)
+        if opened.mode == "L" and _SIGNED in tags.get(_SAMPLE_FORMAT, ()):
+            values = np.asarray(ImageOps.exif_transpose(opened)).view(np.int8)
+            return _in_range(values, "integers with a sign", 127)[..., np.newaxis], notes
         if opened.mode.startswith(("I", "F")):
             return _of_numbers(opened, tags)[..., np.newaxis], notes
         if raw_mode and opened.format in ("PNG", "TIFF"):
@@ -205,7 +215,8 @@ def _of_numbers(opened, tags):
     image = ImageOps.exif_transpose(opened)
     values = np.asarray(image)
     if opened.mode == "F":
-        return _in_range(values.astype(np.float32), "floats", 1)
+        values = _in_range(values.astype(np.float32), "floats", 1)
+        return 1 - values if tags.get(_PHOTOMETRIC) == 0 else values
     signed = _SIGNED in tags.get(_SAMPLE_FORMAT, ())
     if opened.mode == "I" and (opened.format not in ("PNG", "PPM")):
         bits = tags.get(_BITS, (32,))[0]
@@ -231,6 +242,15 @@ def _in_range(values, what, largest):
     if not (low >= 0 and high <= largest):
         raise _RangeError(f"{what} from {low} to {high}, where 0 to {largest} are taken")
     return values if largest == 1 else (values / largest).astype(np.float32)
+
+
+def _require_no_planes(opened, tags):
+    """Refuse channels of 16 bits in planes of their own, which Pillow reads as if they had 8."""
+    if tags.get(_PLANES) == _PLANAR and max(tags.get(_BITS, (8,))) > 8 and len(tags[_BITS]) > 1:
+        raise _RangeError(
+            "a TIFF of more than 8 bits whose channels lie in planes of their own, where they are "
+            "taken pixel by pixel"
+        )
 
 
 def _deep_mode(opened):

@@ -120,7 +120,7 @@ def kept(path: Path, count: int, make: Callable[..., Survey]) -> tuple[Survey, C
             opened = _opened(path, count)
             if opened is None:
                 _remove_unfinished(path)
-                notice(f"all images are read once, for the cache {path}")
+                notice(f"all images are read once, for the cache {files.shown(path)}")
                 with contextlib.closing(_Writer(path)) as writer:
                     writer.finish(make(sink=writer))
                 opened = _opened(path, count)

@@ -77,8 +77,8 @@ def stream(
     """
     if cache is not None and cache.resolve().is_relative_to(path.resolve()):
         raise ValueError(
-            f"Expected cache to be a folder outside of {path}, whose images it keeps. Received: "
-            f"{cache}."
+            f"Expected cache to be a folder outside of {shown(path)}, whose images it keeps. "
+            f"Received: {shown(cache)}."
         )
     names, labels, num_train = listed.files(), listed.labels(), listed.num_train
 
@@ -89,8 +89,8 @@ def stream(
             in_test = kept >= num_train
             if in_test.all() or not in_test.any():
                 raise ValueError(
-                    f"Expected readable images to train and to test on in {path}. Received: "
-                    f"{np.sum(~in_test):,} and {np.sum(in_test):,}."
+                    f"Expected readable images to train and to test on in {shown(path)}. "
+                    f"Received: {np.sum(~in_test):,} and {np.sum(in_test):,}."
                 )
         return kept[~in_test], kept[in_test]
 
@@ -105,7 +105,7 @@ def stream(
         plain = re.sub(r"[^\w.-]+", "-", shown(path.resolve().name))[:_LETTERS]
         found, reader = caches.kept(cache / f"{plain}-{key}.npy", len(names), look)
     for note in found.notes:
-        notice(f"{path}: {note}")
+        notice(f"{shown(path)}: {note}")
     parts = parts_of(np.setdiff1d(np.arange(len(names)), found.unreadable))
     splits, before = [], 0
     for positions, is_train in zip(parts, (True, False), strict=True):
