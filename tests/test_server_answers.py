@@ -72,6 +72,15 @@ def test_everybody_gets_the_answer_to_his_own(model, answers):
         same(received, {"images": model.decode(inputs["codes"])}, "dense")
 
 
+def test_signatures_of_the_same_inputs_are_kept_apart(model, answers):
+    names = ["encode", "features", "reconstruct", "component_reconstructions", "serving_default"]
+    requests = [(name, {"images": IMAGES[i % 4 : i % 4 + 1]}) for name in names for i in range(6)]
+    expected = {name: answer(model, name) for name in names}
+    for (name, _), received, i in zip(requests, at_once(answers, requests), range(30), strict=True):
+        place = i % 6 % 4
+        same(received, {k: v[place : place + 1] for k, v in expected[name].items()}, "dense")
+
+
 def test_a_neighbours_mistake_is_nobody_elses(model, answers):
     wrong = np.where(np.arange(3)[:, None] == 1, np.nan, CODES[0])
     requests = [("decode", {"codes": CODES[:1]}), ("decode", {"codes": wrong[None]})] * 8

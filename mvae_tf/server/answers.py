@@ -8,6 +8,7 @@ a batch is whatever has come while the one before was computed.
 
 import os
 import re
+import uuid
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -152,7 +153,9 @@ def _joined(function, max_batch, threads):
 
     @tf.function(input_signature=[inputs[each] for each in sorted(inputs)], autograph=False)
     def call(*tensors):
-        return together(*tensors)
+        # TensorFlow knows a queue by its name, and shares it, with its bounds, in all the process.
+        with tf.name_scope(f"queue_{uuid.uuid4().hex}"):
+            return together(*tensors)
 
     call = call.get_concrete_function()
 
