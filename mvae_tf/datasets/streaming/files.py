@@ -43,8 +43,14 @@ class Names(Sequence):
         return len(self._ends) - 1
 
     def __getitem__(self, index) -> str:
-        start, end = self._ends[index], self._ends[index + 1]
-        return os.fsdecode(self._folder + self._bytes[start:end])
+        return os.fsdecode(self._folder + self._inside(index))
+
+    def inside(self, index: int) -> str:
+        """Return a path inside the folder, `/` between names."""
+        return Path(os.fsdecode(self._inside(index))).as_posix()
+
+    def _inside(self, index):
+        return self._bytes[self._ends[index] : self._ends[index + 1]]
 
     def add_to(self, total) -> None:
         """Add all of them, in their order, to a hash."""
