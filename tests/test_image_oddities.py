@@ -2,6 +2,7 @@
 
 import os
 import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from PIL import Image
 
 from mvae_tf import datasets, files
 from mvae_tf.commands import program
+from mvae_tf.datasets import new_images
 from mvae_tf.datasets.formats import pixels
 
 NAMES = ("new\nline", "car\rriage", "esc\x1b[2J", "next\x85", "line\u2028", "par\u2029")
@@ -408,3 +410,26 @@ def test_commands_say_which_flag_does_not_fit(run, photos, capfd, monkeypatch, f
     assert "Expected " in first and "Received: " in first and word in first
     assert rest in ([], ["See mvae-tf score --help."])
     assert sorted(photos.iterdir()) == before
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_files_that_can_not_be_read_are_told_the_way_out(photos, stream):
+    (photos / "1.png").write_bytes(b"none")
+    assert "(skip_unreadable passes over such files" in refusal(photos, stream=stream)
+    with pytest.raises(ValueError, match="skip_unreadable passes over"):
+        new_images.load(photos, (8, 8, 1))
+    for skip in (False, True):
+        with pytest.raises(ValueError, match=r"Expected a readable image.*\)\.$"):
+            new_images.load(photos / "1.png", (8, 8, 1), skip_unreadable=skip)
+
+
+def test_images_of_too_many_pixels_are_refused_before_they_are_decoded(photos):
+    side = struct.pack(">I", 60_000)
+    chunks = ((b"IHDR", side + side + b"\x08\0\0\0\0"), (b"IDAT", b""), (b"IEND", b""))
+    content = b"\x89PNG\r\n\x1a\n"
+    for kind, inside in chunks:
+        sums = struct.pack(">I", zlib.crc32(kind + inside))
+        content += struct.pack(">I", len(inside)) + kind + inside + sums
+    (photos / "big.png").write_bytes(content)
+    assert "3600000000 pixels" in refusal(photos)
+    assert "a smaller copy can be read" in refusal(photos, stream=True)
