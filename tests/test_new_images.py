@@ -344,8 +344,7 @@ def test_files_that_can_not_be_read_are_refused_or_passed_over(call, run, twenty
     status, out, err = call("score", *flags, "--skip_unreadable")
     assert status == 0 and len(table(out)[1]) == 19
     assert "1 of 20 files can't be read" in err and "05.png" in err
-    if stream == "--nostream":
-        assert {row[0] for row in table(out)[1]} == {f"{n:02d}.png" for n in range(20) if n != 5}
+    assert {row[0] for row in table(out)[1]} == {f"{n:02d}.png" for n in range(20) if n != 5}
 
 
 # encode and score --------------------------------------------------------------------------------

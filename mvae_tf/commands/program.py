@@ -11,6 +11,7 @@ import importlib
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Sequence
 
 import mvae_tf
@@ -160,6 +161,8 @@ def open_streams() -> None:
     os.close(descriptor)
     if sys.stderr is None:
         sys.stderr = os.fdopen(2, "w", closefd=False)
+    # What Pillow says of photographs of many megapixels, beside lines of its source.
+    warnings.filterwarnings("ignore", message="Image size .* could be decompression bomb")
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
             stream.reconfigure(errors="backslashreplace")  # a path may be of any bytes

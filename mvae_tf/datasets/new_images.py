@@ -187,9 +187,11 @@ def _read(path, files, image_shape, skip_unreadable=False):
     for index, file in enumerate(tqdm(files, desc="images", unit="", delay=1, leave=False)):
         try:
             picture = pixels.read_picture(file)
-        except ValueError:
-            if not skip_unreadable:
+        except ValueError as error:
+            if file == path:
                 raise
+            if not skip_unreadable:
+                raise image_folder.unreadable(error) from error
             unreadable.append(image_folder.shown(file))
             continue
         said.update(picture.notes)

@@ -1,5 +1,6 @@
 """Which images a trained model is used on, and under which names."""
 
+import dataclasses
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from mvae_tf.commands.support import settings, sources
 from mvae_tf.commands.support.arguments import CommandError, UsageError
 from mvae_tf.datasets import new_images, shown, views
 from mvae_tf.datasets.formats import cifar10_binary, idx, image_folder
+from mvae_tf.datasets.splits import Split, is_streamed
 from mvae_tf.datasets.streaming import folders
 
 _TEST_FRACTION = 0.1  # as in `datasets.load`
@@ -100,10 +102,13 @@ def _is_loaded(source):
 
 def _of_run(given, described, stored):
     changed = {name: value for name, value in described.items() if value is not None}
-    data = sources.load_data(stored | changed)
+    wanted = stored | changed
+    if wanted.get("skip_unreadable") and wanted.get("stream") is None:
+        wanted["stream"] = True  # what is read into memory doesn't say which files it is of
+    data = sources.load_data(wanted)
     sources.require_digest(data, stored["digest"], "trained on")
-    fraction = (stored | changed).get("test_fraction")
-    return _of_dataset(given.part or "test", data, _files_of(stored["source"], data, fraction))
+    files = _files_of(stored["source"], data, wanted.get("test_fraction"))
+    return _of_dataset(given.part or "test", data, files)
 
 
 def _named(given, described, shape):
@@ -118,12 +123,29 @@ def _streamed(given, described, stored, shape):
     """Return images of a folder that are read when they are needed."""
     data = sources.load_data({**described, "image_size": list(shape[:2])})
     path = Path(described["source"])
-    files = new_images.files_of(path, described["test_fraction"] or _TEST_FRACTION)
     tested = given.test_fraction is not None or "test" in image_folder.listing(path).splits
     tested = tested or data.digest == (stored or {}).get("digest")
-    part = _converted(given.part or ("test" if tested else "all"), data, files, shape)
+    chosen = given.part or ("test" if tested else "all")
+    if chosen == "all":
+        data = dataclasses.replace(data, train=_whole(data))
+        part = _converted("train", data, _files_streamed(data), shape)._replace(words="images")
+    else:
+        part = _converted(chosen, data, _files_streamed(data), shape)
     told = f"Images of another size are resized to {shape[0]}x{shape[1]}"
     return part._replace(changes=(told, *part.changes))
+
+
+def _whole(data):
+    """Return all streamed images in the order of their files, as they are in memory."""
+    images, order = data.train.images.joined(data.test.images)
+    labels = None
+    if data.train.labels is not None:
+        labels = np.concatenate([data.train.labels, data.test.labels])[order]
+    return Split(images, labels, is_train=False)
+
+
+def _files_streamed(data):
+    return tuple(np.array(split.images.files()) for split in (data.train, data.test))
 
 
 def _converted(chosen, data, files, shape):
@@ -160,7 +182,14 @@ def _new(given, described, stored, shape):
     if source.is_dir() and not idx.files_of(source) and _is_to_be_streamed(described, shape):
         return _streamed(given, described, stored, shape)
     if described["cache"] is not None:
-        raise UsageError("Expected --cache only for a folder of images. Received: --cache.")
+        raise UsageError(
+            "Expected --cache only for a folder of images that is streamed. Received: --cache "
+            f"{'and --nostream' if described['stream'] is False else 'for ' + str(source)}."
+        )
+    if described["stream"] and not source.is_dir() and source.exists():
+        raise UsageError(
+            f"Expected --stream only for a folder of images. Received: --stream for {source}."
+        )
     new = new_images.load(source, shape, skip_unreadable=bool(described["skip_unreadable"]))
     chosen, digest, parts = given.part, None, None
     fraction = given.test_fraction
@@ -201,6 +230,8 @@ def _is_to_be_streamed(described, shape):
 
 def _files_of(source, data, fraction):
     """Return the files' names of a run's training and test images; None where there are none."""
+    if is_streamed(data.train.images):
+        return _files_streamed(data)
     if settings.is_data_name(source) or not Path(source).is_dir():
         return None
     if cifar10_binary.in_folder(Path(source)):

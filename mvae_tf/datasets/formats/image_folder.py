@@ -273,21 +273,26 @@ def _read_images(path, files, image_size, skip_unreadable):
     for position, file in enumerate(tqdm(files, desc="images", unit="", delay=1, leave=False)):
         try:
             image, notes = pixels.read_picture(file, image_size)
-        except ValueError:
+        except ValueError as error:
             if not skip_unreadable:
-                raise
+                raise unreadable(error) from error
             continue
         images.append(image)
         kept.append(position)
         said.update(notes)
         require_one_size(images[0], str(files[kept[0]]), image, str(file))
         form = forms.joined(form, image)
-    unreadable = np.setdiff1d(np.arange(len(files)), kept)
+    others = np.setdiff1d(np.arange(len(files)), kept)
     if not images:
         raise none_readable(path, files[0], len(files))
-    for note in forms.notes(said, [shown(files[each]) for each in unreadable], len(files)):
+    for note in forms.notes(said, [shown(files[each]) for each in others], len(files)):
         notice(f"{shown(path)}: {note}")
     return np.stack([form.fitted(image) for image in images]), np.array(kept, np.int64)
+
+
+def unreadable(error: ValueError) -> ValueError:
+    """Return what to raise of a folder's file that can't be read, from what is raised of a file."""
+    return ValueError(f"{error} (skip_unreadable passes over such files, and counts them.)")
 
 
 def none_readable(path: Path, first: str | Path, count: int) -> ValueError:

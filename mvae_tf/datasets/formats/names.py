@@ -38,9 +38,15 @@ class Names(Sequence):
         return len(self._ends) - 1
 
     def __getitem__(self, index: int) -> Path:
+        return Path(os.fsdecode(self._folder + self._inside(index)))
+
+    def inside(self, index: int) -> str:
+        """Return a path inside the folder, `/` between names."""
+        return Path(os.fsdecode(self._inside(index))).as_posix()
+
+    def _inside(self, index):
         index = range(len(self))[index]  # which may count from the end, and be too large
-        name = self._bytes[self._ends[index] : self._ends[index + 1]]
-        return Path(os.fsdecode(self._folder + name))
+        return bytes(self._bytes[self._ends[index] : self._ends[index + 1]])
 
     def add_to(self, total) -> None:
         """Add all of them, in their order, to a hash."""

@@ -83,6 +83,8 @@ def read_picture(path: Path, image_shape: tuple[int, ...] | None = None) -> Pict
         pixels, notes = _decoded(path)
     except Exception as error:
         reason = error if isinstance(error, _RangeError) else f"{type(error).__name__}: {error}"
+        if type(error).__name__ == "DecompressionBombError":
+            reason = f"{error}; a smaller copy can be read"
         raise ValueError(
             f"Expected a readable image. Received: {shown(path)} ({reason})."
         ) from error

@@ -25,7 +25,7 @@ from mvae_tf.datasets.formats.names import Names
 from mvae_tf.datasets.sources.fetching import notice
 from mvae_tf.datasets.streaming.survey import Survey
 
-_VERSION = 1  # of what decides on a cache's images besides its key; raised with that
+_VERSION = 2  # of what decides on a cache's images besides its key; raised with that
 _UNFINISHED = ".unfinished"
 
 
@@ -40,32 +40,38 @@ class CacheReader:
         path: Of the .npy file.
         form: Of its images.
         count: Of its images.
+        written: When it was, in nanoseconds, by the file system.
 
     Raises:
         ValueError: it is not such a file, and whole.
     """
 
-    def __init__(self, path: Path, form: Form, count: int):
+    def __init__(self, path: Path, form: Form, count: int, written: int):
         self.shape, self.dtype = form
         self._path, self._bytes = path, form.nbytes
         with path.open("rb") as file:
             np.lib.format.read_magic(file)
             header = np.lib.format.read_array_header_1_0(file)
             self._start = file.tell()
+            self._written = _time_of(file)
         whole = self._start + count * form.nbytes
         if header != ((count, *form.shape), False, form.dtype) or path.stat().st_size != whole:
             raise ValueError(f"{path} is not whole")
+        if not _is_same(self._written, written):
+            raise ValueError(f"{path} is another by now")
 
     def read(self, positions: np.ndarray) -> np.ndarray:
         """Return the images at some positions, int64 [b], as [b, h, w, c].
 
         Raises:
-            CacheError: the file has gone, or can't be read.
+            CacheError: the file has gone, has changed, or can't be read.
         """
         images = np.empty((len(positions), *self.shape), self.dtype)
         # Not mapped into memory: of a file that is gone or cut short that would end the process.
         try:
             with self._path.open("rb", buffering=0) as file:
+                if not _is_same(_time_of(file), self._written):
+                    raise EOFError("it is another by now")
                 for image, position in zip(images, positions.tolist(), strict=True):
                     file.seek(self._start + position * self._bytes)
                     if file.readinto(image) != self._bytes:
@@ -116,7 +122,10 @@ def kept(path: Path, count: int, make: Callable[..., Survey]) -> tuple[Survey, C
     if opened is None:
         files.require_writable(path.parent, path.name)
         path.parent.mkdir(parents=True, exist_ok=True)
-        with filelock.FileLock(path.with_suffix(".lock")):
+        lock = filelock.FileLock(path.with_suffix(".lock"))
+        with contextlib.ExitStack() as stack:
+            with files.writing(Path(lock.lock_file)):
+                stack.enter_context(lock)
             opened = _opened(path, count)
             if opened is None:
                 _remove_unfinished(path)
@@ -131,12 +140,28 @@ def _opened(path, count):
     """Return a cache's survey and reader; None where there is none that is whole."""
     try:
         told = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        if told.pop("check") != _check_of(told):
+            return None
         form = Form(tuple(told["shape"]), np.dtype(told["dtype"]))
         unreadable = np.array(told["unreadable"], np.int64)
         found = Survey(form, told["digest"], unreadable, tuple(told["notes"]))
-        return found, CacheReader(path, form, count - len(found.unreadable))
+        return found, CacheReader(path, form, count - len(found.unreadable), told["written"])
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
+
+
+def _check_of(told):
+    """Return what tells whether what is told of a cache is as it was written."""
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+
+
+def _time_of(file):
+    return os.fstat(file.fileno()).st_mtime_ns
+
+
+def _is_same(time, other):
+    """Return whether a file may be as it was written; some file systems keep even seconds."""
+    return abs(time - other) < 2 * 10**9
 
 
 def _remove_unfinished(path):
@@ -162,9 +187,9 @@ class _Writer:
         free, needed = shutil.disk_usage(self._path.parent).free, count * form.nbytes
         if needed > free:
             raise files.WriteError(
-                f"Expected {needed / 2**30:.1f} GiB of space in {self._path.parent}, for the cache "
-                f"of {count:,} images. Received: {free / 2**30:.1f} GiB. Choose another place, or "
-                "a smaller image_size."
+                f"Expected {needed / 2**30:,.3f} GiB of space in {files.shown(self._path.parent)}, "
+                f"for the cache of {count:,} images. Received: {free / 2**30:,.3f} GiB. Choose "
+                "another place, or a smaller image_size."
             )
         self._file = self._unfinished.open("wb")
         header = {"descr": form.dtype.str, "fortran_order": False, "shape": (count, *form.shape)}
@@ -180,13 +205,19 @@ class _Writer:
             self._file.close()
             files.put(self._unfinished, self._path)
         told = {
-            "shape": found.form.shape,
+            "shape": list(found.form.shape),
             "dtype": found.form.dtype.str,
             "digest": found.digest,
             "unreadable": found.unreadable.tolist(),
-            "notes": found.notes,
+            "notes": list(found.notes),
+            "written": self._path.stat().st_mtime_ns,
         }
-        files.write_text(self._path.with_suffix(".json"), json.dumps(told, indent=1))
+        told["check"] = _check_of(told)
+        try:
+            files.write_text(self._path.with_suffix(".json"), json.dumps(told, indent=1))
+        except OSError:
+            files.remove(self._path)  # of no use without, and perhaps what fills the disk
+            raise
 
     def close(self):
         """Remove what has not got its name."""

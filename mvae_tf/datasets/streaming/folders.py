@@ -111,7 +111,8 @@ def stream(
     for positions, is_train in zip(parts, (True, False), strict=True):
         # A cache holds the train images, then the test images.
         in_cache = np.arange(before, before := before + len(positions))
-        images = StreamedImages(reader, positions if cache is None else in_cache)
+        in_reader = positions if cache is None else in_cache
+        images = StreamedImages(reader, in_reader, names, positions)
         splits.append(Split(images, None if labels is None else labels[positions], is_train))
     return Dataset(
         name=shown(path.resolve().name),

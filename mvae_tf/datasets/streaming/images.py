@@ -5,6 +5,8 @@ from typing import Protocol
 
 import numpy as np
 
+from mvae_tf.datasets.streaming.files import Names
+
 
 class Reader(Protocol):
     """What images are read from, files or a cache.
@@ -31,13 +33,16 @@ class StreamedImages:
     Args:
         reader: Where they are read from.
         positions: int64 [n], of these images in the reader.
+        names: Of all files of the folder.
+        places: int64 [n], of these images' files among the names.
     """
 
     ndim = 4
     is_streamed = True
 
-    def __init__(self, reader: Reader, positions: np.ndarray):
+    def __init__(self, reader: Reader, positions: np.ndarray, names: Names, places: np.ndarray):
         self._reader, self._positions = reader, positions
+        self._names, self._places = names, places
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
@@ -89,12 +94,34 @@ class StreamedImages:
         Args:
             which: As for `read`.
         """
-        return StreamedImages(self._reader, self._chosen(which))
+        self._require_first_axis(which)
+        return self._of(np.atleast_1d(self._positions[which]), np.atleast_1d(self._places[which]))
+
+    def files(self) -> list[str]:
+        """Return each image's file, as its path inside the folder, `/` between names."""
+        return [self._names.inside(place) for place in self._places]
+
+    def joined(self, others: "StreamedImages") -> tuple["StreamedImages", np.ndarray]:
+        """Return these images and others of the same folder, in the order of the files.
+
+        Returns:
+            The images, and the order, int64 [n], that puts these and then the others into it.
+        """
+        positions = np.concatenate([self._positions, others._positions])
+        places = np.concatenate([self._places, others._places])
+        order = np.argsort(places)
+        return self._of(positions[order], places[order]), order
+
+    def _of(self, positions, places):
+        return StreamedImages(self._reader, positions, self._names, places)
 
     def _chosen(self, which):
+        self._require_first_axis(which)
+        return np.atleast_1d(self._positions[which])
+
+    def _require_first_axis(self, which):
         if isinstance(which, tuple) or which is None or which is Ellipsis:
             raise ValueError(
                 "Expected images that are streamed to be indexed along their first axis alone. "
                 f"Received: {which!r}. (images[:100][..., 0] indexes an array.)"
             )
-        return np.atleast_1d(self._positions[which])

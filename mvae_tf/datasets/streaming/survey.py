@@ -136,7 +136,7 @@ class _Look:
         for position, picture in zip(positions.tolist(), looked, strict=True):
             if isinstance(picture, ValueError):
                 if not self._skip:
-                    raise picture
+                    raise image_folder.unreadable(picture) from picture
                 self.unreadable.append(position)
                 continue
             image, said = picture
