@@ -24,7 +24,7 @@ COMMANDS = {
     "evaluate": "Measure a trained model: errors, components, log-likelihood, KNN accuracy.",
     "reconstruct": "Write images beside what the mixture and each component make of them.",
     "sample": "Write draws from a trained model's prior.",
-    "export": "Write a SavedModel for TensorFlow Serving.",
+    "export": "Write a SavedModel for TensorFlow Serving, or ONNX or TensorFlow Lite.",
     "info": "Say what a run folder or a .keras file holds.",
 }
 
