@@ -2,8 +2,8 @@
 
     python benchmarks/formats.py [--num_components=4] [--batch_sizes=1,32]
 
-Exports the preset paper_mnist with random weights as a SavedModel, as ONNX and as TensorFlow Lite of
-each precision, and prints for each signature and batch size: the size of its file (of the
+Exports the preset paper_mnist with random weights as a SavedModel, as ONNX and as TensorFlow Lite
+of each precision, and prints for each signature and batch size: the size of its file (of the
 SavedModel, all of its folder; TensorFlow Lite has one file for all signatures), the largest error
 of any number that it gives, beside the model itself, and the median time of a call, of the quietest
 of several turns. ONNX needs the extra `onnx`.

@@ -24,7 +24,7 @@ COMMANDS = {
     "evaluate": "Measure a trained model: errors, components, log-likelihood, KNN accuracy.",
     "reconstruct": "Write images beside what the mixture and each component make of them.",
     "sample": "Write draws from a trained model's prior.",
-    "export": "Write a SavedModel for TensorFlow Serving.",
+    "export": "Write a SavedModel for TensorFlow Serving, ONNX, TensorFlow Lite or a web page.",
     "serve": "Serve a model to clients, by REST and gRPC.",
     "info": "Say what a run folder or a .keras file holds.",
 }
