@@ -28,7 +28,7 @@ COMMANDS = {
     "encode": "Write codes and mixing weights of images, by file name, as .npz or .csv.",
     "score": "Write how likely a model finds each image, the least likely first, as .csv.",
     "sample": "Write draws from a trained model's prior.",
-    "export": "Write a SavedModel for TensorFlow Serving.",
+    "export": "Write a SavedModel for TensorFlow Serving, ONNX, TensorFlow Lite or a web page.",
     "serve": "Serve a model to clients, by REST and gRPC.",
     "info": "Say what a run folder or a .keras file holds.",
 }
