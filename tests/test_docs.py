@@ -38,7 +38,7 @@ def test_blocks_run_as_printed(path, tmp_path, monkeypatch):
 def test_every_block_is_of_a_kind_that_is_checked():
     for path in pages.PAGES:
         kinds = re.findall(r"^ *```(\S+)", path.read_text(), re.MULTILINE)
-        assert {*kinds} <= {"python", "console", "text", "bash", "bibtex"}, path
+        assert {*kinds} <= {"python", "console", "text", "bash", "bibtex", "yaml"}, path
         assert path.read_text().count("```") == 2 * len(kinds), f"{path}: a block of no kind"
 
 
