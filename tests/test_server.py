@@ -1,6 +1,8 @@
 """KServe's server with a SavedModel behind it: asked by HTTP and by KServe's own clients."""
 
 import asyncio
+import base64
+import io
 import json
 import os
 import signal
@@ -11,6 +13,7 @@ import time
 import numpy as np
 import pytest
 import requests
+from PIL import Image
 from test_serving import CODES, IMAGES, SIGNATURES, answer, fed, made, same
 
 from mvae_tf.commands import program
@@ -91,6 +94,32 @@ def test_v1_is_tensorflow_servings_form(model, ask, signature):
         body = {"signature_name": signature, "instances": rows}
         received = ask("v1/models/dense:predict", json=body).json()["predictions"]
         same(arrays(joined(received, list(expected))), expected, "dense")
+
+
+@pytest.mark.slow
+def test_files_go_in_as_base64(small_model, tmp_path):
+    files = []
+    for grey in (40, 200):
+        file = io.BytesIO()
+        Image.new("L", (8, 8), grey).save(file, "PNG")
+        files.append(base64.b64encode(file.getvalue()).decode())
+    server = Server("small", Answers(small_model.export(tmp_path / "small")))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    url = f"http://127.0.0.1:{server.port}/v1/models/small:predict"
+    try:
+        rows = [{"b64": each} for each in files]
+        body = {"signature_name": "reconstruct_bytes", "instances": rows}
+        received = requests.post(url, json=body, timeout=60).json()["predictions"]
+        rows = [files[0], {"b64": files[1][:40]}]  # text, and a damaged file
+        body = {"signature_name": "encode_bytes", "instances": rows}
+        refused = requests.post(url, json=body, timeout=60)
+    finally:
+        server.stop()
+        thread.join(60)
+    images = np.ones([2, 8, 8, 1], np.float32) * np.float32([40, 200]).reshape(2, 1, 1, 1) / 255
+    np.testing.assert_allclose(received, small_model.reconstruct(images), atol=1e-5)
+    assert refused.status_code == 400 and "Expected" in refused.json()["error"]
 
 
 def test_v2_by_rest(model, ask):
