@@ -23,7 +23,7 @@ from mvae_tf.commands import program
 from mvae_tf.datasets import published
 from mvae_tf.training import run_folder
 
-# To look for garbage among what tracing keeps costs more than to let some lie.
+# To look for garbage among what tracing keeps costs more than to let it lie until a file is done.
 gc.freeze()
 gc.set_threshold(100_000, 50, 100)
 
@@ -101,6 +101,14 @@ def exported_dense(tmp_path_factory):
     folder = tmp_path_factory.mktemp("exported") / "dense"
     model = test_serving.made("dense")
     return model.export(folder, score_samples=test_serving.SCORE_SAMPLES)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def nothing_is_left_of_a_file(request):
+    """Models keep their graphs; those of all files at once would take gigabytes."""
+    yield
+    recycled.forget(request.module.__name__)
+    gc.collect()
 
 
 @pytest.fixture(autouse=True)

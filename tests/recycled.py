@@ -47,3 +47,9 @@ def take_back():
         idle, model, optimizer, start = _lent.pop()
         if model.optimizer is optimizer:
             idle.append((model, optimizer, start))
+
+
+def forget(module):
+    """Let go of the models that a module's own functions made."""
+    for kind in [kind for kind in _idle if kind[0] == module]:
+        del _idle[kind]
