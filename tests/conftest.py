@@ -1,4 +1,5 @@
 import os
+import threading
 
 # Programs of XLA are compiled in half the time; what they compute is the same.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
@@ -50,6 +51,23 @@ def exported_dense(tmp_path_factory):
     folder = tmp_path_factory.mktemp("exported") / "dense"
     model = test_serving.made("dense")
     return model.export(folder, score_samples=test_serving.SCORE_SAMPLES)
+
+
+@pytest.fixture(scope="module")
+def dense_server(exported_dense):
+    """KServe's server of it, by REST and gRPC, with small bounds."""
+    pytest.importorskip("kserve", reason="needs the extra serve: pip install -e '.[serve]'")
+    from mvae_tf.server.answers import Answers
+    from mvae_tf.server.running import Limits, Server
+
+    limits = Limits(max_bytes=1_000_000, max_requests=8, seconds=1.0)
+    server = Server("dense", Answers(exported_dense, max_batch=40), grpc_port=0, limits=limits)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    yield server
+    server.stop()
+    thread.join(30)
+    assert not thread.is_alive()
 
 
 @pytest.fixture(autouse=True)
