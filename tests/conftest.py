@@ -4,6 +4,7 @@ import gc
 import hashlib
 import os
 import shutil
+import threading
 
 # Programs of XLA are compiled in half the time; what they compute is the same.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
@@ -109,6 +110,23 @@ def nothing_is_left_of_a_file(request):
     yield
     recycled.forget(request.module.__name__)
     gc.collect()
+
+
+@pytest.fixture(scope="module")
+def dense_server(exported_dense):
+    """KServe's server of it, by REST and gRPC, with small bounds."""
+    pytest.importorskip("kserve", reason="needs the extra serve: pip install -e '.[serve]'")
+    from mvae_tf.server.answers import Answers
+    from mvae_tf.server.running import Limits, Server
+
+    limits = Limits(max_bytes=1_000_000, max_requests=8, seconds=1.0)
+    server = Server("dense", Answers(exported_dense, max_batch=40), grpc_port=0, limits=limits)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    yield server
+    server.stop()
+    thread.join(30)
+    assert not thread.is_alive()
 
 
 @pytest.fixture(autouse=True)

@@ -86,6 +86,9 @@ def test_an_unknown_command_is_guessed(call):
         (["sample", "--model=x", "--output=y", "--count=0"], "--count=0"),
         (["sample", "--model=x"], "--output"),
         (["export", "--model=x"], "--output"),
+        (["serve"], "--model"),
+        (["serve", "--model=x", "--port=65536"], "--port=65536"),
+        (["serve", "--model=x", "--max_batch=0"], "--max_batch=0"),
         (["info"], "--model"),
     ],
 )
@@ -132,9 +135,13 @@ def test_flags_of_one_call_are_gone_in_the_next(call, run):
     assert not call("info", f"--model={run}")[1].startswith("{")
 
 
-@pytest.mark.parametrize("command", ["info", "evaluate", "reconstruct", "sample", "export"])
+@pytest.mark.parametrize(
+    "command", ["info", "evaluate", "reconstruct", "sample", "export", "serve"]
+)
 def test_a_model_that_is_not_there_is_named(call, tmp_path, command):
-    output = [f"--output={tmp_path / 'out'}"] if command not in ("info", "evaluate") else []
+    output = (
+        [f"--output={tmp_path / 'out'}"] if command not in ("info", "evaluate", "serve") else []
+    )
     for path in (tmp_path / "no such", tmp_path):
         status, out, err = call(command, f"--model={path}", *output)
         assert status == 1 and out == "" and str(path) in err and len(err.splitlines()) == 1

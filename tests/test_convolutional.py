@@ -237,7 +237,7 @@ def test_an_exported_model_answers_with_the_averages(tmp_path):
     model.fit(inputs, batch_size=8, epochs=3, verbose=0)
     served = tf.saved_model.load(model.export(tmp_path / "exported", score_samples=1))
     for part in (inputs, inputs[:1]):  # statistics of the batch would differ
-        answer = served.reconstruct(part)["images"]
+        answer = served.reconstruct(part)["reconstructions"]
         np.testing.assert_allclose(answer, model.reconstruct(part), atol=1e-6)
 
 

@@ -74,22 +74,21 @@ def served(exported_dense, tmp_path_factory):
 
 
 @contextlib.contextmanager
-def others_are_answered(served):
-    """Ask meanwhile, again and again, and compare the answers."""
-    wrong, count, done = [], [0], threading.Event()
+def others_are_answered(served, or_later=False):
+    """Ask meanwhile, again and again, and compare the answers; some may be to come later."""
+    wrong, right, done = [], [], threading.Event()
 
     def ask():
-        while not done.is_set() or count[0] < 10:
+        while not done.is_set() or (len(right) < 10 and not wrong):
             try:
                 received = served.ask()
-                same = np.allclose(
-                    received.json()["predictions"], served.expected["predictions"], atol=1e-5
-                )
-                if not (received.ok and same):
-                    wrong.append(received.text[:200])
+                if or_later and received.status_code == 503:
+                    continue
+                numbers = received.json()["predictions"]
+                same = np.allclose(numbers, served.expected["predictions"], atol=1e-5)
+                (right if same else wrong).append(received.text[:200])
             except Exception as error:
-                wrong.append(repr(error)[:200])
-            count[0] += 1
+                wrong.append(f"{error!r} {received.text[:200]}")
 
     thread = threading.Thread(target=ask)
     thread.start()
@@ -98,7 +97,7 @@ def others_are_answered(served):
     finally:
         done.set()
         thread.join()
-    assert wrong == []
+    assert wrong == [] and len(right) >= 10
 
 
 def flat(served, before, margin=MARGIN):
@@ -300,7 +299,7 @@ def test_answers_that_nobody_takes(served):
     body = json.dumps({"signature_name": "sample", "inputs": {"count": 128, "seed": 0}}).encode()
 
     def ask():
-        with contextlib.ExitStack() as stack, others_are_answered(served):
+        with contextlib.ExitStack() as stack, others_are_answered(served, or_later=True):
             for _ in range(100):
                 connection = stack.enter_context(served.connect())
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)

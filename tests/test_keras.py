@@ -182,7 +182,7 @@ def test_export_writes_what_serves(tmp_path):
     assert folder == tmp_path / "model" / "1"
     served = tf.saved_model.load(str(folder))
     np.testing.assert_allclose(
-        served.reconstruct(IMAGES)["images"], model.reconstruct(IMAGES), atol=1e-6
+        served.reconstruct(IMAGES)["reconstructions"], model.reconstruct(IMAGES), atol=1e-6
     )
     np.testing.assert_allclose(
         served.score(IMAGES)["log_likelihood"], model.log_likelihood(IMAGES, 2), rtol=1e-5

@@ -4,9 +4,6 @@ import asyncio
 import base64
 import io
 import json
-import os
-import signal
-import socket
 import threading
 import time
 
@@ -16,8 +13,6 @@ import requests
 from PIL import Image
 from test_serving import CODES, IMAGES, SIGNATURES, answer, fed, made, same
 
-from mvae_tf.commands import program
-
 pytest.importorskip("kserve", reason="needs the extra serve: pip install -e '.[serve]'")
 
 import grpc
@@ -25,12 +20,10 @@ import kserve
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as v2
 from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceStub
 
-from mvae_tf.server import bounds
 from mvae_tf.server.answers import Answers
-from mvae_tf.server.running import Limits, Server
+from mvae_tf.server.running import Server
 
 FORM = {"content-type": "application/x-www-form-urlencoded"}
-LIMITS = Limits(max_bytes=1_000_000, max_requests=8, seconds=1.0)
 
 
 @pytest.fixture(scope="module")
@@ -38,29 +31,18 @@ def model():
     return made("dense")
 
 
-@pytest.fixture(scope="module")
-def server(exported_dense):
-    server = Server("dense", Answers(exported_dense, max_batch=40), grpc_port=0, limits=LIMITS)
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    yield server
-    server.stop()
-    thread.join(30)
-    assert not thread.is_alive()
-
-
 @pytest.fixture
-def ask(server):
+def ask(dense_server):
     def ask(path, method="POST", **settings):
-        url = f"http://127.0.0.1:{server.port}/{path}"
+        url = f"http://127.0.0.1:{dense_server.port}/{path}"
         return requests.request(method, url, timeout=30, **settings)
 
     return ask
 
 
 @pytest.fixture(scope="module")
-def stub(server):
-    with grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel:
+def stub(dense_server):
+    with grpc.insecure_channel(f"127.0.0.1:{dense_server.grpc_port}") as channel:
         yield GRPCInferenceServiceStub(channel)
 
 
@@ -156,10 +138,10 @@ def test_v2_by_rest_in_binary(model, ask):
     same({"features": features}, answer(model, "features"), "dense")
 
 
-def test_kserves_own_client_by_rest(model, server):
+def test_kserves_own_client_by_rest(model, dense_server):
     async def ask():
         client = kserve.InferenceRESTClient(kserve.RESTConfig(protocol="v2"))
-        url = f"http://127.0.0.1:{server.port}"
+        url = f"http://127.0.0.1:{dense_server.port}"
         assert await client.is_server_ready(url) and await client.is_model_ready(url, "dense")
         given = kserve.InferInput("images", list(IMAGES.shape), "FP32")
         given.set_data_from_numpy(IMAGES, binary_data=False)
@@ -173,9 +155,9 @@ def test_kserves_own_client_by_rest(model, server):
 
 
 @pytest.mark.parametrize("raw", [True, False])
-def test_v2_by_grpc(model, server, raw):
+def test_v2_by_grpc(model, dense_server, raw):
     async def ask():
-        client = kserve.InferenceGRPCClient(f"127.0.0.1:{server.grpc_port}")
+        client = kserve.InferenceGRPCClient(f"127.0.0.1:{dense_server.grpc_port}")
         given = kserve.InferInput("codes", list(CODES.shape), "FP32")
         given.set_data_from_numpy(CODES, binary_data=raw)
         request = kserve.InferRequest("dense", [given], parameters={"signature_name": "decode"})
@@ -321,222 +303,3 @@ def test_no_client_unloads_a_model_by_grpc(stub):
     with pytest.raises(grpc.RpcError, match="the server's own models"):
         stub.RepositoryModelUnload(v2.RepositoryModelUnloadRequest(model_name="dense"))
     assert stub.ModelReady(v2.ModelReadyRequest(name="dense")).ready
-
-
-# Connections --------------------------------------------------------------------------------------
-
-
-def connected(server):
-    return socket.create_connection(("127.0.0.1", server.port), timeout=10)
-
-
-def until_closed(connection):
-    """Everything that still comes."""
-    received = b""
-    try:
-        while part := connection.recv(65536):
-            received += part
-    except ConnectionResetError:
-        pass
-    return received
-
-
-@pytest.mark.parametrize(
-    "sent",
-    [b"", b"POST /", b"GET /v2 HTTP/1.1\r\nhost: x\r\n", b"GET /v2 HTTP/1.1\r\nhost: x\r\n\r\n"],
-)
-def test_a_connection_that_stands_still_is_closed(server, sent):
-    with connected(server) as connection:
-        connection.sendall(sent)
-        began = time.monotonic()
-        received = until_closed(connection)
-        assert time.monotonic() - began < 4 * LIMITS.seconds
-    assert received.startswith(b"HTTP/1.1 200") == sent.endswith(b"\r\n\r\n")
-
-
-def test_a_body_that_does_not_end_is_given_up(server):
-    with connected(server) as connection:
-        head = f"POST /{PREDICT} HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n1"
-        connection.sendall(head.encode())
-        received = until_closed(connection)
-    assert received.startswith(b"HTTP/1.1 408") and b"1 bytes of it" in received
-
-
-def test_an_answer_waits_for_no_acknowledgement(server):
-    """Each took 40 ms or more."""
-    times, url = [], f"http://127.0.0.1:{server.port}/{PREDICT}"
-    with requests.Session() as session:
-        for _ in range(10):
-            began = time.monotonic()
-            session.post(url, data=b"{", timeout=30)
-            times.append(time.monotonic() - began)
-    assert min(times) < 0.035
-
-
-def test_a_half_closed_connection_is_still_answered(server):
-    body = json.dumps({"signature_name": "score", "instances": IMAGES.tolist()}).encode()
-    head = f"POST /{PREDICT} HTTP/1.1\r\nhost: x\r\ncontent-length: {len(body)}\r\n\r\n"
-    with connected(server) as connection:
-        connection.sendall(head.encode() + body)
-        connection.shutdown(socket.SHUT_WR)
-        received = until_closed(connection)
-    assert (
-        received.startswith(b"HTTP/1.1 200")
-        and len(json.loads(received.split(b"\r\n\r\n")[1])["predictions"]) == 4
-    )
-
-
-def test_headers_without_end_are_refused(server):
-    with connected(server) as connection:
-        connection.sendall(b"GET / HTTP/1.1\r\n")
-        try:
-            for _ in range(100):
-                connection.sendall(b"x: " + 10_000 * b"y" + b"\r\n")
-        except OSError:
-            return  # closed meanwhile
-        assert until_closed(connection).startswith(b"HTTP/1.1 400")
-
-
-SCOPE = {"type": "http", "method": "POST", "path": "/", "headers": []}
-
-
-def run_asgi(app, body=b"", times=1, leave=(), **limits):
-    """The statuses of what is sent to clients that ask at once; those of `leave` leave at once."""
-
-    async def client(place):
-        sent, parts = [], [{"type": "http.request", "body": body, "more_body": False}]
-
-        async def receive():
-            if parts:
-                return parts.pop()
-            await asyncio.sleep(0 if place in leave else 60)
-            return {"type": "http.disconnect"}
-
-        async def send(message):
-            sent.append(message)
-
-        await guarded(SCOPE, receive, send)
-        return sent[0]["status"] if sent else None
-
-    async def together():
-        statuses = await asyncio.gather(*(client(place) for place in range(times)))
-        for _ in range(limits.get("max_requests", 8)):  # all places are free again
-            await asyncio.wait_for(guarded._places.acquire(), 0.1)
-        assert guarded._places.locked() and guarded._held == 0
-        return statuses
-
-    guarded = bounds.Bounds(app, **{"max_bytes": 4, "max_requests": 8, "seconds": 0.5, **limits})
-    return asyncio.run(together())
-
-
-def answering(seconds, most):
-    """An application that takes its time; never more than `most` run at the same time."""
-    running = []
-
-    async def app(scope, receive, send):
-        assert (await receive())["more_body"] is False
-        running.append(scope)
-        assert len(running) <= most
-        await asyncio.sleep(seconds)
-        running.pop()
-        await send({"type": "http.response.start", "status": 200})
-
-    return app
-
-
-def test_requests_wait_for_their_turn():
-    assert run_asgi(answering(0.01, 3), times=10, max_requests=3) == 10 * [200]
-
-
-def test_and_not_for_ever():
-    statuses = run_asgi(answering(0.4, 3), times=10, max_requests=3, seconds=0.1)
-    assert sorted(statuses) == 3 * [200] + 7 * [503]
-
-
-def test_who_leaves_takes_nobodys_place():
-    left = range(1, 10)
-    statuses = run_asgi(answering(0.1, 1), times=11, leave=left, max_requests=1, seconds=0.3)
-    assert statuses == [200, *(None for _ in left), 200]
-
-
-def test_bodies_are_bounded_in_sum():
-    assert sorted(run_asgi(answering(0.01, 8), b"1234", times=3)) == [200, 200, 503]  # 2 * 4 bytes
-    assert run_asgi(answering(0.01, 8), b"1234", times=2) == [200, 200]
-    assert run_asgi(answering(0.01, 8), b"12345") == [413]
-
-
-def test_an_error_of_ours_gives_back_its_place():
-    async def app(scope, receive, send):
-        raise RuntimeError
-
-    async def ask():
-        parts = [{"type": "http.request", "body": b"1234", "more_body": False}]
-
-        async def receive():
-            return parts.pop() if parts else await asyncio.sleep(60)
-
-        with pytest.raises(RuntimeError):
-            await guarded(
-                {"type": "http", "method": "POST", "path": "/", "headers": []}, receive, None
-            )
-        assert not guarded._places.locked() and guarded._held == 0
-
-    guarded = bounds.Bounds(app, max_bytes=4, max_requests=1, seconds=0.1)
-    asyncio.run(ask())
-
-
-# Start and end ------------------------------------------------------------------------------------
-
-
-def test_who_has_asked_is_answered_before_the_end(exported_dense):
-    server = Server("dense", Answers(exported_dense))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    url, statuses = f"http://127.0.0.1:{server.port}/{PREDICT}", []
-    body = {"signature_name": "score", "instances": IMAGES.repeat(25, axis=0).tolist()}
-
-    def ask():
-        statuses.append(requests.post(url, json=body, timeout=60).status_code)
-
-    clients = [threading.Thread(target=ask) for _ in range(4)]
-    for client in clients:
-        client.start()
-    time.sleep(0.3)
-    server.stop()
-    for each in (*clients, thread):
-        each.join(60)
-    assert statuses == 4 * [200]
-    with pytest.raises(requests.ConnectionError):
-        requests.get(url, timeout=5)
-
-
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_the_command_serves_until_a_signal(exported_dense, capsys, monkeypatch, number, status):
-    asked = {}
-
-    def client(server):
-        asked["url"] = f"http://127.0.0.1:{server.port}/v1/models/our.name"
-        asked["ready"] = requests.get(asked["url"], timeout=30).json()
-        os.kill(os.getpid(), number)
-
-    run = Server.run
-
-    def with_client(server):
-        threading.Thread(target=client, args=(server,)).start()
-        return run(server)
-
-    monkeypatch.setattr(Server, "run", with_client)
-    before = signal.getsignal(number)
-    argv = ["serve", f"--model={exported_dense.parent}", "--port=0", "--name=our.name"]
-    assert program.main(argv) == status
-    assert signal.getsignal(number) is before
-    out, err = capsys.readouterr()
-    assert out == f"{exported_dense} is served at {asked['url']}\n"
-    assert asked["ready"] == {"name": "our.name", "ready": True}
-    assert err in ("mvae-tf serve: Terminated.\n", "mvae-tf serve: Stopped.\n")
-
-
-def test_a_port_that_is_taken_is_named(exported_dense, capsys, server):
-    argv = ["serve", f"--model={exported_dense}", f"--port={server.port}"]
-    assert program.main(argv) == 1
-    assert f"Received: 127.0.0.1, port {server.port} (Address" in capsys.readouterr().err

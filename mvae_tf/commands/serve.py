@@ -44,8 +44,11 @@ def main(argv: Sequence[str]) -> None:
         )
     import_tensorflow()
     _import_kserve()
-    from mvae_tf.server.running import Limits, Server
+    from mvae_tf.server.running import Limits, Server, require_free
 
+    require_free(
+        given.host, given.port, given.grpc_port
+    )  # now rather than after the model is loaded
     server = Server(
         name,
         _answers(given, exported, path),
@@ -142,8 +145,9 @@ def _name(given, path):
     name = given.name
     if name is None:
         path = path.absolute()
-        versioned = path.name.isdigit() and path.parent.name
-        name = re.sub("[^A-Za-z0-9._-]+", "-", path.parent.name if versioned else path.stem)
+        if path.name.isdigit() and path.parent.name:  # a version
+            path = path.parent
+        name = re.sub("[^A-Za-z0-9._-]+", "-", path.name.removesuffix(".keras"))
     if not re.fullmatch("[A-Za-z0-9_][A-Za-z0-9._-]*", name):
         raise UsageError(
             "Expected --name to be letters and digits, with dots, dashes and underscores among "

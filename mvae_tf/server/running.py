@@ -170,6 +170,16 @@ class Server:
         self.stop()
 
 
+def require_free(host: str, *ports: int | None) -> None:
+    """Find out whether ports can be had, before any work; None and 0 can.
+
+    Raises:
+        OSError: one can't.
+    """
+    for port in filter(None, ports):
+        _listening(host, port).close()
+
+
 class _Uvicorn(uvicorn.Server):
     """uvicorn's server, which leaves signals to us."""
 
