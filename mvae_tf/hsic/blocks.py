@@ -65,8 +65,7 @@ def cut(array: tf.Tensor, *, whole: bool = False) -> tf.Tensor:
 
 def single(points: Sequence[tf.Tensor]) -> Blocks:
     """Return variables, as for `split`, as the one block of all n^2 pairs."""
-    halves = _join([tf.reduce_sum(each**2, axis=2) / 2 for each in points])
-    return Blocks(tuple(points), halves, tf.zeros_like(halves))
+    return _take(split(points, whole=True), 0)
 
 
 def paste(array: tf.Tensor, count: int | tf.Tensor) -> tf.Tensor:
