@@ -1,5 +1,8 @@
 """What Keras hands to a model and asks of it beyond plain training, compiled by XLA and not."""
 
+import gc
+import weakref
+
 import keras
 import numpy as np
 import pytest
@@ -237,3 +240,17 @@ def test_global_settings_change_nothing(setting, network):
     np.testing.assert_array_equal(changed[1], predicted)
     assert same(changed[2], weights)
     assert all(each.dtype == np.float32 for each in (*weights, changed[1]))
+
+
+# Memory -------------------------------------------------------------------------------------------
+
+
+def test_a_model_that_is_let_go_of_leaves_nothing(jit):
+    def fitted():
+        model = make.new(jit)
+        model.fit(IMAGES, batch_size=8, verbose=0)
+        return weakref.ref(model)
+
+    kept = fitted()
+    gc.collect()
+    assert kept() is None

@@ -6,6 +6,7 @@ What is checked at the door, before a graph is entered, is in `mvae_tf.checks`.
 import contextlib
 import math
 import re
+import weakref
 from collections.abc import Sequence
 
 import tensorflow as tf
@@ -53,15 +54,18 @@ def finite_gradients(
     Args:
         gradients: tensors; one that is not finite stops all replicas.
         terms: names of the terms.
-        broken_terms: called with `inputs` only then, and outside the graph, which would take long
-            to build with it: returns the names of those terms that are the cause.
+        broken_terms: a method, called with `inputs` only then, and outside the graph, which would
+            take long to build with it: returns the names of those terms that are the cause.
         inputs: tensors.
         step: number of steps done so far.
     """
     finite = is_finite(gradients)
 
+    # TensorFlow keeps the function for ever; it shall not keep the model.
+    asked = weakref.WeakMethod(broken_terms)
+
     def joined(*inputs):
-        return ", ".join(broken_terms(*inputs)) or _NO_TERM
+        return ", ".join(asked()(*inputs)) or _NO_TERM
 
     names = tf.cond(finite, lambda: "", lambda: tf.py_function(joined, inputs, tf.string))
     if distribution.num_replicas() > 1:

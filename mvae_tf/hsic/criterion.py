@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from mvae_tf import checks
+from mvae_tf import checks, traced
 from mvae_tf.hsic import deficits, kernels
 from mvae_tf.hsic.blocks import exponents_by_differences, paste, single
 from mvae_tf.hsic.median import median_distance
@@ -69,8 +69,8 @@ def dhsic(
     samples, sigmas, shares = _prepared(variables, bandwidths, weights, compiled)
     if shares is None:
         way = "deficits" if compiled else "either"
-        return _statistic(samples, sigmas, None, compiled, way)
-    value = _statistic(samples, sigmas, shares, compiled, "kernels")
+        return _statistic(samples, sigmas, None, compiled=compiled, way=way)
+    value = _statistic(samples, sigmas, shares, compiled=compiled, way="kernels")
     return _refuse_unless(_have_digits(_scaled(samples, sigmas), or_constant=True), value)
 
 
@@ -86,7 +86,8 @@ def penalty(
     Codes drawn from posteriors vary by about a bandwidth; where they don't, the penalty and its
     gradient keep fewer digits, and a step takes no longer.
     """
-    return _statistic(*_prepared(codes, bandwidths, weights, compiled), compiled, "kernels")
+    prepared = _prepared(codes, bandwidths, weights, compiled)
+    return _statistic(*prepared, compiled=compiled, way="kernels")
 
 
 def gaussian_kernel(variable: tf.Tensor, bandwidth: float | tf.Tensor) -> tf.Tensor:
@@ -138,8 +139,9 @@ def _prepared(variables, bandwidths, weights, compiled):
     variables = as_matrices(variables)
     sigmas = _sigmas(variables, bandwidths, compiled)
     shares = _shares(weights, variables[0], bandwidths)
+    sigmas = [tf.convert_to_tensor(sigma, variables[0].dtype) for sigma in sigmas]
     if len({variable.shape[1] for variable in variables}) == 1:  # All in one batched operation.
-        sigmas = tf.convert_to_tensor(sigmas, variables[0].dtype)[:, None, None]
+        sigmas = tf.stack(sigmas)[:, None, None]
         return [tf.stack(variables)], [sigmas], shares
     return [variable[None] for variable in variables], sigmas, shares
 
@@ -181,7 +183,8 @@ def _scaled(variables, sigmas):
     return [_centred(each) / sigma for each, sigma in zip(variables, sigmas, strict=True)]
 
 
-def _statistic(variables, sigmas, shares, compiled, way):
+@traced.by_itself
+def _statistic(variables, sigmas, shares, *, compiled, way):
     """Return dHSIC of variables: one tensor [K, n, d], or several [1, n, d_k].
 
     By sums over "kernels", over "deficits", or over "either", whichever have the digits.

@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from mvae_tf import traced
 from mvae_tf.objective import compiled_gamma
 
 tfd = tfp.distributions
@@ -44,7 +45,8 @@ def sample_log_weights(
     wide = tf.maximum(tf.cast(concentration, tf.float64), MIN_CONCENTRATION)
     wide = tf.broadcast_to(wide, tf.concat([shape, tf.shape(wide)], axis=0))
     sample = compiled_gamma.sample_log_gamma if compiled else _sample_log_gamma
-    log_weights = tf.nn.log_softmax(sample(wide, seed), axis=-1)
+    log_gamma = sample(wide, tf.convert_to_tensor(seed))
+    log_weights = tf.nn.log_softmax(log_gamma, axis=-1)
     return tf.cast(log_weights, concentration.dtype)
 
 
@@ -91,6 +93,7 @@ class CompiledDirichlet(Dirichlet):
     _compiled = True
 
 
+@traced.by_itself
 def _sample_log_gamma(concentration, seed):
     """Draw log g, g ~ Gamma(concentration, 1), float64, differentiable in the concentration."""
     gamma_seed, uniform_seed = tf.unstack(tf.random.split(tf.cast(seed, tf.int32), 2))

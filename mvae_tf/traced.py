@@ -1,0 +1,39 @@
+"""Functions with gradients of their own, which leave nothing of the graphs that call them.
+
+TensorFlow keeps the gradient that `tf.custom_gradient` defines inside a graph for as long as the
+process lives, and with it the graph, the model that was built there, and its weights. A function
+that is traced by itself, from tensors alone, keeps no more than its own few operations: once for
+each kind of arguments, however many models call it.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow as tf
+
+
+def by_itself(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Let a function of tensors be traced by itself where a graph calls it.
+
+    Args:
+        function: Its arguments are tensors, None, or lists of tensors, and by keyword what is not
+            a tensor, and hashable. It has no state.
+    """
+
+    @functools.cache
+    def traced(**static):
+        return tf.function(lambda *tensors: function(*tensors, **static), autograph=False)
+
+    @functools.wraps(function)
+    def call(*tensors, **static):
+        if tf.executing_eagerly():
+            return function(*tensors, **static)
+        kinds = tf.nest.map_structure(_kind, tensors)
+        return traced(**static).get_concrete_function(*kinds)(*tensors)
+
+    return call
+
+
+def _kind(argument):
+    return None if argument is None else tf.TensorSpec(argument.shape, argument.dtype)
