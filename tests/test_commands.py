@@ -86,6 +86,8 @@ def test_an_unknown_command_is_guessed(call):
         (["sample", "--model=x", "--output=y", "--count=0"], "--count=0"),
         (["sample", "--model=x"], "--output"),
         (["export", "--model=x"], "--output"),
+        (["export", "--model=x", "--output=y", "--precision=int8"], "--format=tflite"),
+        (["export", "--model=x", "--output=y", "--format=onnx", "--score_samples=9"], "score"),
         (["serve"], "--model"),
         (["serve", "--model=x", "--port=65536"], "--port=65536"),
         (["serve", "--model=x", "--max_batch=0"], "--max_batch=0"),

@@ -15,13 +15,17 @@ from collections.abc import Sequence
 from absl import flags
 
 from mvae_tf.commands.support import arguments, sources
-from mvae_tf.commands.support.arguments import CommandError
+from mvae_tf.commands.support.arguments import CommandError, UsageError
 from mvae_tf.startup import import_tensorflow
+
+# Flags that one format alone has.
+_OF_FORMAT = {"precision": "tflite", "runtime": "web", "score_samples": "saved_model"}
 
 
 def main(argv: Sequence[str]) -> None:
     """Export a model."""
     given = arguments.parse(__doc__, _define, argv)
+    _require_its_flags(given)
     path = sources.find_model(given)
     output = arguments.path("output", given.output)
     import_tensorflow()
@@ -83,6 +87,15 @@ def _define(values):
     arguments.define_integer(
         values, "score_samples", 64, "Draws for each image in the signature `score`."
     )
+
+
+def _require_its_flags(given):
+    """Refuse flags that are of another format, which would else have no effect."""
+    for name, itself in _OF_FORMAT.items():
+        if given[name].present and given.format != itself:
+            raise UsageError(
+                f"Expected --{name} only with --format={itself}. Received: --format={given.format}."
+            )
 
 
 def _files(folder):
