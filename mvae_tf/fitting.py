@@ -238,11 +238,15 @@ class ImageTrainer(ImageSteps):
     # Files ---------------------------------------------------------------------------------------
 
     def save(self, filepath, overwrite: bool = True, zipped: bool | None = None, **kwargs):
-        """`keras.Model.save`: a `.keras` file, with the optimizer and the state of the draws."""
+        """`keras.Model.save`: a `.keras` file, with the optimizer and the state of the draws.
+
+        What `keras.saving.save_model` writes as `.h5` has the weights and lacks the draws' state;
+        it is read with `custom_objects={"MixtureVAE": mvae_tf.MixtureVAE}`.
+        """
         if str(filepath).endswith((".h5", ".hdf5")):
             raise ValueError(
                 f"Expected a path that ends in .keras. Received: {str(filepath)!r}, a format that "
-                "could not be read again. For the weights alone: "
+                "has no place for the state of the draws. For the weights alone: "
                 'model.save_weights("NAME.weights.h5").'
             )
         super().save(filepath, overwrite=overwrite, zipped=zipped, **kwargs)

@@ -242,6 +242,15 @@ def test_global_settings_change_nothing(setting, network):
     assert all(each.dtype == np.float32 for each in (*weights, changed[1]))
 
 
+def test_a_legacy_file_is_read_as_its_docstring_says(tmp_path):
+    model = make()
+    model.encoder.weights[0].assign(model.encoder.weights[0] + 1)
+    keras.saving.save_model(model, tmp_path / "model.h5")
+    ours = {"MixtureVAE": mvae_tf.MixtureVAE}
+    copy = keras.saving.load_model(tmp_path / "model.h5", custom_objects=ours)
+    assert same(model.get_weights(), copy.get_weights())
+
+
 # Memory -------------------------------------------------------------------------------------------
 
 
