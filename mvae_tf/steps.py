@@ -97,7 +97,7 @@ class ImageSteps(keras.Model):
             for variable, average in shared:
                 variable.assign(average)
             # With it, the count of steps stays what it was when a step is stopped.
-            self.optimizer.apply(gradients, self.trainable_variables)
+            distribution.apply(self.optimizer, gradients, self.trainable_variables)
         self._pass_over(before, weights)
         return self._track(loss, terms)
 
@@ -222,7 +222,7 @@ class ImageSteps(keras.Model):
         before = self._before(weights)
         loss, terms, gradients = self._gradients(images, None, seed, weights)
         finite = guards.is_finite(gradients) if self._stops_at_infinity() else tf.constant(True)
-        self.optimizer.apply(gradients, self.trainable_variables)
+        distribution.apply(self.optimizer, gradients, self.trainable_variables)
         self._pass_over(before, weights)
         self._track(loss, terms)
         return compiled.Verdict.of(images, finite)

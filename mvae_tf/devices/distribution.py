@@ -16,6 +16,7 @@ import math
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 
+import keras
 import tensorflow as tf
 
 from mvae_tf.devices import strategies
@@ -274,3 +275,17 @@ def logs(values: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
 
 def _replica_id():
     return tf.cast(tf.distribute.get_replica_context().replica_id_in_sync_group, tf.int32)
+
+
+def apply(optimizer: keras.optimizers.Optimizer, gradients: list, variables: list) -> None:
+    """Let an optimizer apply gradients; where there is one replica, it doesn't add them up.
+
+    Keras would by an operation that has a gradient, which TensorFlow keeps, and with it the graph
+    of the step, for as long as the process lives.
+    """
+    context = tf.distribute.get_replica_context()
+    alone = context is not None and not tf.distribute.has_strategy()
+    if alone and not isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        context.merge_call(lambda _, *each: optimizer.apply(list(each), variables), gradients)
+    else:
+        optimizer.apply(gradients, variables)
