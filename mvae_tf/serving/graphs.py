@@ -93,14 +93,18 @@ def _of_images(answer, image_shape, decode_files):
     if decode_files:
         inputs["_bytes"] = files
     answer = tf.function(answer, input_signature=[floats.spec], autograph=False)
+    answers = {
+        tf.float32: lambda images: answer(floats.checked(images)),
+        tf.uint8: lambda images: answer(tf.cast(eight_bits.checked(images), tf.float32) / 255.0),
+        tf.string: lambda images: answer(decode_files(files.checked(images))),
+    }
+    shared = {dtype: _shared(each, dtype) for dtype, each in answers.items()}
 
     @tf.function(autograph=False)
     def method(images):
-        if images.dtype == tf.uint8:
-            return answer(tf.cast(eight_bits.checked(images), tf.float32) / 255.0)
-        if images.dtype == tf.string:
-            return answer(decode_files(files.checked(images)))
-        return answer(floats.checked(images))
+        if images.dtype.is_floating:
+            images = tf.cast(images, tf.float32)
+        return shared.get(images.dtype, answers[tf.float32])(images)
 
     # The signatures' first: asked for later, they would be the more general graphs.
     graphs = {suffix: method.get_concrete_function(each.spec) for suffix, each in inputs.items()}
@@ -112,9 +116,12 @@ def _decode(model):
     spec = codes_spec(model)
     finite = Input(spec, "with finite values", tf.math.is_finite)
     answer = tf.function(model.decode, input_signature=[spec], autograph=False)
+    of_floats = _shared(lambda codes: {"images": answer(finite.checked(codes))}, tf.float32)
 
     @tf.function(autograph=False)
     def decode(codes):
+        if codes.dtype.is_floating:
+            return of_floats(tf.cast(codes, tf.float32))
         return {"images": answer(finite.checked(codes))}
 
     graph = decode.get_concrete_function(spec)
@@ -137,9 +144,16 @@ def _sample(model):
     specs = count_input.spec, seed_input.spec
     answer = tf.function(model.sample, input_signature=specs, autograph=False)
 
+    def checked(count, seed):
+        return {"images": answer(count_input.checked(count), seed_input.checked(seed))}
+
+    of_integers = _shared(checked, tf.int64, tf.int64)
+
     @tf.function(autograph=False)
     def sample(count, seed):
-        return {"images": answer(count_input.checked(count), seed_input.checked(seed))}
+        if count.dtype.is_integer and seed.dtype.is_integer:
+            return of_integers(tf.cast(count, tf.int64), tf.cast(seed, tf.int64))
+        return checked(count, seed)
 
     integers, floats = (tf.int32, tf.int64), (tf.float32, tf.float64)
     meant = itertools.product(integers, integers)
@@ -160,6 +174,12 @@ def max_count(model: MixtureVAE) -> int:
     """
     each = 4 * model.num_components * math.prod(model.image_shape)
     return max(1, min(MAX_COUNT, _MAX_BYTES // each))
+
+
+def _shared(function, *dtypes):
+    """Return a function as one graph of tensors of any shape, which those of other dtypes call."""
+    specs = [tf.TensorSpec(None, dtype) for dtype in dtypes]
+    return tf.function(function, input_signature=specs, autograph=False)
 
 
 def _trace(method, name, *more):
