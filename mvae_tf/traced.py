@@ -4,6 +4,9 @@ TensorFlow keeps the gradient that `tf.custom_gradient` defines inside a graph f
 process lives, and with it the graph, the model that was built there, and its weights. A function
 that is traced by itself, from tensors alone, keeps no more than its own few operations: once for
 each kind of arguments, however many models call it.
+
+Not where XLA compiles what calls it: there a number of samples that is handed from the function to
+its gradient is no constant any more, which XLA wants of every size.
 """
 
 import functools
@@ -18,7 +21,8 @@ def by_itself(function: Callable[..., Any]) -> Callable[..., Any]:
 
     Args:
         function: Its arguments are tensors, None, or lists of tensors, and by keyword what is not
-            a tensor, and hashable. It has no state.
+            a tensor, and hashable: `compiled` among it says whether XLA compiles the caller. It
+            has no state.
     """
 
     @functools.cache
@@ -27,7 +31,7 @@ def by_itself(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(function)
     def call(*tensors, **static):
-        if tf.executing_eagerly():
+        if tf.executing_eagerly() or static.get("compiled"):
             return function(*tensors, **static)
         kinds = tf.nest.map_structure(_kind, tensors)
         return traced(**static).get_concrete_function(*kinds)(*tensors)

@@ -83,5 +83,5 @@ def test_each_format_answers_as_the_model(formats, tmp_path):
             size, call = runner(name)
             inputs = formats._inputs(name, model, 3)
             error = formats._error(call(inputs), formats._expected(model, name, inputs))
-            assert 1000 < size and error < within.get(form, 0.1), (form, name)
+            assert size > 1000 and error < within.get(form, 0.1), (form, name)
     assert {*within, "TFLite, int8"} <= {*forms}

@@ -254,9 +254,9 @@ def test_a_legacy_file_is_read_as_its_docstring_says(tmp_path):
 # Memory -------------------------------------------------------------------------------------------
 
 
-def test_a_model_that_is_let_go_of_leaves_nothing(jit):
+def test_a_model_that_is_let_go_of_leaves_nothing():
     def fitted():
-        model = make.new(jit)
+        model = make.new()
         model.fit(IMAGES, batch_size=8, verbose=0)
         return weakref.ref(model)
 

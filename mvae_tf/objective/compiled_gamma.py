@@ -7,8 +7,6 @@ sampler takes all its proposals at once, and the derivative is an integral over 
 import numpy as np
 import tensorflow as tf
 
-from mvae_tf import traced
-
 # Marsaglia & Tsang (A simple method for generating gamma variables, ACM TOMS 26(3), 2000) accept
 # a proposal with a chance of at least 0.951 for shapes from 1 on. That none of these is accepted,
 # when the last is taken all the same, has a chance below 1e-17, less than float64 resolves.
@@ -19,7 +17,6 @@ _PROPOSALS = 13
 _NODES = 64
 
 
-@traced.by_itself
 def sample_log_gamma(shape_parameter: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     """Draw log g, g ~ Gamma(a, 1), differentiable in a, finite for a from 1e-6 on.
 
