@@ -36,9 +36,25 @@ _ROWS = (
     ("dense", "float32", 3, "image", "gaussian", "free", {"dhsic_weight": 1000.0}),
     ("dense", "float32", 3, "likelihood", "bernoulli", "normalized", {"bandwidths": "median"}),
     ("dense", "float32", 3, "image", "bernoulli", "free", {"activation": "elu"}),
+    # The published code's networks, and all that came with them elsewhere.
+    (
+        *("dense", "float32", 3, "image", "bernoulli", "normalized"),
+        {"activation": ("elu", "tanh"), "dropout": 0.1, "initializer": "he_normal"},
+    ),
+    (
+        *("dense", "mixed_bfloat16", 3, "likelihood", "gaussian", "free"),
+        {"decoder_activation": ("tanh", "elu"), "dropout": 0.5},
+    ),
+    (
+        *("convolutional", "float32", 1, "image", "gaussian", "free"),
+        {"activation": ("elu", "tanh"), "initializer": "he_normal"},
+    ),
 )
 # Compiled by XLA, whose draws of the weights are others.
-_COMPILED_ROWS = (("dense", "float32", 3, "image", "bernoulli", "normalized", {"jit": "on"}),)
+_COMPILED_ROWS = (
+    ("dense", "float32", 3, "image", "bernoulli", "normalized", {"jit": "on"}),
+    ("dense", "float32", 2, "image", "bernoulli", "normalized", {"jit": "on", "dropout": 0.1}),
+)
 
 
 def _cases(rows):
