@@ -93,8 +93,8 @@ PRESETS: dict[str, Preset] = {
         model=_CIFAR10_NETWORKS | _PAPER_READING,
         **_CIFAR10_PROTOCOL,
     ),
-    # The published script for MNIST, at the text's d = 20 where it has 50. It trains on the first
-    # 55,000 images, which are none of a model's settings: `dataset.with_train(55_000)`.
+    # The published script for MNIST, at the text's d = 20 where it has 50. It trains on 55,000 of
+    # the images, which is no setting of a model: `dataset.with_train(55_000)`.
     "authors_mnist": Preset(
         model=_MNIST_NETWORKS
         | _AUTHORS_READING

@@ -96,7 +96,8 @@ def test_a_training_step_drops_by_its_own_seed_and_evaluation_not_at_all(monkeyp
         *zip(("encoder", "decoder"), expected[0], strict=True),
         *zip(("encoder", "decoder"), expected[1], strict=True),
     ]
-    assert len(np.unique(np.reshape(expected, [4, 2]), axis=0)) == 4
+    others = [tf.random.split(tf.constant(seed), 2).numpy() for seed in ([0, 7], [0, 8])]
+    assert len(np.unique(np.reshape([*expected, *others], [8, 2]), axis=0)) == 8
     seen.clear()
     model._objective(IMAGES, None, tf.constant([0, 7]))
     model.sample(2)
