@@ -287,10 +287,12 @@ class MixtureVAE(ImageTrainer):
     # Parts ---------------------------------------------------------------------------------------
 
     def _calls(self, dropout_seed):
-        """Return the arguments of encoder and decoder outside training; in a graph of an int32."""
+        """Return the arguments of encoder and decoder outside training; a seed may be an int32."""
         if dropout_seed is not None:
-            is_known = not tf.is_symbolic_tensor(dropout_seed)
-            dropout_seed = seeds.apart([checks.seed(dropout_seed) if is_known else dropout_seed, 0])
+            is_tensor = tf.is_tensor(dropout_seed)
+            dropout_seed = seeds.apart(
+                [dropout_seed if is_tensor else checks.seed(dropout_seed), 0]
+            )
         return banks.arguments((self.encoder, self.decoder), dropout_seed)
 
     def _posterior(self, images, arguments=None, compiled=False) -> Posterior:

@@ -269,8 +269,8 @@ whole batches of {measures.ERROR_BATCH} test images, on one of which it may have
 accuracy's that of {images:,} test images. Components are compared from the lowest up. Rise: of
 KNN's accuracy from K = {FIRST} to {LAST}, which must not fall. Of the ways of measuring stands the
 one by which most numbers are within; "sampled": codes and weights drawn, "z sampled": codes alone.
-The picture has two deviations to each side. Trained on {trained:,} images, or, as the published script,
-on {TRAIN_IMAGES["authors_mnist"]:,} at most under `authors_mnist`.
+The picture has two deviations to each side. Trained on {trained:,} images, or, as the published
+script, on {TRAIN_IMAGES["authors_mnist"]:,} at most under `authors_mnist`.
 
 {origin(result)}"""
 
