@@ -289,10 +289,9 @@ class MixtureVAE(ImageTrainer):
     def _calls(self, dropout_seed):
         """Return the arguments of encoder and decoder outside training; a seed may be an int32."""
         if dropout_seed is not None:
-            is_tensor = tf.is_tensor(dropout_seed)
-            dropout_seed = seeds.apart(
-                [dropout_seed if is_tensor else checks.seed(dropout_seed), 0]
-            )
+            if not tf.is_tensor(dropout_seed):
+                dropout_seed = checks.seed(dropout_seed)
+            dropout_seed = seeds.apart([dropout_seed, 0])
         return banks.arguments((self.encoder, self.decoder), dropout_seed)
 
     def _posterior(self, images, arguments=None, compiled=False) -> Posterior:

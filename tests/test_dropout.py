@@ -170,7 +170,7 @@ def test_what_is_new_is_kept_in_files(tmp_path):
         "dropout": 0.1,
         "initializer": "he_normal",
     }
-    model = make.new(**chosen)
+    model = mvae_tf.MixtureVAE(SHAPE, K, 2, (16, 12), **chosen, seed=0)
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     assert {name: getattr(loaded, name) for name in chosen} == chosen
