@@ -217,7 +217,7 @@ def _picture(rows):
             way, _ = _nearest({way: error_deviations(each) for way, each in row["errors"].items()})
             error = row["errors"][way][str(count)]
             points.append((error["mse"]["mean"], error["std"]["mean"]))
-        panels.append((f"K = {count}", printed, *zip(*points, strict=True)))
+        panels.append((f"K = {count}, printed {printed:.2f}", printed, *zip(*points, strict=True)))
     labels = [f"{row['reading'].replace('`', '')}, {row['epochs']}" for row in rows]
     return mvae_tf.plots.against_print(labels, panels, xlabel="squared error, Table I")
 
@@ -232,7 +232,7 @@ def text(result: dict) -> str:
         values = row["errors"][error_way]
         table.append(
             [
-                f"{row['reading']}, {row['epochs']} epochs",
+                f"{row['reading']}, {row['epochs']} epoch{'s' * (row['epochs'] > 1)}",
                 _told(error_way),
                 *(f"{values[str(count)]['mse']['mean']:.2f}" for _, count, _ in paper.TABLE1),
                 f"{within(errors)} of {len(errors)}, {max(errors):.1f}",

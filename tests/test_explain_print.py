@@ -125,4 +125,4 @@ def test_explain_print(study, tmp_path, monkeypatch):  # noqa: F811
     row = result["rows"][1]["accuracy"]["means"]["KNN"]
     assert row[0]["mean"] == pytest.approx(joined["joined"])
     assert [each["mean"] for each in row[1:5]] == pytest.approx(sorted(joined["components"]))
-    assert "`authors_mnist`, 1 epochs" in text
+    assert "`authors_mnist`, 1 epoch |" in text

@@ -34,7 +34,7 @@ def against_print(labels: Sequence[str], panels: Sequence[tuple], *, xlabel: str
         bars = {"color": style.BLUE, "marker": "o", "linestyle": "none"}
         axes.errorbar(values, places, xerr=2 * np.nan_to_num(stds), **bars)
         axes.axvline(printed, color=style.VERMILION, linestyle="--")
-        axes.set_title(f"{title}, printed {printed:.4g}", loc="left")
+        axes.set_title(title, loc="left")
         axes.set_ylim(count - 0.5, -0.5)
         axes.grid(axis="x")
     row[0].set_yticks(places, labels)
