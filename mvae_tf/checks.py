@@ -74,12 +74,21 @@ def not_negative(name: str, value) -> float:
     return float(value)
 
 
-def activation(value):
-    """Return value if it is an activation of Keras's, by name or as a function."""
+def activation(name: str, value, count: int):
+    """Return value if it is an activation of Keras's, or one for each of `count` hidden layers.
+
+    By name or as a function; several as a tuple.
+    """
+    is_one = isinstance(value, str) or not isinstance(value, Sequence)
     with contextlib.suppress(ValueError, TypeError):
-        keras.activations.get(value)
-        return value
-    raise ValueError(f"Expected activation to be one of Keras's. Received: {value!r}.")
+        for each in [value] if is_one else value:
+            keras.activations.get(each)
+        if is_one or len(value) == count:
+            return value if is_one else tuple(value)
+    raise ValueError(
+        f"Expected {name} to be one of Keras's, or {count}, one a hidden layer. Received: "
+        f"{value!r}."
+    )
 
 
 def no_classes(class_weight) -> None:

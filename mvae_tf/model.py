@@ -15,27 +15,20 @@ import tensorflow_probability as tfp
 from mvae_tf import checks, presets
 from mvae_tf.devices import distribution
 from mvae_tf.fitting import ImageTrainer
-from mvae_tf.networks import contract, convolutional, dense
+from mvae_tf.networks import banks, contract
 from mvae_tf.objective import importance, melbo, seeds, step
 from mvae_tf.objective.dirichlet import sample_log_weights
 from mvae_tf.objective.posterior import Posterior, posterior, symmetric_prior
 
 tfd = tfp.distributions
 
-# By the name of a network: its banks and their usual hidden_units.
-_BANKS = {
-    "dense": (dense.DenseEncoderBank, dense.DenseDecoderBank, (500, 500)),
-    "convolutional": (
-        convolutional.encoder_bank,
-        convolutional.decoder_bank,
-        (32, 32, 32, 32, 16),
-    ),
-}
-
 # Of the constructor, kept as attributes of the same names.
+_OF_BANKS = (
+    *("image_shape", "num_components", "latent_dim", "hidden_units", "activation"),
+    *("decoder_activation", "dropout", "initializer"),
+)
 _ARGUMENTS = (
-    *("image_shape", "num_components", "latent_dim", "hidden_units", "activation", "network"),
-    *("likelihood", "mixing", "concentration", "prior_concentration"),
+    *(*_OF_BANKS, "network", "likelihood", "mixing", "concentration", "prior_concentration"),
     *("kl_weight", "dhsic_weight", "dhsic_root", "bandwidths", "seed"),
 )
 
@@ -59,7 +52,7 @@ class MixtureVAE(ImageTrainer):
         latent_dim: d, of each component's latent code.
         hidden_units: sizes of the encoders' hidden layers, in convolutions the channels; the
             decoders are their mirror image. None: (500, 500), or (32, 32, 32, 32, 16).
-        activation: of the hidden layers.
+        activation: of the hidden layers: one, or one for each of the encoders', from the image on.
         network: "dense", or "convolutional" with batch normalisation: images (h, w, c), h and w at
             least 8.
         likelihood: "gaussian" (eq. 4, variance 1/2 in each pixel) or "bernoulli".
@@ -76,6 +69,11 @@ class MixtureVAE(ImageTrainer):
         encoder: a bank of your own in place of the network's, see `networks`; its layers' classes
             registered (`keras.saving.register_keras_serializable`), if the model is to be saved.
         decoder: likewise.
+        decoder_activation: of the decoders' hidden layers, likewise, from the code on. None: the
+            encoders' in reverse.
+        dropout: share of the outputs of each hidden layer of dense networks that a training step
+            drops. Elsewhere none is, unless `encode` and `decode` are given a `dropout_seed`.
+        initializer: of weights, "glorot_uniform" or "he_normal".
         dtype: "float32", "mixed_bfloat16" or "mixed_float16". None: that of
             `keras.config.set_dtype_policy` if it is one of these, or else "float32".
 
@@ -95,7 +93,7 @@ class MixtureVAE(ImageTrainer):
         num_components: int = 4,
         latent_dim: int = 20,
         hidden_units: Sequence[int] | None = None,
-        activation: str = "relu",
+        activation: str | Sequence[str] = "relu",
         network: str = "dense",
         likelihood: str = "gaussian",
         mixing: str = "likelihood",
@@ -108,18 +106,26 @@ class MixtureVAE(ImageTrainer):
         seed: int | None = None,
         encoder: keras.layers.Layer | None = None,
         decoder: keras.layers.Layer | None = None,
+        decoder_activation: str | Sequence[str] | None = None,
+        dropout: float = 0.0,
+        initializer: str = "glorot_uniform",
         **kwargs,
     ):
         super().__init__(**{**kwargs, "dtype": checks.policy(kwargs.get("dtype"))})
         self.image_shape = checks.sizes("image_shape", image_shape)
         self.num_components = checks.size("num_components", num_components)
         self.latent_dim = checks.size("latent_dim", latent_dim)
-        self.network = checks.choice("network", network, tuple(_BANKS))
-        encoder_bank, decoder_bank, usual_units = _BANKS[network]
-        self.hidden_units = checks.sizes(
-            "hidden_units", usual_units if hidden_units is None else hidden_units
+        self.network = checks.choice("network", network, tuple(banks.NETWORKS))
+        if hidden_units is None:
+            hidden_units = banks.NETWORKS[network].hidden_units
+        self.hidden_units = checks.sizes("hidden_units", hidden_units)
+        layers = len(self.hidden_units)
+        self.activation = checks.activation("activation", activation, layers)
+        self.decoder_activation = checks.activation(
+            "decoder_activation", decoder_activation, layers
         )
-        self.activation = checks.activation(activation)
+        self.dropout = checks.share("dropout", dropout)
+        self.initializer = checks.choice("initializer", initializer, contract.INITIALIZERS)
         self.likelihood = checks.choice("likelihood", likelihood, melbo.LIKELIHOODS)
         self.mixing = checks.choice("mixing", mixing, melbo.MIXINGS)
         self.concentration = checks.choice("concentration", concentration, ("free", "normalized"))
@@ -134,24 +140,9 @@ class MixtureVAE(ImageTrainer):
         self._own_encoder, self._own_decoder = encoder is not None, decoder is not None
 
         self._seeds = keras.random.SeedGenerator(self.seed)
-        architecture = contract.Architecture(
-            self.image_shape,
-            self.num_components,
-            self.latent_dim,
-            self.hidden_units,
-            activation,
-            self._seeds,
-            self.dtype_policy,
-        )
-        shapes = (self.image_shape, self.num_components, self.latent_dim)
-        if self._own_encoder:
-            self.encoder = contract.checked_encoder(encoder, *shapes)
-        else:
-            self.encoder = encoder_bank(architecture, name="encoder")
-        if self._own_decoder:
-            self.decoder = contract.checked_decoder(decoder, *shapes)
-        else:
-            self.decoder = decoder_bank(architecture, name="decoder")
+        sizes = {name: getattr(self, name) for name in _OF_BANKS}
+        architecture = contract.Architecture(**sizes, seed=self._seeds, dtype=self.dtype_policy)
+        self.encoder, self.decoder = banks.made(network, architecture, encoder, decoder)
         names = ("loss", "melbo", *step.TERMS, "mse")
         self._trackers = {name: keras.metrics.Mean(name=name, dtype="float32") for name in names}
         self.built = True
@@ -175,10 +166,8 @@ class MixtureVAE(ImageTrainer):
     def from_config(cls, config):
         """Return a model of the settings that `get_config` gives."""
         restored = keras.saving.deserialize_keras_object
-        banks = {
-            name: restored(config[name]) for name in ("encoder", "decoder") if config.get(name)
-        }
-        return cls(**{**config, **banks})
+        own = {name: restored(config[name]) for name in ("encoder", "decoder") if config.get(name)}
+        return cls(**{**config, **own})
 
     # The model's answers -------------------------------------------------------------------------
 
@@ -186,14 +175,22 @@ class MixtureVAE(ImageTrainer):
         """Return `reconstruct(images)`."""
         return self.reconstruct(images)
 
-    def encode(self, images) -> Posterior:
-        """Return the posterior q(z, w | x) of images [n, *image]."""
-        return self._posterior(checks.images(images, self.image_shape))
+    def encode(self, images, dropout_seed: int | None = None) -> Posterior:
+        """Return the posterior q(z, w | x) of images [n, *image].
 
-    def decode(self, codes) -> tf.Tensor:
-        """Return each component's image of its latent code: [n, K, d] -> [n, K, *image]."""
+        With a `dropout_seed`, of its draws, dropout is on as in training.
+        """
+        of_encoder, _ = self._calls(dropout_seed)
+        return self._posterior(checks.images(images, self.image_shape), of_encoder)
+
+    def decode(self, codes, dropout_seed: int | None = None) -> tf.Tensor:
+        """Return each component's image of its latent code: [n, K, d] -> [n, K, *image].
+
+        With a `dropout_seed`, of its draws, dropout is on as in training.
+        """
+        _, of_decoder = self._calls(dropout_seed)
         codes = checks.array("codes", codes, (self.num_components, self.latent_dim))
-        return tf.sigmoid(self.decoder(codes))
+        return tf.sigmoid(self.decoder(codes, **of_decoder))
 
     def reconstruct(self, images, weights=None) -> tf.Tensor:
         """Return the mixture image of the posterior means (eq. 5).
@@ -289,9 +286,17 @@ class MixtureVAE(ImageTrainer):
 
     # Parts ---------------------------------------------------------------------------------------
 
-    def _posterior(self, images, training=False, compiled=False) -> Posterior:
+    def _calls(self, dropout_seed):
+        """Return the arguments of encoder and decoder outside training; a seed may be an int32."""
+        if dropout_seed is not None:
+            if not tf.is_tensor(dropout_seed):
+                dropout_seed = checks.seed(dropout_seed)
+            dropout_seed = seeds.apart([dropout_seed, 0])
+        return banks.arguments((self.encoder, self.decoder), dropout_seed)
+
+    def _posterior(self, images, arguments=None, compiled=False) -> Posterior:
         return posterior(
-            *self.encoder(images, training=training),
+            *self.encoder(images, **(arguments or {})),
             normalized=self.concentration == "normalized",
             compiled=compiled,
         )
@@ -302,12 +307,14 @@ class MixtureVAE(ImageTrainer):
     def _objective(self, images, count, seed, training=False, weights=None):
         """Return eq. 14 of the whole batch, and by name its terms and mse (all [n] but dhsic)."""
         compiled = self._is_compiled()
+        both = self.encoder, self.decoder
+        of_encoder, of_decoder = banks.arguments(both, seed if training else None, training)
         return step.loss_and_terms(
             images,
             seed,
-            self._posterior(images, training, compiled),
+            self._posterior(images, of_encoder, compiled),
             self._prior_w(),
-            functools.partial(self.decoder, training=training),
+            functools.partial(self.decoder, **of_decoder),
             step.Objective(*(getattr(self, name) for name in step.Objective._fields)),
             at_means=not training,
             compiled=compiled,

@@ -24,7 +24,10 @@ READINGS = [
 # The quick preset keeps seven, which its six minutes have room for.
 QUICK = [READINGS[index] for index in (0, 1, 3, 6, 7, 10, 11)]
 # The reading that each preset stands for.
-PRESETS = {READINGS[0]: "`paper_mnist`", READINGS[-1]: "`authors_mnist` but for dHSIC's root"}
+PRESETS = {
+    READINGS[0]: "`paper_mnist`",
+    READINGS[-1]: "`authors_mnist` but for dHSIC's root, its activations and dropout",
+}
 
 
 def rebuild(study: Study) -> tuple[dict, dict]:

@@ -3,6 +3,7 @@
   python tests/golden_trainings.py              # says what differs from the stored values
   python tests/golden_trainings.py --compiled   # likewise of steps compiled by XLA, in a minute
   python tests/golden_trainings.py --write      # stores what is computed now, see training.version
+  python tests/golden_trainings.py --add        # likewise, of kinds of which nothing is stored yet
 
 Of each training the terms of every epoch are compared, and of each variable its initial value and
 its change: their norm and their product with a fixed random vector. `test_training_version` does so
@@ -36,9 +37,25 @@ _ROWS = (
     ("dense", "float32", 3, "image", "gaussian", "free", {"dhsic_weight": 1000.0}),
     ("dense", "float32", 3, "likelihood", "bernoulli", "normalized", {"bandwidths": "median"}),
     ("dense", "float32", 3, "image", "bernoulli", "free", {"activation": "elu"}),
+    # The published code's networks, and all that came with them elsewhere.
+    (
+        *("dense", "float32", 3, "image", "bernoulli", "normalized"),
+        {"activation": ("elu", "tanh"), "dropout": 0.1, "initializer": "he_normal"},
+    ),
+    (
+        *("dense", "mixed_bfloat16", 3, "likelihood", "gaussian", "free"),
+        {"decoder_activation": ("tanh", "elu"), "dropout": 0.5},
+    ),
+    (
+        *("convolutional", "float32", 1, "image", "gaussian", "free"),
+        {"activation": ("elu", "tanh"), "initializer": "he_normal"},
+    ),
 )
 # Compiled by XLA, whose draws of the weights are others.
-_COMPILED_ROWS = (("dense", "float32", 3, "image", "bernoulli", "normalized", {"jit": "on"}),)
+_COMPILED_ROWS = (
+    ("dense", "float32", 3, "image", "bernoulli", "normalized", {"jit": "on"}),
+    ("dense", "float32", 2, "image", "bernoulli", "normalized", {"jit": "on", "dropout": 0.1}),
+)
 
 
 def _cases(rows):
@@ -86,6 +103,17 @@ def measured() -> dict:
 def measured_compiled() -> dict:
     """Train the compiled; return what is stored of them."""
     return {"compiled": {name: _training(case, in_graph=True) for name, case in COMPILED.items()}}
+
+
+def added(stored: dict) -> dict:
+    """Train those of which nothing is stored; return all that is to be stored."""
+    new = {}
+    for part, cases, in_graph in (("trainings", CASES, False), ("compiled", COMPILED, True)):
+        new[part] = {
+            name: stored[part].get(name) or _training(case, in_graph)
+            for name, case in cases.items()
+        }
+    return stored | new
 
 
 def _settings(case):
@@ -268,8 +296,12 @@ def _on_one_line(numbers):
 
 def main(arguments: list[str]) -> None:
     """Store the values, or print what differs; --json prints what is computed now."""
-    if "--write" in arguments:
-        text = json.dumps(measured() | measured_compiled(), indent=1)
+    if {"--write", "--add"} & {*arguments}:
+        is_new = "--write" in arguments
+        values = (
+            measured() | measured_compiled() if is_new else added(json.loads(STORED.read_text()))
+        )
+        text = json.dumps(values, indent=1)
         STORED.write_text(re.sub(r"\[[-+.\de,\s]+\]", _on_one_line, text) + "\n")
         return
     is_compiled = "--compiled" in arguments

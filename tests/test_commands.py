@@ -18,7 +18,7 @@ from small_runs import SMALL
 
 import mvae_tf
 from mvae_tf import evaluation
-from mvae_tf.commands import program
+from mvae_tf.commands import info, program
 from mvae_tf.commands.program import COMMANDS
 from mvae_tf.commands.support import settings
 from mvae_tf.training import run_folder
@@ -471,6 +471,9 @@ def test_info_says_what_a_file_holds(call, run, model):
     text = call("info", f"--model={run / 'model.keras'}")[1]
     assert f"{model.count_params():,} parameters" in text and "latent_dim 3" in text
     assert "precision float32" in call("info", f"--model={run}")[1]
+    assert info._listed({"image_shape": [8, 8, 1], "activation": ["elu", "tanh"]}) == (
+        "image_shape 8x8x1, activation (elu, tanh)"
+    )
 
 
 def test_parameters_are_counted_without_the_optimizers(call, tmp_path):

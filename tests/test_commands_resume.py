@@ -60,7 +60,9 @@ def test_a_finished_run_without_checkpoints_cannot_grow(run_train, run):
 
 def test_flags_that_contradict_the_run_are_named(run_train, run):
     same = ["--num_components=2", "--hidden_units=16", "--seed=0", "--preset=paper_mnist"]
-    different = ["--latent_dim=4", "--epochs=1", "--mixing=image"]
+    # Of what came later than the settings of such a run: what it was trained with.
+    same += ["--activation=relu", "--dropout=0", "--initializer=glorot_uniform"]
+    different = ["--latent_dim=4", "--epochs=1", "--mixing=image", "--decoder_activation=elu,tanh"]
     status, _, err = run_train(f"--output_dir={run}", "--resume", *same, *different)
     assert status == 2
     received = err.partition("Received")[2]

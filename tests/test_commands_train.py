@@ -103,6 +103,18 @@ def test_presets_are_taken_for_images_of_any_shape(name):
     assert changed["training"] == {**plain["training"], "epochs": 3, "seed": 7}
 
 
+def test_activations_dropout_and_initial_weights_by_flags():
+    flags = ["--activation=elu,tanh", "--decoder_activation=elu", "--dropout=0.2"]
+    flags += ["--initializer=he_normal"]
+    model = chosen(*flags, preset="paper_mnist", shape=(28, 28, 1))["model"]
+    assert model["activation"] == ["elu", "tanh"] and model["decoder_activation"] == "elu"
+    assert model["dropout"] == 0.2 and model["initializer"] == "he_normal"
+    # Nothing of it is in the settings of a run that is not given it, as in all earlier ones.
+    plain = chosen(preset="paper_mnist", shape=(28, 28, 1))["model"]
+    assert plain["activation"] == "relu"
+    assert not {"decoder_activation", "dropout", "initializer"} & plain.keys()
+
+
 def test_another_network_has_its_own_hidden_units():
     name, shape = "paper_mnist", (28, 28, 1)
     model = chosen("--network=convolutional", preset=name, shape=shape)["model"]

@@ -320,6 +320,7 @@ def test_several_devices_are_refused():
         {"num_components": 10, "mixing": "image", "likelihood": "bernoulli"},
         {"concentration": "normalized", "dhsic_root": True, "bandwidths": "median"},
         {"dtype": "mixed_bfloat16"},
+        {"dropout": 0.1, "hidden_units": (8, 8), "activation": ("elu", "tanh")},
         {"network": "convolutional", "image_shape": (8, 8, 3), "hidden_units": (4, 4)},
         {
             "network": "convolutional",

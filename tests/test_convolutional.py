@@ -273,3 +273,39 @@ def test_the_processors_gradients_are_right_for_all_convolutions_that_programs_t
 
         for one, other in zip(gradient("float32"), gradient("float64"), strict=True):
             np.testing.assert_allclose(one, other, atol=1e-3 * np.max(np.abs(other)))
+
+
+@pytest.mark.parametrize(
+    ("settings", "encoders", "decoders"),
+    [
+        ({"activation": ("elu", "tanh", "relu")}, "elu tanh relu", "relu tanh elu"),
+        (
+            {"activation": "elu", "decoder_activation": ("tanh", "relu", "silu")},
+            "elu elu elu",
+            "tanh relu silu",
+        ),
+    ],
+)
+def test_an_activation_a_layer(settings, encoders, decoders):
+    settings |= {"num_components": 2, "latent_dim": 2, "hidden_units": (4, 3, 2), "seed": 0}
+    architecture = Architecture((8, 8, 1), **settings)
+    for bank, names in (
+        (convolutional.encoder_bank(architecture), encoders),
+        (convolutional.decoder_bank(architecture), decoders),
+    ):
+        for stack in bank.components:
+            layers = [each for each in stack.layers if isinstance(each, keras.layers.Activation)]
+            assert [layer.activation.__name__ for layer in layers] == names.split()
+
+
+def test_initial_weights_are_hes_where_asked_for():
+    settings = {"num_components": 1, "latent_dim": 2, "hidden_units": (64, 64), "seed": 0}
+    architecture = Architecture((8, 8, 1), **settings, initializer="he_normal")
+    second = convolutional.encoder_bank(architecture).components[0].layers[3]
+    assert second.kernel.shape == (3, 3, 64, 64)
+    np.testing.assert_allclose(np.std(second.kernel), np.sqrt(2 / (9 * 64)), rtol=0.02)
+
+
+def test_dropout_is_refused():
+    with pytest.raises(ValueError, match=r"dropout=0 for convolutional .* Received: 0\.1"):
+        small_model((8, 8, 1), dropout=0.1)

@@ -219,7 +219,7 @@ def test_training_learns_real_digits(digits, preset):
         image_shape=(8, 8, 1),
         num_components=2,
         latent_dim=8,
-        hidden_units=(64,),
+        hidden_units=(64, 64),
         kl_weight=0.2,
         seed=0,
     )

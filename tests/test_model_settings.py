@@ -14,6 +14,14 @@ def test_presets_say_what_the_paper_and_the_authors_code_do():
     assert (paper.likelihood, paper.mixing) == ("gaussian", "likelihood")
     authors = mvae_tf.MixtureVAE.from_preset("authors_mnist", num_components=5)
     assert authors.prior_concentration == pytest.approx(1 / 5)
+    assert (authors.likelihood, authors.mixing, authors.concentration) == (
+        *("bernoulli", "image", "normalized"),
+    )
+    assert authors.latent_dim == 20 and authors.dhsic_root
+    for bank, expected in ((authors.encoder, ("elu", "tanh")), (authors.decoder, ("tanh", "elu"))):
+        assert tuple(layer.activation.__name__ for layer in bank.stack[:2]) == expected
+        assert bank.dropout == pytest.approx(1 - 0.9)  # of the script's keep probability
+    assert np.std(authors.encoder.stack[0].kernel) == pytest.approx(np.sqrt(2 / 784), rel=0.01)
     colour = mvae_tf.presets.get("paper_cifar10").model
     assert (colour["network"], colour["latent_dim"], len(colour["hidden_units"])) == (
         "convolutional",
@@ -48,6 +56,16 @@ def test_presets_say_what_the_paper_and_the_authors_code_do():
         ("bandwidths", "silverman"),
         ("bandwidths", [1.0]),
         ("seed", 0.5),
+        ("activation", "no such"),
+        ("activation", ("elu",) * 3),
+        ("activation", ()),
+        ("activation", ("elu", "no such")),
+        ("decoder_activation", ("elu",) * 3),
+        ("dropout", 1.0),
+        ("dropout", -0.1),
+        ("dropout", True),
+        ("dropout", "0.1"),
+        ("initializer", "he"),
     ],
 )
 def test_constructor_refuses(argument, value):

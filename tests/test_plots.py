@@ -19,6 +19,7 @@ CODES = [RNG.normal(size=(10_000, 2)) + RNG.normal(size=(10, 2))[LABELS] * 3 for
 HEIGHTS = [RNG.random(10_000) for _ in range(5)]
 TITLES = [*(f"({letter}) Component" for letter in "abcd"), "(e) VAE"]
 SWEEP = {"xlabel": "components", "ylabel": "accuracy, %"}
+PRINTED = ("K = 7", 11.54, [12.0, 10.0], [1.0, 0.5])
 FIGURES = {
     "rows": lambda: plots.image_rows([GREY] * 6, ["real", *"1234", "mixture"], ["MSE 9.2"] * 6),
     "grids": lambda: plots.image_grids([GREY, GREY], ["(a)", "(b)"]),
@@ -26,6 +27,7 @@ FIGURES = {
     "panels": lambda: plots.latent_panels(CODES, LABELS, TITLES),
     "views": lambda: plots.latent_views(CODES, HEIGHTS, LABELS, TITLES, "expected weight"),
     "sweep": lambda: plots.sweep([4, 5], [97, 98], [0.1, 0.2], ("VAE", 96, 0.1), **SWEEP),
+    "against print": lambda: plots.against_print(["a", "b"], [PRINTED, PRINTED], xlabel="error"),
     "ablation": lambda: plots.ablation(["0", "1"], [("MSE", [9, 8], [1, None]), ("KNN", [1, 2])]),
 }
 
@@ -346,3 +348,23 @@ CODE, LABEL = [[0.0, 1.0], [2.0, 3.0]], [0, 1]
 def test_hostile_arguments_are_refused(draw, message):
     with pytest.raises(ValueError, match=message):
         draw()
+
+
+def test_a_printed_value_stands_beside_each_settings_two_deviations():
+    figure = plots.against_print(["first", "second"], [PRINTED], xlabel="error")
+    (axes,) = figure.axes
+    (bars,), (line,) = (
+        axes.containers,
+        [each for each in axes.lines if each.get_linestyle() == "--"],
+    )
+    points, _, (ranges,) = bars
+    np.testing.assert_allclose(points.get_xdata(), [12, 10])
+    np.testing.assert_allclose(
+        [segment[:, 0] for segment in ranges.get_segments()], [[10, 14], [9, 11]]
+    )
+    np.testing.assert_allclose(line.get_xdata(), 11.54)
+    assert axes.get_ylim() == (1.5, -0.5)  # the first on top
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["first", "second"]
+    assert "K = 7" in words(figure)
+    with pytest.raises(ValueError, match=r"values of K = 7 to be of shape \[1\]"):
+        plots.against_print(["one"], [PRINTED], xlabel="error")

@@ -138,7 +138,14 @@ def _classes(names):
 
 def _listed(settings_of_it):
     return ", ".join(
-        f"{name} {'x'.join(map(str, value)) if isinstance(value, list) else value}"
+        f"{name} {_joined(value) if isinstance(value, list) else value}"
         for name, value in settings_of_it.items()
         if value is not None and not isinstance(value, dict)
     )
+
+
+def _joined(values):
+    """Return sizes as 28x28x1, names as elu, tanh in brackets."""
+    if all(isinstance(value, str) for value in values):
+        return f"({', '.join(values)})"
+    return "x".join(map(str, values))

@@ -1,6 +1,7 @@
 """What a trained model is worth on images it has not seen.
 
-`errors` and `codes` measure reconstructions, likelihoods and codes; `classifiers` classify codes;
+`errors` and `codes` measure reconstructions, likelihoods and codes, `ways` both at means or draws,
+with dropout off or on; `classifiers` classify codes;
 `image_scores` judge images by an `image_classifiers`' opinion.
 """
 

@@ -1,4 +1,4 @@
-from . import contract as contract, convolutional as convolutional, dense as dense
+from . import banks as banks, contract as contract, convolutional as convolutional, dense as dense
 from .contract import (
     DecoderBank as DecoderBank,
     EncoderBank as EncoderBank,

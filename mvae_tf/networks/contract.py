@@ -15,6 +15,9 @@ import tensorflow as tf
 # Keras's usual `epsilon`; its setting would change what a trained model answers.
 _LEAST_SCALE = 1e-7
 
+# Of weights: Glorot & Bengio (2010), and He et al. (2015), cut off at two deviations.
+INITIALIZERS = ("glorot_uniform", "he_normal")
+
 
 class PosteriorParameters(NamedTuple):
     """What an encoder bank gives (eq. 2 and 3), in float32."""
@@ -33,9 +36,13 @@ class Architecture(NamedTuple):
         latent_dim: d.
         hidden_units: Sizes of the encoders' hidden layers, in convolutions the channels; the
             decoders are their mirror image.
-        activation: Of the hidden layers.
-        seed: int or `keras.random.SeedGenerator` of the Glorot uniform initial weights.
+        activation: Of the hidden layers: one, or one for each of the encoders'.
+        seed: int or `keras.random.SeedGenerator` of the initial weights.
         dtype: Dtype policy.
+        decoder_activation: Of the decoders' hidden layers, from the code on, likewise. None: the
+            encoders' in reverse.
+        dropout: Share of each hidden layer's outputs that is dropped where a draw is asked for.
+        initializer: Of the weights, one of `INITIALIZERS`.
     """
 
     image_shape: Sequence[int]
@@ -45,6 +52,24 @@ class Architecture(NamedTuple):
     activation: object = "relu"
     seed: object = None
     dtype: object = None
+    decoder_activation: object = None
+    dropout: float = 0.0
+    initializer: str = "glorot_uniform"
+
+    def encoder_activations(self) -> list:
+        """Return the activation of each of the encoders' hidden layers, from the image on."""
+        return self._each(self.activation)
+
+    def decoder_activations(self) -> list:
+        """Return the activation of each of the decoders' hidden layers, from the code on."""
+        if self.decoder_activation is None:
+            return self.encoder_activations()[::-1]
+        return self._each(self.decoder_activation)
+
+    def _each(self, activation):
+        if isinstance(activation, tuple | list):
+            return list(activation)
+        return [activation] * len(self.hidden_units)
 
 
 def num_outputs(latent_dim: int) -> int:

@@ -20,6 +20,10 @@ _COARSEST = 16
 _LAST = "channels_last"
 # Keras's 0.99 lags behind the weights of the first epochs.
 _MOMENTUM = 0.9
+_INITIALIZERS = {
+    "glorot_uniform": keras.initializers.GlorotUniform,
+    "he_normal": keras.initializers.HeNormal,
+}
 
 
 def encoder_bank(architecture: contract.Architecture, name: str = "encoder"):
@@ -37,23 +41,33 @@ def encoder_bank(architecture: contract.Architecture, name: str = "encoder"):
         A `contract.EncoderBank`.
 
     Raises:
-        ValueError: for images that are smaller, or not (h, w, c).
+        ValueError: for images that are smaller, or not (h, w, c); for dropout, which these networks
+            have none of.
     """
     return contract.EncoderBank(
-        _components(_encoder, architecture), dtype=architecture.dtype, name=name
+        _components(_encoder, architecture, architecture.encoder_activations()),
+        dtype=architecture.dtype,
+        name=name,
     )
 
 
 def decoder_bank(architecture: contract.Architecture, name: str = "decoder"):
     """Make K decoders, mirror images of those of `encoder_bank`, with the same arguments."""
     return contract.DecoderBank(
-        _components(_decoder, architecture), dtype=architecture.dtype, name=name
+        _components(_decoder, architecture, architecture.decoder_activations()),
+        dtype=architecture.dtype,
+        name=name,
     )
 
 
-def _components(make, architecture):
+def _components(make, architecture, activations):
+    if architecture.dropout:
+        raise ValueError(
+            "Expected dropout=0 for convolutional networks, which have batch normalisation in its "
+            f"place. Received: {architecture.dropout}."
+        )
     shapes = _shapes(architecture.image_shape, architecture.hidden_units)
-    layers = _Layers(architecture.activation, architecture.seed, architecture.dtype)
+    layers = _Layers(activations, architecture.initializer, architecture.seed, architecture.dtype)
     return [
         make(shapes, architecture.latent_dim, layers) for _ in range(architecture.num_components)
     ]
@@ -61,11 +75,12 @@ def _components(make, architecture):
 
 def _encoder(shapes, latent_dim, layers):
     stack = [keras.Input(shapes[0], dtype="float32")]
-    for fine, coarse in itertools.pairwise(shapes):
+    sides = itertools.pairwise(shapes)
+    for (fine, coarse), activation in zip(sides, layers.activations, strict=True):
         stack.append(
             layers.convolution(keras.layers.Conv2D, coarse[2], fine, coarse, use_bias=False)
         )
-        stack += layers.normalized()
+        stack += layers.normalized(activation)
     stack.append(keras.layers.Flatten(data_format=_LAST, dtype=layers.dtype))
     stack.append(
         layers.initialized(keras.layers.Dense, contract.num_outputs(latent_dim), dtype="float32")
@@ -80,10 +95,12 @@ def _decoder(shapes, latent_dim, layers):
         linear,
         keras.layers.Reshape(shapes[-1], dtype=layers.dtype),
     ]
-    for coarse, fine in itertools.pairwise(shapes[:0:-1]):
-        stack += layers.normalized()
+    *activations, last = layers.activations
+    sides = itertools.pairwise(shapes[:0:-1])
+    for (coarse, fine), activation in zip(sides, activations, strict=True):
+        stack += layers.normalized(activation)
         stack += layers.refined(fine, coarse, use_bias=False)
-    stack += layers.normalized()
+    stack += layers.normalized(last)
     stack += layers.refined(shapes[0], shapes[1], dtype="float32")
     return keras.Sequential(stack)
 
@@ -91,12 +108,13 @@ def _decoder(shapes, latent_dim, layers):
 class _Layers(NamedTuple):
     """The layers of one bank."""
 
-    activation: object
+    activations: list
+    initializer: str
     seed: object
     dtype: object
 
     def initialized(self, kind, units, **kwargs):
-        initializer = keras.initializers.GlorotUniform(seed=self.seed)
+        initializer = _INITIALIZERS[self.initializer](seed=self.seed)
         return kind(units, kernel_initializer=initializer, **{"dtype": self.dtype, **kwargs})
 
     def convolution(self, kind, units, fine, coarse, **kwargs):
@@ -111,10 +129,10 @@ class _Layers(NamedTuple):
         surplus = [(0, coarse[axis] * transposed.strides[axis] - fine[axis]) for axis in (0, 1)]
         return [transposed, keras.layers.Cropping2D(surplus, _LAST, dtype=transposed.dtype_policy)]
 
-    def normalized(self):
+    def normalized(self, activation):
         return [
             keras.layers.BatchNormalization(momentum=_MOMENTUM, dtype=self.dtype),
-            keras.layers.Activation(self.activation, dtype=self.dtype),
+            keras.layers.Activation(activation, dtype=self.dtype),
         ]
 
 

@@ -14,12 +14,14 @@ plots.save(figure, "fig2.png")
 from mvae_tf.plots.curves import Measure, ablation, sweep
 from mvae_tf.plots.images import image_grids, image_rows
 from mvae_tf.plots.latents import latent_panels, latent_views
+from mvae_tf.plots.prints import against_print
 from mvae_tf.plots.style import CLASS_COLOURS, save
 
 __all__ = [
     "CLASS_COLOURS",
     "Measure",
     "ablation",
+    "against_print",
     "image_grids",
     "image_rows",
     "latent_panels",

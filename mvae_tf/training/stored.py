@@ -49,6 +49,9 @@ TEXTS = Kind(
 NAMES = Kind(
     "a list of texts", lambda value: isinstance(value, list) and all(map(TEXT.holds, value))
 )
+TEXT_OR_TEXTS = Kind(
+    "text or a list of texts", lambda value: TEXT.holds(value) or NAMES.holds(value)
+)
 
 
 def one_of(*choices) -> Kind:
@@ -82,6 +85,10 @@ MODEL = {
     "network?": TEXT,
     "likelihood?": one_of("gaussian", "bernoulli"),
     "mixing?": one_of("likelihood", "image"),
+    "activation?": optional(TEXT_OR_TEXTS),
+    "decoder_activation?": optional(TEXT_OR_TEXTS),
+    "dropout?": NOT_NEGATIVE,
+    "initializer?": one_of("glorot_uniform", "he_normal"),
     "kl_weight?": NOT_NEGATIVE,
     "dhsic_weight?": NOT_NEGATIVE,
     "seed?": optional(INTEGER),

@@ -11,6 +11,8 @@ from support import paper
 
 DHSIC_IMAGES = 2000  # test images whose codes dHSIC is measured on; it grows with their square
 SCORE_SPLITS = 10  # of an Inception score
+# The first author's later script measures a table's error on one batch of test images, the eighth.
+ERROR_BATCH, PUBLISHED_BATCH = 128, 8
 _SCORED_AT_ONCE = 200
 
 
@@ -54,6 +56,48 @@ def mean_cka(test: np.ndarray) -> float:
     """Return the linear CKA of two components' codes, averaged over all pairs."""
     pairs = itertools.combinations(range(test.shape[1]), 2)
     return float(np.mean([mvae_tf.evaluation.linear_cka(test[:, i], test[:, j]) for i, j in pairs]))
+
+
+def error_spreads(model, split) -> dict:
+    """Return by each way of measuring (`evaluation.ways`) a `spread` of the errors on a split."""
+    errors = mvae_tf.evaluation.batch_errors(model, split, batch_size=ERROR_BATCH)
+    return {way: spread(*measured) for way, measured in errors.items()}
+
+
+def spread(mse: float, batches: np.ndarray) -> dict:
+    """Return what an error is on all images, and on single batches of them.
+
+    Args:
+        mse: On all images.
+        batches: On each whole batch, [b].
+
+    Returns:
+        "mse"; "mean", "std" (of a sample; None of fewer than two), "least" and "greatest" over
+        batches; "published": that of the eighth batch, None where there are fewer.
+    """
+    values = [float(value) for value in batches]
+    return {
+        "mse": mse,
+        "mean": float(np.mean(values)) if values else None,
+        "std": float(np.std(values, ddof=1)) if len(values) > 1 else None,
+        "least": min(values, default=None),
+        "greatest": max(values, default=None),
+        "published": values[PUBLISHED_BATCH - 1] if len(values) >= PUBLISHED_BATCH else None,
+    }
+
+
+def knn_by_way(model, data) -> dict:
+    """Return KNN's test accuracy in %, by each way: of the joined codes and of each component's."""
+    train, test = (
+        mvae_tf.evaluation.codes_by_way(model, split) for split in (data.train, data.test)
+    )
+    return {
+        way: {
+            "joined": knn_accuracy(train[way], test[way], data),
+            "components": component_accuracies(train[way], test[way], data),
+        }
+        for way in train
+    }
 
 
 def root_errors(model, split) -> dict:

@@ -257,3 +257,15 @@ class WholeNumbers(flags.ArgumentParser):
         if not re.fullmatch(r"[1-9]\d{0,8}(,[1-9]\d{0,8})*", argument):
             raise ValueError(f"expected {self.syntactic_help}")
         return [int(number) for number in argument.split(",")]
+
+
+class Names(flags.ArgumentParser):
+    """A name, or several, separated by commas, as a list."""
+
+    syntactic_help = "a name, or names separated by commas"
+
+    def parse(self, argument):
+        if not re.fullmatch(r"[a-z]\w*(,[a-z]\w*)*", argument, re.ASCII):
+            raise ValueError(f"expected {self.syntactic_help}")
+        names = argument.split(",")
+        return names if len(names) > 1 else names[0]

@@ -25,6 +25,13 @@ from mvae_tf.training.version import recorded, require_known
 FILE = "settings.json"
 COPY = f"{run_folder.CHECKPOINTS}/{FILE}"
 
+# Flags that came later than settings.json, and what was done before them.
+_LATER = {
+    "activation": "relu",
+    "decoder_activation": None,
+    "dropout": 0.0,
+    "initializer": "glorot_uniform",
+}
 # Flags of the same name as an argument of `MixtureVAE`.
 MODEL_FLAGS = (
     "num_components",
@@ -35,11 +42,12 @@ MODEL_FLAGS = (
     "mixing",
     "kl_weight",
     "dhsic_weight",
+    *_LATER,
 )
 # Flags of the same name as an entry of the training's protocol.
 TRAINING_FLAGS = ("epochs", "batch_size", "learning_rate", "seed")
 
-_NEEDED = {"decay", "precision", *MODEL_FLAGS, *TRAINING_FLAGS}
+_NEEDED = {"decay", "precision", *MODEL_FLAGS, *TRAINING_FLAGS} - {*_LATER}
 _FORM = {
     "preset": stored.optional(stored.TEXT),
     "model": {
@@ -284,7 +292,7 @@ def require_agreement(given: flags.FlagValues, run: RunSettings) -> None:
     before = {
         "precision": run.training["precision"],
         "jit": run.training.get("jit", "off"),
-        **{flag: run.model[flag] for flag in MODEL_FLAGS},
+        **{flag: {**_LATER, **run.model}[flag] for flag in MODEL_FLAGS},
         **{flag: run.training[flag] for flag in TRAINING_FLAGS},
     }
     if run.preset is not None:  # otherwise lost, and how images were cut with it

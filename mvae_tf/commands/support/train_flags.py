@@ -65,6 +65,17 @@ def _define_model(values):
         flag_values=values,
     )
     choice("network", ["dense", "convolutional"], "Kind of the networks.")
+    for name, of in (("activation", "encoders'"), ("decoder_activation", "decoders'")):
+        flags.DEFINE(
+            arguments.Names(),
+            name,
+            None,
+            f"Of the {of} hidden layers: one of Keras's, or one for each of them. Without "
+            "--decoder_activation the decoders have the encoders' in reverse.",
+            flag_values=values,
+        )
+    weight("dropout", "Share of the outputs of dense hidden layers that a training step drops.")
+    choice("initializer", ["glorot_uniform", "he_normal"], "Of the weights.")
     choice(
         "likelihood",
         ["gaussian", "bernoulli"],
