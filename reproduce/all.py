@@ -155,8 +155,8 @@ def _report(stored):
 
 {_scorecard(stored, claims.of_controls(FLAGS.preset, stored["controls"]))}
 
-Controls of the claims, judged by the same rule; a larger or freer VAE: with K times the latent
-dimensions, at KL weight 1/K, both, or with as many parameters as the mixture.
+Controls of the claims, judged by the same rule. Single VAEs: the usual one, and those with K times
+the latent dimensions, at KL weight 1/K, with both, and with as many parameters as the mixture.
 
 {body}"""
 

@@ -220,10 +220,10 @@ def text(result: dict) -> str:
 MSE: squared error summed over pixels, mean over {result["dataset"]["test_images"]:,} test images, \
 at posterior means and expected
 weights; "sampled": at draws of both. Accuracies: on the posterior means, joined; of components
-alone, the mean over components, KNN's only. Trained on \
-{result["dataset"]["train_images"]:,} images. "K VAEs": trained separately, each with its own seed,
-from a pool of {ensembles.POOL}; the mean of their images, of one draw each where sampled, and
-their codes joined. "d times K": as many latent dimensions in one VAE as in the mixture.
+alone, the mean over components, KNN's only. Trained on {result["dataset"]["train_images"]:,} images.
+"K VAEs": trained separately, each with its own seed, from a pool of {ensembles.POOL}; the mean of
+their images, of one draw each where sampled, and their codes joined. "d times K": as many latent
+dimensions in one VAE as in the mixture.
 Ahead: the mean over seeds and its 95 % interval, of paired differences; above 0 the mixture is the
 better. Where seeds' ensembles have VAEs in common, the interval is wider by what these share.
 

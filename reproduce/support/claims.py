@@ -203,7 +203,7 @@ _MEASURED = {
     "KNN": "joined codes that classify better (KNN) than those of",
 }
 # Whether the control is the ensemble.
-_HELD_AGAINST = {True: "K separate VAEs", False: "each larger or freer VAE"}
+_HELD_AGAINST = {True: "K separate VAEs", False: "each single VAE"}
 
 
 def _control(row, measure, is_ensemble):
