@@ -18,6 +18,7 @@ LABELS = np.arange(10_000) % 10
 CODES = [RNG.normal(size=(10_000, 2)) + RNG.normal(size=(10, 2))[LABELS] * 3 for _ in range(5)]
 HEIGHTS = [RNG.random(10_000) for _ in range(5)]
 TITLES = [*(f"({letter}) Component" for letter in "abcd"), "(e) VAE"]
+AHEAD = {"K = 4": ([0.4, 1.9], [0.1, None]), "K = 10": ([-0.2, 2], [0.3, 0.2])}
 SWEEP = {"xlabel": "components", "ylabel": "accuracy, %"}
 PRINTED = ("K = 7", 11.54, [12.0, 10.0], [1.0, 0.5])
 FIGURES = {
@@ -29,6 +30,7 @@ FIGURES = {
     "sweep": lambda: plots.sweep([4, 5], [97, 98], [0.1, 0.2], ("VAE", 96, 0.1), **SWEEP),
     "against print": lambda: plots.against_print(["a", "b"], [PRINTED, PRINTED], xlabel="error"),
     "ablation": lambda: plots.ablation(["0", "1"], [("MSE", [9, 8], [1, None]), ("KNN", [1, 2])]),
+    "differences": lambda: plots.differences(["K VAEs", "VAE"], [("MSE ahead", AHEAD)] * 3),
 }
 
 
@@ -234,6 +236,26 @@ def test_ablation_has_one_panel_a_measure_and_writes_each_value():
         assert all(axes.bbox.y0 < box.y0 and box.y1 < axes.bbox.y1 for box in boxes)
 
 
+def test_differences_stand_beside_zero_with_their_intervals():
+    figure = plots.differences(["K VAEs", "VAE"], [("MSE", AHEAD), ("KNN", {**AHEAD})])
+    mse, _ = figure.axes
+    assert list(mse.lines[0].get_xdata()) == [0, 0]
+    for (points, _, (bars,)), (values, halves) in zip(mse.containers, AHEAD.values(), strict=True):
+        assert list(points.get_xdata()) == values
+        # The first name stands at the top, series of one name close to each other.
+        assert np.all(np.abs(points.get_ydata() - [0, 1]) < 0.4)
+        segments = [bar for bar in bars.get_segments() if len(bar)]
+        expected = [(v - h, v + h) for v, h in zip(values, halves, strict=True) if h is not None]
+        np.testing.assert_allclose([bar[:, 0] for bar in segments], expected)
+    first, second = (container[0].get_ydata() for container in mse.containers)
+    assert np.all(first < second)
+    assert mse.yaxis_inverted()
+    assert [tick.get_text() for tick in mse.get_yticklabels()] == ["K VAEs", "VAE"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == list(AHEAD)
+    plain = plots.differences(["VAE"], [("MSE", {"K = 4": ([1], None)})])
+    assert not plain.axes[0].collections
+
+
 @pytest.mark.parametrize("name", FIGURES)
 def test_saved_files_are_small_legible_and_the_same_bytes_each_time(name, tmp_path):
     figure = FIGURES[name]()
@@ -343,6 +365,11 @@ CODE, LABEL = [[0.0, 1.0], [2.0, 3.0]], [0, 1]
         (lambda: plots.ablation(["0"], []), "one or more panels"),
         (lambda: plots.ablation(["0"], [("a", [1, 2])]), r"a to be of shape \[1\]"),
         (lambda: plots.ablation(["0"], [("a", [0], None, True)]), "a above 0"),
+        (lambda: plots.differences([], [("a", AHEAD)]), "one or more names"),
+        (lambda: plots.differences(["a"], []), "one or more panels"),
+        (lambda: plots.differences(["a"], [("a", {})]), "Expected 1 to 13 series"),
+        (lambda: plots.differences(["a"], [("a", AHEAD)]), r"a, K = 4 to be of shape \[1\]"),
+        (lambda: plots.differences(["a", "b"], [("a", AHEAD), ("b", {})]), "in each panel"),
     ],
 )
 def test_hostile_arguments_are_refused(draw, message):

@@ -163,6 +163,26 @@ def test_ablation_readings(study, tmp_path):
 
 
 @pytest.mark.slow
+def test_the_choice_of_a_reading_can_be_made_without_test_images(study, tmp_path, monkeypatch):
+    script = importlib.import_module("readings_heldout")
+    readings = script.ablation_readings
+    monkeypatch.setattr(script, "HELD_OUT", 50)
+    monkeypatch.setattr(readings, "QUICK", [readings.READINGS[0], readings.READINGS[3]])
+    test, seen = study.data.test, []
+    encode = evaluation.encode_split
+    monkeypatch.setattr(
+        evaluation, "encode_split", lambda model, split: seen.append(split) or encode(model, split)
+    )
+    result, text = rebuilt("readings_heldout", study, tmp_path)
+    assert seen and all(split is not test for split in seen)
+    assert result["dataset"]["test_images"] == 50 and "last 50 training images" in text
+    stays = {"The choice stays.": 0, "The choice does not stay.": 1}
+    for sentence, first in stays.items():
+        ranks = {"rows": [row | {"rank": (i - first) % 2} for i, row in enumerate(result["rows"])]}
+        assert sentence in script.text(result | ranks)
+
+
+@pytest.mark.slow
 def test_search_goes_from_the_best_to_the_best_and_sees_no_test_image(study, tmp_path, monkeypatch):
     search = importlib.import_module("search_mnist")
     monkeypatch.setattr(search, "VALIDATION_IMAGES", 50)

@@ -1,4 +1,4 @@
-"""Every figure's drawing (Figures 1 to 5 and the ablations): arrays in, matplotlib `Figure` out.
+"""Every figure's drawing (Figures 1 to 5 and others): arrays in, matplotlib `Figure` out.
 
 Figures are built without pyplot: none is kept alive, none needs a display, and the caller's own
 matplotlib settings neither matter nor change. Every function raises ValueError for arguments whose
@@ -11,6 +11,7 @@ plots.save(figure, "fig2.png")
 ```
 """
 
+from mvae_tf.plots.comparisons import differences
 from mvae_tf.plots.curves import Measure, ablation, sweep
 from mvae_tf.plots.images import image_grids, image_rows
 from mvae_tf.plots.latents import latent_panels, latent_views
@@ -22,6 +23,7 @@ __all__ = [
     "Measure",
     "ablation",
     "against_print",
+    "differences",
     "image_grids",
     "image_rows",
     "latent_panels",

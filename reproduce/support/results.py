@@ -61,7 +61,8 @@ flags.DEFINE_enum(
 flags.DEFINE_list(
     "rows",
     None,
-    "Rows to train, where a table takes long: of Table I K, of Table III K:weight. Default: all.",
+    "Rows to train, where a table takes long: of Table I K, of Table III K:weight, of the controls "
+    "reading:K. Default: the preset's.",
 )
 # All scripts know the flags of CIFAR-10's, so that all.py can hand its own to each of them.
 flags.DEFINE_enum(
@@ -99,6 +100,7 @@ def run_script(
     usual_rows: Callable[[str], Collection[str]] | None = None,
     by_name: Callable[[dict], dict] | None = None,
     grows: bool = False,
+    redraw: Callable[[dict], dict] | None = None,
 ) -> None:
     """Run a script: rebuild its result, print it and write it as `name`.json, .md and .png.
 
@@ -112,7 +114,8 @@ def run_script(
         usual_rows: Returns those of a preset, without --rows. None: all.
         by_name: With `rows`: returns a result's rows by these names.
         grows: Whether --add can be: whatever differs from seed to seed is a `summary`, and a
-            picture shows the first seed.
+            picture shows the first seed, or is made anew by `redraw`.
+        redraw: Returns the pictures, as `rebuild` does, of a result that grew. None: they stay.
     """
 
     def main(_):
@@ -137,12 +140,20 @@ def run_script(
             return [] if set(present) == set(usual) else list(present)
 
         with strategies.only_chief_prints(FLAGS.strategy):
-            _rebuild(path, lambda study: rebuild(study, *arguments), text, dataset, named, addition)
+            _rebuild(
+                path,
+                lambda study: rebuild(study, *arguments),
+                text,
+                dataset,
+                named,
+                addition,
+                redraw,
+            )
 
     run_app(main)
 
 
-def _rebuild(path, rebuild, text, dataset, named, addition):
+def _rebuild(path, rebuild, text, dataset, named, addition, redraw):
     """Rebuild a result, print and write it; of several workers the chief does, all take part."""
     is_chief = strategies.is_chief(FLAGS.strategy)
     if is_chief:
@@ -180,7 +191,8 @@ def _rebuild(path, rebuild, text, dataset, named, addition):
             return
         result = content | study.account()
         if addition:
-            result, pictures = addition.joined(result), {}
+            result = addition.joined(result)
+            pictures = redraw(result) if redraw else {}
         result |= {"command": command(result["settings"], named(result))}
         print(text(result))
         for suffix, figure in pictures.items():
@@ -230,7 +242,7 @@ def chosen_rows(rows: Collection[str] = (), usual: Collection[str] = ()) -> list
     """Return those of the rows that --rows names, the usual ones by default; refuse any other."""
     chosen = list(usual) if FLAGS.rows is None else FLAGS.rows
     if not set(chosen) <= set(rows):
-        expected = f"among {', '.join(rows)}" if rows else "with table1.py and table3.py alone"
+        expected = f"among {', '.join(rows)}" if rows else "with tables 1, 3 and controls.py alone"
         raise app.UsageError(f"Expected --rows {expected}. Received: {','.join(chosen)}.")
     return chosen
 

@@ -1,0 +1,294 @@
+"""Controls: what of each claim is the mixture's own, and what any K VAEs, or a larger VAE, do.
+
+With weights near 1/K and a penalty that hardly acts, a mixture may be an ensemble of VAEs whose
+images are averaged and whose codes are joined. So each mixture stands beside an ensemble of K
+separately trained VAEs; a VAE with as many latent dimensions; VAEs at KL weight 1/K, which image
+mixing gives each component's code; and a VAE with as many parameters.
+
+The usual rows are those of `paper_mnist`; --rows names others, with --add beside those stored.
+"""
+
+import functools
+import itertools
+import math
+
+import mvae_tf
+from mvae_tf import presets
+from support import ensembles, measures, verdicts
+from support.results import markdown_table, origin, run_script
+from support.study import Study
+from support.summaries import format_summary, over_seeds
+
+# By the name that --rows takes: a reading and the number of components.
+ROWS = {
+    f"{name.partition('_')[0]}:{count}": (name, count)
+    for name in ("paper_mnist", "authors_mnist", "best_mnist")
+    for count in (4, 10)
+}
+MIXTURE, COMPONENTS, ENSEMBLE = "M-VAE", "its components alone", "K VAEs, averaged and joined"
+VAE = "VAE"
+# The measures and their digits; of an accuracy more is better, of an error less.
+MEASURES = {
+    "mse": ("MSE", 2),
+    "mse_sampled": ("MSE, sampled", 2),
+    "KNN": ("KNN (%)", 2),
+    "Linear SVM": ("linear SVM (%)", 2),
+    "MLP": ("MLP (%)", 2),
+}
+ERRORS = ("mse", "mse_sampled")
+# Of the quick preset: with them its nine models take no more than ten minutes on two slow cores.
+QUICK_TRAIN_IMAGES = 20_000
+# Classifiers of the codes. One is enough to see that the script does what it should.
+CLASSIFIERS = {"paper": ("KNN", "Linear SVM", "MLP"), "quick": ("KNN",)}
+
+
+def usual_rows(preset: str) -> list[str]:
+    """Return the rows of a preset, by the names that --rows takes."""
+    return ["paper:4"] if preset == "quick" else ["paper:4", "paper:10"]
+
+
+def rebuild(study: Study, chosen: list[str] | None = None) -> tuple[dict, dict]:
+    """Train (or find) each chosen row's mixture and controls and measure them."""
+    usual = usual_rows(study.preset)
+    chosen = usual if chosen is None else chosen
+    if study.preset == "quick":
+        study.train_on(QUICK_TRAIN_IMAGES)
+    rows = [_row(study, *ROWS[name]) for name in ROWS if name in chosen]
+    content = {
+        "rows": rows,
+        "classifiers": mvae_tf.evaluation.classifiers.DESCRIPTIONS,
+        "complete": set(usual) <= set(chosen),
+    }
+    return content, pictures({**content, "settings": {"seeds": list(study.seeds)}})
+
+
+def pictures(result: dict) -> dict:
+    """Draw how far the mixture is ahead of each control, with the 95 % intervals."""
+    rows = by_name(result)
+    names = list(compared(result, next(iter(rows.values()))))
+    panels = []
+    for measure in _measured(result):
+        series = {}
+        for name, row in rows.items():
+            ahead = compared(result, row)
+            intervals = [ahead[control][measure] for control in names]
+            halves = [None if math.isinf(each.half) else each.half for each in intervals]
+            series[_title(name)] = ([each.mean for each in intervals], halves)
+        unit = "points" if measure not in ERRORS else "squared error"
+        panels.append((f"{MEASURES[measure][0].removesuffix(' (%)')}: {unit} ahead", series))
+    return {"": mvae_tf.plots.differences(names, panels)}
+
+
+def others(preset: str, count: int) -> dict[str, dict]:
+    """Return the controls that are one VAE: the settings in which each differs, by name."""
+    model = presets.get(preset).model
+    latent_dim, weight = model["latent_dim"], model["kl_weight"]
+    return {
+        VAE: {},
+        "VAE, d times K": {"latent_dim": count * latent_dim},
+        "VAE, KL weight 1/K": {"kl_weight": weight / count},
+        "VAE, KL weight 1/K, d times K": {
+            "kl_weight": weight / count,
+            "latent_dim": count * latent_dim,
+        },
+        "VAE of as many parameters": {"hidden_units": as_many_units(preset, count)},
+    }
+
+
+def as_many_units(preset: str, count: int) -> tuple[int, ...]:
+    """Return a VAE's hidden units by which it has as many parameters as `count` components."""
+    model = presets.get(preset).model
+    depth, usual = len(model["hidden_units"]), parameters(preset, model["hidden_units"])
+    sizes = range(1, count * max(model["hidden_units"]) + 1)
+    return (
+        min(sizes, key=lambda s: abs(parameters(preset, (s,) * depth) - count * usual)),
+    ) * depth
+
+
+def parameters(preset: str, hidden_units: tuple[int, ...]) -> int:
+    """Return the number of parameters of one VAE of a preset's other settings."""
+    model = presets.get(preset).model
+    pixels, latent_dim = math.prod(model["image_shape"]), model["latent_dim"]
+    encoder = (pixels, *hidden_units, 2 * latent_dim + 1)
+    decoder = (latent_dim, *hidden_units, pixels)
+    return sum(
+        (inputs + 1) * outputs
+        for sizes in (encoder, decoder)
+        for inputs, outputs in itertools.pairwise(sizes)
+    )
+
+
+def _row(study, preset, count):
+    models = over_seeds([_one_seed(study, seed, preset, count) for seed in study.seeds])
+    units = presets.get(preset).model["hidden_units"]
+    return {
+        "reading": preset,
+        "num_components": count,
+        "models": models,
+        "parameters": count * parameters(preset, units),
+        "vae_parameters": parameters(preset, as_many_units(preset, count)),
+    }
+
+
+def _one_seed(study, seed, preset, count):
+    trained = functools.partial(_trained, study, preset)
+    mixture = trained(seed, num_components=count)
+    alone = mvae_tf.evaluation.component_errors(mixture, study.data.test)
+    codes = measures.encoded(mixture, study.data)
+    each = measures.component_accuracies(*(part.means for part in codes), study.data)
+    measured = {
+        MIXTURE: _errors(mixture, study) | _accuracies(study, codes, seed),
+        COMPONENTS: {"mse": float(alone.mean()), "KNN": sum(each) / count},
+    }
+    pool = [trained(member) for member in ensembles.members(seed, count)]
+    encoded = [measures.encoded(model, study.data) for model in pool]
+    parts = [
+        ensembles.joined([codes.means for codes in part]) for part in zip(*encoded, strict=True)
+    ]
+    measured[ENSEMBLE] = ensembles.errors(pool, study.data.test)
+    measured[ENSEMBLE] |= _accuracies_of(study, *parts, seed)
+    for name, settings in others(preset, count).items():
+        model = trained(seed, **settings)
+        codes = measures.encoded(model, study.data)
+        measured[name] = _errors(model, study) | _accuracies(study, codes, seed)
+    return measured
+
+
+def _trained(study, preset, seed, num_components=1, **settings):
+    return study.run(seed, preset=preset, num_components=num_components, **settings).model
+
+
+def _errors(model, study):
+    found = mvae_tf.evaluation.reconstruction_errors(model, study.data.test)
+    return {"mse": found.mse, "mse_sampled": found.mse_sampled}
+
+
+def _accuracies(study, codes, seed):
+    return _accuracies_of(study, *(ensembles.joined([part.means]) for part in codes), seed)
+
+
+def _accuracies_of(study, train, test, seed):
+    data = study.data
+    return {
+        name: mvae_tf.evaluation.classifiers.accuracy(
+            name, train, data.train.labels, test, data.test.labels, seed=seed
+        )
+        for name in CLASSIFIERS[study.preset]
+    }
+
+
+def by_name(result: dict) -> dict[str, dict]:
+    """Return a result's rows by the names that --rows takes."""
+    names = {row: name for name, row in ROWS.items()}
+    return {names[row["reading"], row["num_components"]]: row for row in result["rows"]}
+
+
+def compared(result: dict, row: dict) -> dict[str, dict[str, verdicts.Interval]]:
+    """Return how far the mixture is ahead of each control, by its name and the measure."""
+    models, ahead = row["models"], {}
+    for name in models:
+        if name in (MIXTURE, COMPONENTS):
+            continue
+        shared = 0.0
+        if name == ENSEMBLE:
+            shared = ensembles.overlap(result["settings"]["seeds"], row["num_components"])
+        ahead[name] = {}
+        for measure in models[name]:
+            pair = [models[model][measure]["per_seed"] for model in (MIXTURE, name)]
+            difference = verdicts.minus(*(reversed(pair) if measure in ERRORS else pair))
+            ahead[name][measure] = verdicts.interval(difference, shared)
+    return ahead
+
+
+def text(result: dict) -> str:
+    """Return each row's models and how far its mixture is ahead of its controls, as Markdown."""
+    present = by_name(result)
+    shown = [name for name in ROWS if name in {*usual_rows(result["preset"]), *present}]
+    sections = "\n\n".join(_section(name, result, present.get(name)) for name in shown)
+    footnotes = "\n".join(
+        f"- {name}: {told}"
+        for name, told in result["classifiers"].items()
+        if name in _measured(result)
+    )
+    return f"""\
+# Controls: what is the mixture's own
+
+{sections}
+
+![How far the mixture is ahead of each control](controls.png)
+
+MSE: squared error summed over pixels, mean over {result["dataset"]["test_images"]:,} test images, \
+at posterior means and expected
+weights; "sampled": at draws of both. Accuracies: on the posterior means, joined; of components
+alone, the mean over components, KNN's only. Trained on {result["dataset"]["train_images"]:,} images.
+"K VAEs": trained separately, each with its own seed, from a pool of {ensembles.POOL}; the mean of
+their images, of one draw each where sampled, and their codes joined. "d times K": as many latent
+dimensions in one VAE as in the mixture.
+Ahead: the mean over seeds and its 95 % interval, of paired differences; above 0 the mixture is the
+better. Where seeds' ensembles have VAEs in common, the interval is wider by what these share.
+
+{footnotes}
+
+{origin(result)}"""
+
+
+def _section(name, result, row):
+    if row is None:
+        return f"### {_title(name)}\n\nNot run: `--rows={name} --add`."
+    columns = _measured(result)
+    rows = [
+        [
+            model,
+            *(
+                format_summary(values[each], MEASURES[each][1]) if each in values else "-"
+                for each in columns
+            ),
+        ]
+        for model, values in row["models"].items()
+    ]
+    ahead = [
+        [control, *(f"{intervals[each].told(2)}, {_word(intervals[each])}" for each in columns)]
+        for control, intervals in compared(result, row).items()
+    ]
+    titles = [MEASURES[each][0] for each in columns]
+    count = row["num_components"]
+    shared = ensembles.overlap(result["settings"]["seeds"], count)
+    common = f" Two seeds' ensembles share {shared:.0%} of their VAEs." if shared else ""
+    return f"""\
+### {_title(name)}
+
+{markdown_table(["Model", *titles], rows)}
+
+How far the mixture is ahead:
+
+{markdown_table(["Of", *titles], ahead)}
+
+Parameters: {row["parameters"]:,} of the mixture, {row["vae_parameters"]:,} of the VAE of as \
+many.{common}"""
+
+
+def _title(name):
+    reading, count = ROWS[name]
+    return f"{reading}, K = {count}"
+
+
+def _measured(result):
+    return list(result["rows"][0]["models"][MIXTURE])
+
+
+def _word(interval):
+    word = verdicts.verdict([interval])
+    return {verdicts.SUPPORTED: "better", verdicts.CONTRADICTED: "worse"}.get(word, word)
+
+
+if __name__ == "__main__":
+    run_script(
+        "controls",
+        rebuild,
+        text,
+        rows=ROWS,
+        usual_rows=usual_rows,
+        by_name=by_name,
+        grows=True,
+        redraw=pictures,
+    )

@@ -1,0 +1,138 @@
+"""The rule by which claims are judged.
+
+It was written down before any but the three seeds of Table II and Figure 2 were run.
+
+A claim is one comparison or several, each a difference that it says is above 0, measured once a
+seed, on models of that seed:
+
+- A claim that one thing is better than another: how much better it is.
+- That it is better than each of several: than the best of them, which is chosen anew for each seed
+  by the measure itself. That is to the claim's disadvantage.
+- Of growth or decline over K: the linear contrast, here the slope of the least-squares line over K.
+- Of a printed number: how far ahead of it we are, its rounding allowed for.
+
+Of each, the 95 % interval of the mean over seeds is the t interval of the paired differences. The
+claim is supported if each of its intervals lies above 0, contradicted if one of them lies below 0,
+and undecided otherwise. One seed has no interval: always undecided. Nothing is corrected for the
+number of comparisons: a claim of several is supported no more often by chance for it, but
+contradicted up to as many times as often. A verdict is of the reading and the settings that stand
+beside it, and of nothing else.
+"""
+
+import itertools
+import math
+import statistics
+from collections.abc import Collection, Sequence
+from typing import NamedTuple
+
+SUPPORTED, CONTRADICTED, UNDECIDED = "supported", "contradicted", "undecided"
+NOT_RUN = "not run"
+_LEVEL = 0.95
+
+
+class Interval(NamedTuple):
+    """A mean over seeds and its 95 % interval.
+
+    Attributes:
+        mean: The mean.
+        half: Half the interval's width; infinite where there is none, of one seed.
+    """
+
+    mean: float
+    half: float
+
+    def told(self, digits: int) -> str:
+        """Return it as text: 0.50 (0.01 to 0.99)."""
+        if math.isinf(self.half):
+            return f"{self.mean:.{digits}f}"
+        ends = (f"{self.mean + sign * self.half:.{digits}f}" for sign in (-1, 1))
+        return f"{self.mean:.{digits}f} ({' to '.join(ends)})"
+
+
+def interval(differences: Sequence[float], overlap: float = 0.0) -> Interval:
+    """Return the mean of the seeds' differences, with the paired t interval.
+
+    Args:
+        differences: One a seed.
+        overlap: How alike the seeds are: the mean correlation of two of them, 0 where all that
+            belongs to one was made for it alone. Correlated by r, n values deviate from their mean
+            by a factor 1 - r too little, and their mean by a factor 1 + (n - 1) r more than it
+            would be thought to: squares both.
+    """
+    count, mean = len(differences), statistics.fmean(differences)
+    if count < 2 or overlap >= 1:
+        return Interval(mean, math.inf)
+    error = statistics.stdev(differences) / math.sqrt(count)
+    wider = math.sqrt((1 + (count - 1) * overlap) / (1 - overlap))
+    return Interval(mean, t_quantile(count - 1) * error * wider)
+
+
+def slopes(settings: Sequence[float], measured: Sequence[Sequence[float]]) -> list[float]:
+    """Return the slope over settings of each seed's least-squares line.
+
+    Args:
+        settings: Such as K, [n].
+        measured: For each setting, one value a seed, [n, seeds].
+    """
+    centre = statistics.fmean(settings)
+    centred = [setting - centre for setting in settings]
+    squares = sum(each**2 for each in centred)
+    return [
+        sum(map(lambda c, value: c * value, centred, values)) / squares
+        for values in zip(*measured, strict=True)
+    ]
+
+
+def best(measured: Collection[Sequence[float]], lowest: bool = False) -> list[float]:
+    """Return each seed's highest (or lowest) value among several things'."""
+    return [(min if lowest else max)(values) for values in zip(*measured, strict=True)]
+
+
+def minus(first: Sequence[float], second: Sequence[float]) -> list[float]:
+    """Return first - second, seed by seed."""
+    return [one - other for one, other in zip(first, second, strict=True)]
+
+
+def verdict(comparisons: Sequence[Interval]) -> str:
+    """Return what the rule says of a claim of these comparisons, with the reason where it's seeds.
+
+    Raises:
+        ValueError: There are none.
+    """
+    if not comparisons:
+        raise ValueError("Expected one or more comparisons. Received: none.")
+    if any(each.mean + each.half < 0 for each in comparisons):
+        return CONTRADICTED
+    if all(each.mean - each.half > 0 for each in comparisons):
+        return SUPPORTED
+    one = any(math.isinf(each.half) for each in comparisons)
+    return f"{UNDECIDED} (one seed)" if one else UNDECIDED
+
+
+def t_quantile(freedom: int) -> float:
+    """Return the t below which |T| lies with a probability of 95 %.
+
+    By bisection: SciPy takes seconds to load, and what is stored is to be printed at once.
+    """
+    low, high = 0.0, 2.0
+    while _within(high, freedom) < _LEVEL:
+        low, high = high, 2 * high
+    while low < (middle := (low + high) / 2) < high:
+        low, high = (middle, high) if _within(middle, freedom) < _LEVEL else (low, middle)
+    return high
+
+
+def _within(t, freedom):
+    """Return P(|T| < t) for a whole number of degrees of freedom (Abramowitz & Stegun, 26.7.3-4).
+
+    The sums' terms are those of odd powers of cos(angle) where it is odd, of even ones elsewhere.
+    """
+    angle = math.atan(t / math.sqrt(freedom))
+    sine, cosine = math.sin(angle), math.cos(angle)
+    odd = freedom % 2
+    factors = ((power - 1) / power * cosine**2 for power in range(2 + odd, freedom - 1, 2))
+    terms = itertools.accumulate(factors, lambda a, b: a * b, initial=cosine if odd else 1.0)
+    total = sine * sum(terms)
+    if not odd:
+        return total
+    return 2 / math.pi * (angle if freedom == 1 else angle + total)

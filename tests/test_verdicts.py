@@ -1,0 +1,88 @@
+"""The rule of the verdicts, against SciPy's and NumPy's own."""
+
+import math
+
+import numpy as np
+import pytest
+import scipy.stats
+
+from support import verdicts
+from support.verdicts import Interval
+
+RNG = np.random.default_rng(0)
+SEEDS = [RNG.normal(size=(2, count)) for count in (2, 3, 4, 5, 9, 10, 40)]
+
+
+@pytest.mark.parametrize("freedom", [1, 2, 3, 4, 5, 6, 7, 8, 29, 30, 101])
+def test_quantile(freedom):
+    expected = scipy.stats.t.ppf(0.975, freedom)
+    assert verdicts.t_quantile(freedom) == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("pair", SEEDS, ids=lambda pair: str(pair.shape[1]))
+def test_interval_is_that_of_the_paired_t_test(pair):
+    found = verdicts.interval(verdicts.minus(*pair.tolist()))
+    expected = scipy.stats.ttest_rel(*pair).confidence_interval(0.95)
+    assert found.mean == pytest.approx(np.mean(pair[0] - pair[1]))
+    assert found.mean - found.half == pytest.approx(expected.low)
+    assert found.mean + found.half == pytest.approx(expected.high)
+
+
+@pytest.mark.parametrize(("count", "overlap"), [(3, 0.5), (4, 0.2), (10, 0.8)])
+def test_interval_of_seeds_that_overlap_covers_as_often(count, overlap):
+    """Of values correlated by as much, the interval covers the mean in 95 of 100 cases."""
+    trials = 4000
+    own, shared = RNG.normal(size=(trials, count)), RNG.normal(size=(trials, 1))
+    values = 7 + math.sqrt(1 - overlap) * own + math.sqrt(overlap) * shared
+    intervals = [verdicts.interval(row, overlap) for row in values.tolist()]
+    covered = np.mean([abs(each.mean - 7) < each.half for each in intervals])
+    assert covered == pytest.approx(0.95, abs=0.015)
+    narrow = [verdicts.interval(row) for row in values.tolist()]
+    assert np.mean([abs(each.mean - 7) < each.half for each in narrow]) < 0.92
+
+
+def test_there_is_no_interval_of_one_seed_or_of_seeds_that_are_the_same():
+    assert verdicts.interval([0.3]) == (0.3, math.inf)
+    assert verdicts.interval([0.3, 0.5], overlap=1.0) == (pytest.approx(0.4), math.inf)
+
+
+def test_slopes_are_those_of_least_squares_lines():
+    settings, measured = [7, 8, 10], RNG.normal(size=(3, 5))
+    expected = np.polyfit(settings, measured, 1)[0]
+    np.testing.assert_allclose(verdicts.slopes(settings, measured.tolist()), expected)
+
+
+def test_the_best_is_chosen_for_each_seed():
+    measured = [[1, 5, 2], [3, 4, 2]]
+    assert verdicts.best(measured) == [3, 5, 2]
+    assert verdicts.best(measured, lowest=True) == [1, 4, 2]
+
+
+@pytest.mark.parametrize(
+    ("comparisons", "expected"),
+    [
+        ([Interval(1, 0.9)], "supported"),
+        ([Interval(1, 1)], "undecided"),
+        ([Interval(-1, 0.9)], "contradicted"),
+        ([Interval(-1, 1)], "undecided"),
+        ([Interval(0, 0)], "undecided"),
+        ([Interval(1, 0.9), Interval(2, 1)], "supported"),
+        ([Interval(1, 0.9), Interval(2, 3)], "undecided"),
+        ([Interval(1, 0.9), Interval(-2, 1)], "contradicted"),
+        ([Interval(9, math.inf)], "undecided (one seed)"),
+        ([Interval(-9, math.inf)], "undecided (one seed)"),
+    ],
+)
+def test_verdict(comparisons, expected):
+    assert verdicts.verdict(comparisons) == expected
+
+
+def test_of_no_comparison_there_is_no_verdict():
+    with pytest.raises(ValueError, match="one or more comparisons"):
+        verdicts.verdict([])
+
+
+def test_intervals_as_text():
+    assert Interval(0.5, 0.25).told(2) == "0.50 (0.25 to 0.75)"
+    assert Interval(-0.5, 0.2).told(1) == "-0.5 (-0.7 to -0.3)"
+    assert Interval(0.5, math.inf).told(3) == "0.500"
