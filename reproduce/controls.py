@@ -210,6 +210,7 @@ def text(result: dict) -> str:
         for name, told in result["classifiers"].items()
         if name in _measured(result)
     )
+    trained_on = f"{result['dataset']['train_images']:,}"
     return f"""\
 # Controls: what is the mixture's own
 
@@ -220,7 +221,7 @@ def text(result: dict) -> str:
 MSE: squared error summed over pixels, mean over {result["dataset"]["test_images"]:,} test images, \
 at posterior means and expected
 weights; "sampled": at draws of both. Accuracies: on the posterior means, joined; of components
-alone, the mean over components, KNN's only. Trained on {result["dataset"]["train_images"]:,} images.
+alone, the mean over components, KNN's only. Trained on {trained_on} images.
 "K VAEs": trained separately, each with its own seed, from a pool of {ensembles.POOL}; the mean of
 their images, of one draw each where sampled, and their codes joined. "d times K": as many latent
 dimensions in one VAE as in the mixture.
