@@ -19,11 +19,12 @@ contradicted up to as many times as often. A verdict is of the reading and the s
 beside it, and of nothing else.
 """
 
-import itertools
 import math
 import statistics
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
+
+import scipy.special
 
 SUPPORTED, CONTRADICTED, UNDECIDED = "supported", "contradicted", "undecided"
 NOT_RUN = "not run"
@@ -110,29 +111,5 @@ def verdict(comparisons: Sequence[Interval]) -> str:
 
 
 def t_quantile(freedom: int) -> float:
-    """Return the t below which |T| lies with a probability of 95 %.
-
-    By bisection: SciPy takes seconds to load, and what is stored is to be printed at once.
-    """
-    low, high = 0.0, 2.0
-    while _within(high, freedom) < _LEVEL:
-        low, high = high, 2 * high
-    while low < (middle := (low + high) / 2) < high:
-        low, high = (middle, high) if _within(middle, freedom) < _LEVEL else (low, middle)
-    return high
-
-
-def _within(t, freedom):
-    """Return P(|T| < t) for a whole number of degrees of freedom (Abramowitz & Stegun, 26.7.3-4).
-
-    The sums' terms are those of odd powers of cos(angle) where it is odd, of even ones elsewhere.
-    """
-    angle = math.atan(t / math.sqrt(freedom))
-    sine, cosine = math.sin(angle), math.cos(angle)
-    odd = freedom % 2
-    factors = ((power - 1) / power * cosine**2 for power in range(2 + odd, freedom - 1, 2))
-    terms = itertools.accumulate(factors, lambda a, b: a * b, initial=cosine if odd else 1.0)
-    total = sine * sum(terms)
-    if not odd:
-        return total
-    return 2 / math.pi * (angle if freedom == 1 else angle + total)
+    """Return the t below which |T| lies with a probability of 95 %."""
+    return float(scipy.special.stdtrit(freedom, (1 + _LEVEL) / 2))
