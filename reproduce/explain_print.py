@@ -8,9 +8,9 @@ test images. How many of all lie within it, jointly at 95 %?
 """
 
 import math
+import statistics
 
 import numpy as np
-import scipy.stats
 
 import mvae_tf
 from support import measures, paper
@@ -39,7 +39,7 @@ TRAIN_IMAGES = {"authors_mnist": 55_000}
 COMPONENTS, FIRST, LAST = 4, 4, 10  # of Table II; Figure 4's ends
 # Of 4 errors, 18 accuracies and a rise, jointly: Bonferroni.
 NUMBERS = len(paper.TABLE1) + len(paper.TABLE2) * len(paper.TABLE2_COLUMNS) + 1
-MOST_DEVIATIONS = float(scipy.stats.norm.isf(0.05 / 2 / NUMBERS))
+MOST_DEVIATIONS = statistics.NormalDist().inv_cdf(1 - 0.05 / 2 / NUMBERS)
 
 
 def rebuild(study: Study) -> tuple[dict, dict]:

@@ -24,8 +24,6 @@ import statistics
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
-import scipy.special
-
 SUPPORTED, CONTRADICTED, UNDECIDED = "supported", "contradicted", "undecided"
 NOT_RUN = "not run"
 _LEVEL = 0.95
@@ -112,4 +110,6 @@ def verdict(comparisons: Sequence[Interval]) -> str:
 
 def t_quantile(freedom: int) -> float:
     """Return the t below which |T| lies with a probability of 95 %."""
+    import scipy.special  # a script starts at once
+
     return float(scipy.special.stdtrit(freedom, (1 + _LEVEL) / 2))
