@@ -50,8 +50,8 @@ class MixtureVAE(ImageTrainer):
         image_shape: shape of one image, such as (28, 28, 1).
         num_components: K.
         latent_dim: d, of each component's latent code.
-        hidden_units: sizes of the encoders' hidden layers, in convolutions the channels; the
-            decoders are their mirror image. None: (500, 500), or (32, 32, 32, 32, 16).
+        hidden_units: sizes of the hidden layers, the same in encoders and decoders; channels in
+            convolutions, and reversed in the decoders. None: (500, 500), or (32, 32, 32, 32, 16).
         activation: of the hidden layers: one, or one for each of the encoders', from the image on.
         network: "dense", or "convolutional" with batch normalisation: images (h, w, c), h and w at
             least 8.

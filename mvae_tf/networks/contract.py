@@ -34,8 +34,8 @@ class Architecture(NamedTuple):
         image_shape: Shape of one image.
         num_components: K.
         latent_dim: d.
-        hidden_units: Sizes of the encoders' hidden layers, in convolutions the channels; the
-            decoders are their mirror image.
+        hidden_units: Sizes of the hidden layers, the same in encoders and decoders; channels in
+            convolutions, and reversed in the decoders.
         activation: Of the hidden layers: one, or one for each of the encoders'.
         seed: int or `keras.random.SeedGenerator` of the initial weights.
         dtype: Dtype policy.

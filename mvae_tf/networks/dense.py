@@ -141,7 +141,7 @@ class DenseEncoderBank(DenseBank):
 
 
 class DenseDecoderBank(DenseBank):
-    """K fully connected decoders, mirror images of `DenseEncoderBank`.
+    """K fully connected decoders, with hidden layers of the sizes of `DenseEncoderBank`'s.
 
     Call: latent codes [n, K, d] -> logits [n, K, *image].
     """
