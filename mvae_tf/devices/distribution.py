@@ -234,6 +234,20 @@ def total(tensors: Sequence[tf.Tensor]) -> Sequence[tf.Tensor]:
     return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, tensors)
 
 
+def apply(optimizer: keras.optimizers.Optimizer, gradients: list, variables: list) -> None:
+    """Let an optimizer apply gradients; where there is one replica, it doesn't add them up.
+
+    Keras would by an operation that has a gradient, which TensorFlow keeps, and with it the graph
+    of the step, for as long as the process lives.
+    """
+    context = tf.distribute.get_replica_context()
+    alone = context is not None and not tf.distribute.has_strategy()
+    if alone and not isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        context.merge_call(lambda _, *each: optimizer.apply(list(each), variables), gradients)
+    else:
+        optimizer.apply(gradients, variables)
+
+
 def mean_by_images(tensors: Sequence[tf.Tensor], count: tf.Tensor) -> list[tf.Tensor]:
     """Return the means over the replicas, weighted by their number of images; of none, none."""
     weight = tf.cast(count, tf.float32)
@@ -275,17 +289,3 @@ def logs(values: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
 
 def _replica_id():
     return tf.cast(tf.distribute.get_replica_context().replica_id_in_sync_group, tf.int32)
-
-
-def apply(optimizer: keras.optimizers.Optimizer, gradients: list, variables: list) -> None:
-    """Let an optimizer apply gradients; where there is one replica, it doesn't add them up.
-
-    Keras would by an operation that has a gradient, which TensorFlow keeps, and with it the graph
-    of the step, for as long as the process lives.
-    """
-    context = tf.distribute.get_replica_context()
-    alone = context is not None and not tf.distribute.has_strategy()
-    if alone and not isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
-        context.merge_call(lambda _, *each: optimizer.apply(list(each), variables), gradients)
-    else:
-        optimizer.apply(gradients, variables)
