@@ -12,6 +12,7 @@ of several turns. ONNX needs the extra `onnx`.
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as our programs do
 
 import importlib.util
 import pathlib

@@ -9,12 +9,14 @@ is compared with the encoders' products and, for each of its draws, the decoders
 the ratio are medians of the quietest of several turns, as on a busy machine NumPy's threads wait
 for one another.
 
-The last lines say what a call costs that computes nothing, without and with checks of its input.
+The last lines say what a call costs that computes nothing, without and with checks of its input,
+and what the bare products of `encode` cost in TensorFlow itself, below which no graph can be.
 """
 
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as our programs do
 
 import itertools
 import tempfile
@@ -71,7 +73,7 @@ def main(_):
             ratio = _quietest(times) / _quietest(bare)
             print(f"{name:<27}{batch:>5}{1e3 * p50:>9.2f}{1e3 * p99:>9.2f}", end="")
             print(f"{batch / p50:>11.0f}{1e3 * _quietest(bare):>10.2f}{ratio:>7.2f}", flush=True)
-        for what, microseconds in _overheads(folder).items():
+        for what, microseconds in _overheads(folder, model).items():
             print(f"{what:<50}{microseconds:>9.0f} µs")
 
 
@@ -140,8 +142,8 @@ def _quietest(turns):
     return min(np.median(turn) for turn in turns)
 
 
-def _overheads(folder):
-    """Return the time, in µs, of calls around nothing, and around next to nothing."""
+def _overheads(folder, model):
+    """Return the times, in µs, of calls around nothing, and around products alone."""
     empty = tf.Module()
     empty.call = tf.function(
         lambda images: {"images": images},
@@ -153,10 +155,20 @@ def _overheads(folder):
     tiny = tf.saved_model.load(mvae_tf.export_saved_model(tiny, f"{folder}/tiny"))
     features = tiny.signatures["features"]
     images = tf.zeros([1, 28, 28, 1])
+    kernels = [weight for weight in model.encoder.weights if "kernel" in weight.name]
+
+    @tf.function(input_signature=[tf.TensorSpec([1, None, kernels[0].shape[1]])])
+    def products(inputs):
+        for kernel in kernels:
+            inputs = inputs @ kernel
+        return inputs
+
+    products, row = products.get_concrete_function(), tf.zeros([1, 1, kernels[0].shape[1]])
     calls = {
         "a signature that returns its input": lambda: empty(images=images),
         "`features` of a network of single units": lambda: features(images=images),
         "the same as a method": lambda: tiny.features(images),
+        "the encoders' products of one image, in TensorFlow": lambda: products(row),
     }
     times = _times(*calls.values())
     return {what: 1e6 * _quietest(each) for what, each in zip(calls, times, strict=True)}

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from mvae_tf import checks
 from mvae_tf.model import MixtureVAE
 from mvae_tf.serving import encoded
 from mvae_tf.serving.inputs import Input
@@ -85,7 +86,7 @@ def _of_images(answer, image_shape, decode_files):
     floats = Input(
         tf.TensorSpec(shape, tf.float32, name="images"),
         "with values in [0, 1]",
-        lambda values: (values >= 0) & (values <= 1),
+        checks.within_unit,
     )
     eight_bits = Input(tf.TensorSpec(shape, tf.uint8, name="images"))
     files = Input(tf.TensorSpec([None], tf.string, name="images"), "each a JPEG or PNG file")
@@ -114,7 +115,9 @@ def _of_images(answer, image_shape, decode_files):
 
 def _decode(model):
     spec = codes_spec(model)
-    finite = Input(spec, "with finite values", tf.math.is_finite)
+    finite = Input(
+        spec, "with finite values", lambda codes, *_: tf.reduce_all(tf.math.is_finite(codes))
+    )
     answer = tf.function(model.decode, input_signature=[spec], autograph=False)
     of_floats = _shared(lambda codes: {"images": answer(finite.checked(codes))}, tf.float32)
 
@@ -134,12 +137,12 @@ def _sample(model):
     count_input = Input(
         tf.TensorSpec([], tf.int32, name="count"),
         f"with a value from 1 to {most}",
-        lambda count: (count >= 1) & (count <= most),
+        lambda _, low, high: (low >= 1) & (high <= most),
     )
     seed_input = Input(
         tf.TensorSpec([], tf.int32, name="seed"),
         "with a value of 32 bits",
-        lambda seed: (seed >= tf.int32.min) & (seed <= tf.int32.max),
+        lambda _, low, high: (low >= tf.int32.min) & (high <= tf.int32.max),
     )
     specs = count_input.spec, seed_input.spec
     answer = tf.function(model.sample, input_signature=specs, autograph=False)

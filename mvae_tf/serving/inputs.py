@@ -12,7 +12,8 @@ class Input(NamedTuple):
     Attributes:
         spec: what the signature declares; in a shape, None is the number of images.
         expected: of its values, in words.
-        valid: of its values, one by one. None: any will do.
+        valid: whether all its values are, a function of them, the least and the greatest. None: any
+            will do.
     """
 
     spec: tf.TensorSpec
@@ -37,9 +38,9 @@ class Input(NamedTuple):
         report = [f"Expected {self._sentence()}. Received: shape", tf.shape(values)]
         holds = self._fits(values)
         if self.valid is not None:
-            # Value by value: not every processor's minimum of NaN and a number is NaN.
-            holds &= tf.reduce_all(self.valid(flat))
-            report += ["and values from", tf.reduce_min(flat), "to", tf.reduce_max(flat)]
+            low, high = tf.reduce_min(flat), tf.reduce_max(flat)
+            holds &= self.valid(flat, low, high)
+            report += ["and values from", low, "to", high]
         # The raw operation puts the report into words only when it fails.
         stop = tf.raw_ops.Assert(condition=holds, data=report, summarize=8)
         with tf.control_dependencies([stop]):
