@@ -135,9 +135,15 @@ def test_moments_are_those_over_all_permutations(total, count, scale):
         rows = [m.mean(axis=1) for m in permuted]
         means = math.prod(row.mean() for row in rows)
         statistics.append(math.prod(permuted).mean() + means - 2 * math.prod(rows).mean())
-    mean, variance = hsic.permuted.moments([1 - m for m in matrices])
+    deficits = 1 - np.array(matrices)
+    mean, variance = hsic.permuted.moments(deficits)
     assert mean == pytest.approx(np.mean(statistics), rel=1e-10)
     assert variance == pytest.approx(np.var(statistics), rel=1e-8)
+    # Beside another sample, each is what it is alone.
+    beside = hsic.permuted.moments(np.stack([np.sqrt(deficits), deficits], axis=1))
+    np.testing.assert_allclose(beside[0][1], mean, rtol=1e-12)
+    np.testing.assert_allclose(beside[1][1], variance, rtol=1e-8)
+    assert beside[0][0] != pytest.approx(mean, rel=1e-3)
 
 
 @pytest.mark.parametrize("method", METHODS)

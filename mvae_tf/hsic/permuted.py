@@ -25,13 +25,14 @@ import numpy as np
 _MOST = 2  # Sizes of sets from here on are alike.
 
 
-def moments(deficits: Sequence[np.ndarray]) -> tuple[float, float]:
-    """Return the mean and the variance, over all permutations, of dHSIC.
+def moments(deficits: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the mean and the variance, over all permutations, of dHSIC, [...] each.
 
     Args:
-        deficits: 1 - G_k, [n, n] with a diagonal of 0, of each of K variables, n >= 4.
+        deficits: 1 - G_k, [..., n, n] with a diagonal of 0, of each of K variables, n >= 4. Leading
+            axes are those of samples that have nothing to do with each other.
     """
-    n = len(deficits[0])
+    n = deficits[0].shape[-1]
     variables = [_Variable(each) for each in deficits]
     mean = _expectation(variables, n, 2)
     return mean, _expectation(variables, n, 4) - mean**2
@@ -40,16 +41,19 @@ def moments(deficits: Sequence[np.ndarray]) -> tuple[float, float]:
 def _expectation(variables, n, sets):
     """Return the expectation of dHSIC (2 sets, S and T) or of its square (4 sets)."""
     patterns = _patterns(sets)
-    total = np.zeros([_MOST + 1] * sets + [len(patterns)])  # by the sets' sizes
-    total[(0,) * sets] = [_falling(n, max(each) + 1) / n**sets for each in patterns]
+    samples = np.shape(variables[0].a)
+    total = np.zeros([_MOST + 1] * sets + [len(patterns), *samples])  # by the sets' sizes
+    shares = np.array([_falling(n, max(each) + 1) / n**sets for each in patterns])
+    total[(0,) * sets] = shares.reshape([-1] + [1] * len(samples))
     for variable in variables:
         added = np.zeros_like(total)
         for chosen in itertools.product((False, True), repeat=sets):
-            values = np.array([variable.expected(each, chosen) for each in patterns])
+            values = [variable.expected(each, chosen) for each in patterns]
+            values = np.stack(np.broadcast_arrays(*values, variable.a)[:-1])
             if np.any(values):
                 added += values * functools.reduce(_grown, np.flatnonzero(chosen), total)
         total = added
-    return float(total[(_MOST,) * sets].sum())
+    return total[(_MOST,) * sets].sum(axis=0)
 
 
 def _grown(sums, axis):
@@ -63,10 +67,10 @@ class _Variable:
     """Expectations of one variable's terms."""
 
     def __init__(self, deficits):
-        rows = deficits.mean(axis=1)
-        self.n, mean = len(deficits), rows.mean()
-        self.a, self.r = 1.0 - mean, mean - rows
-        self.c = rows[:, None] + rows[None, :] - mean - deficits
+        rows = deficits.mean(axis=-1)
+        mean = rows.mean(axis=-1)
+        self.n, self.a, self.r = deficits.shape[-1], 1.0 - mean, mean[..., None] - rows
+        self.c = rows[..., None] + rows[..., None, :] - mean[..., None, None] - deficits
         self._sums = {}
 
     def expected(self, pattern, chosen):
@@ -97,11 +101,11 @@ class _Variable:
         for start in range(0, len(pattern), 2):
             pair = [x for x in (start, start + 1) if chosen[x]]
             if not pair:
-                factor *= self.a
+                factor = factor * self.a
                 continue
             arrays.append(self.c if len(pair) == 2 else self.r)
-            letters.append("".join("abcd"[pattern[x]] for x in pair))
-        return factor * float(np.einsum(",".join(letters) + "->", *arrays)) if arrays else factor
+            letters.append("..." + "".join("abcd"[pattern[x]] for x in pair))
+        return factor * np.einsum(",".join(letters) + "->...", *arrays) if arrays else factor
 
 
 @functools.cache
