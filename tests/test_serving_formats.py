@@ -139,15 +139,22 @@ def contents(models):
     return content
 
 
+def litert(**arguments):
+    """Return the interpreter of LiteRT, which needs no TensorFlow."""
+    package = pytest.importorskip("ai_edge_litert.interpreter", reason="needs the extra test")
+    return package.Interpreter(**arguments)
+
+
+@pytest.mark.parametrize("interpreted", [tf.lite.Interpreter, litert])
 @pytest.mark.parametrize(
     ("kind", "precision", "tolerance"),
     [("dense", "float32", 1e-5), ("dense", "float16", 5e-3), ("mixed", "float32", 2e-2)],
 )
 @pytest.mark.filterwarnings("ignore:.*tf.lite.Interpreter is deprecated:UserWarning")
 def test_an_interpreter_answers_as_the_model(
-    kind, precision, tolerance, models, contents, tmp_path
+    kind, precision, tolerance, interpreted, models, contents, tmp_path
 ):
-    interpreter = tf.lite.Interpreter(model_content=contents(kind, precision, tmp_path))
+    interpreter = interpreted(model_content=contents(kind, precision, tmp_path))
     assert set(interpreter.get_signature_list()) == set(portable.NAMES)
     for name in portable.NAMES:
         runner = interpreter.get_signature_runner(name)
