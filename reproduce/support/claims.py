@@ -70,6 +70,20 @@ def _beats_vae(result):
     )
 
 
+def _four_beat_vae(result):
+    errors = result["errors"]
+    if not {"M-VAE", "VAE"} <= set(errors):
+        return "-", _undecided("rows not run")
+    mixture, vae = errors["M-VAE"], errors["VAE"]
+    told, ahead = [], []
+    for measure, where in (("mse", ""), ("mse_sampled", " at draws")):
+        difference = verdicts.minus(vae[measure]["per_seed"], mixture[measure]["per_seed"])
+        ahead.append(verdicts.interval(difference))
+        of = (format_summary(row[measure], 2) for row in (mixture, vae))
+        told.append(f"{' against '.join(of)}{where}, ahead by {ahead[-1].told(2)}")
+    return f"MSE {'; '.join(told)}", verdicts.verdict(ahead)
+
+
 def _missing(present, wanted):
     return ", ".join(f"K = {count}" for count in wanted if count not in present)
 
@@ -157,7 +171,8 @@ def _quality(result):
 
 CLAIMS = (
     Claim("The error falls as K grows, 7 to 10", "table1", _error_falls),
-    Claim("The error is below a single VAE's", "table1", _beats_vae),
+    Claim("The error is below a single VAE's, K = 7 to 10", "table1", _beats_vae),
+    Claim("The error is below a single VAE's, K = 4", "table2", _four_beat_vae),
     Claim(
         "The mixture reconstructs better than any of its components",
         "fig2_components",
