@@ -7,9 +7,10 @@ import numpy as np
 
 import mvae_tf
 from support import measures
-from support.results import markdown_table, origin, run_script
+from support.results import run_script
 from support.study import ABLATION_EPOCHS, Study
 from support.summaries import format_summary, summary
+from support.texts import markdown_table, origin
 
 # Label: what differs from the preset's dhsic_weight=1, dHSIC itself, "dimension" bandwidths.
 VARIANTS = {

@@ -9,9 +9,10 @@ import numpy as np
 
 import mvae_tf
 from support import measures, paper
-from support.results import markdown_table, origin, run_script
+from support.results import run_script
 from support.study import ABLATION_EPOCHS, Study
 from support.summaries import format_summary, summary
+from support.texts import markdown_table, origin
 
 COMPONENTS = 4
 MIXINGS = ("likelihood", "image")

@@ -19,8 +19,9 @@ from mvae_tf.training import run_folder
 from mvae_tf.training.stored import read_json, require
 from mvae_tf.training.version import TRAINING_VERSION, recorded
 from support import claims, results
-from support.results import FLAGS, markdown_table, output_dir
+from support.results import FLAGS, output_dir
 from support.study import ABLATION_EPOCHS
+from support.texts import markdown_table
 
 flags.DEFINE_bool("only_report", False, "Write the report of what is stored and train nothing.")
 

@@ -15,9 +15,10 @@ import math
 import mvae_tf
 from mvae_tf import presets
 from support import ensembles, measures, verdicts
-from support.results import markdown_table, origin, run_script
+from support.results import run_script
 from support.study import Study
 from support.summaries import format_summary, over_seeds
+from support.texts import markdown_table, origin
 
 # By the name that --rows takes: a reading and the number of components.
 ROWS = {

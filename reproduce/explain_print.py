@@ -14,9 +14,10 @@ import numpy as np
 
 import mvae_tf
 from support import measures, paper
-from support.results import markdown_table, origin, run_script
+from support.results import run_script
 from support.study import Study
 from support.summaries import summary
+from support.texts import markdown_table, origin
 
 # Of the readings' settings: by name, a preset and what differs from it.
 READINGS = {

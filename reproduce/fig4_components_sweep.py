@@ -2,9 +2,10 @@
 
 import mvae_tf
 from support import measures
-from support.results import markdown_table, origin, run_script
+from support.results import run_script
 from support.study import Study
 from support.summaries import format_summary, summary
+from support.texts import markdown_table, origin
 
 COMPONENTS = {"paper": (4, 5, 6, 7, 8, 9, 10), "quick": (4, 7, 10)}
 

@@ -6,8 +6,9 @@ other training images and measured on those held out; does the choice stay?
 """
 
 import ablation_readings
-from support.results import origin, run_script
+from support.results import run_script
 from support.study import Study
+from support.texts import origin
 
 HELD_OUT = 10_000
 

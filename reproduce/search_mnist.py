@@ -7,9 +7,10 @@ the best of the stage before.
 
 import mvae_tf
 from support import measures
-from support.results import markdown_table, origin, run_script
+from support.results import run_script
 from support.study import Study
 from support.summaries import format_summary, summary
+from support.texts import markdown_table, origin
 
 COMPONENTS = 4
 VALIDATION_IMAGES = 10_000

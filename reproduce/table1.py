@@ -9,9 +9,10 @@ from tqdm import tqdm
 
 import mvae_tf
 from support import paper
-from support.results import BEST_MNIST, markdown_table, origin, run_script
+from support.results import run_script
 from support.study import Study
 from support.summaries import format_summary, summary
+from support.texts import BEST_MNIST, markdown_table, origin
 
 # By the name that --rows takes: model, number of components, printed error, settings.
 ROWS = {

@@ -10,9 +10,10 @@ import numpy as np
 
 import mvae_tf
 from support import measures, paper
-from support.results import BEST_MNIST, markdown_table, origin, run_script
+from support.results import run_script
 from support.study import Study
 from support.summaries import format_summary, over_seeds
+from support.texts import BEST_MNIST, markdown_table, origin
 
 NUM_SAMPLES = 64  # draws from the posterior for each image's log-likelihood
 IMAGES = {"paper": 10_000, "quick": 1_000}  # test images whose log-likelihood is estimated

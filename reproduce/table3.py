@@ -9,9 +9,10 @@ from collections.abc import Callable
 
 from support import measures, paper
 from support.linear import Directions
-from support.results import heading, markdown_table, origin, run_script, tested_images
+from support.results import run_script
 from support.study import Study
 from support.summaries import format_summary, summary
+from support.texts import heading, markdown_table, origin, tested_images
 
 LATENT_DIM = 256
 

@@ -12,7 +12,7 @@ import sklearn.neighbors
 import mvae_tf
 from mvae_tf import evaluation, plots, presets
 from mvae_tf.training.version import TRAINING_VERSION
-from support import additions, paper, results, study as study_module
+from support import additions, paper, study as study_module, texts
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,7 @@ def test_another_precision_is_another_run_and_told(study, store):
         assert runs[each].model.dtype_policy.name == policy
         account = each.account()
         assert account["settings"]["training"]["precision"] == policy
-        assert f" {policy}," in results.origin(account | {"command": ""})
+        assert f" {policy}," in texts.origin(account | {"command": ""})
 
 
 FIGURES = Path(__file__).parent.parent / "figures"
