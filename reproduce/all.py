@@ -53,6 +53,7 @@ weight is the published code's, and it has 10,000 training images, where that co
 
 def main(_):
     """Run what remains, then write and print the report."""
+    results.check_preset()
     results.chosen_rows()
     if FLAGS.add:
         raise app.UsageError("Expected --add with single scripts alone.")

@@ -199,7 +199,7 @@ def of_controls(preset: str, result: dict | None) -> list[Claim]:
     """Return what controls can say of the claims: of a preset's rows, and of any others run.
 
     Args:
-        preset: "paper" or "quick".
+        preset: Of `study.PRESETS`.
         result: Of controls.py, or None.
     """
     shown = {*controls.usual_rows(preset), *(controls.by_name(result) if result else ())}

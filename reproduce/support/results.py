@@ -17,16 +17,25 @@ from mvae_tf.training import jit, precision, stored
 from mvae_tf.training.run_folder import DamagedRunError, write_text
 from mvae_tf.training.version import NewerRunError
 from support.additions import Addition, AdditionError
-from support.study import Study
+from support.study import PRESETS, SEEDS, Study
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
+USUAL_PRESETS = ("paper", "quick")  # what all scripts know
+
 FLAGS = flags.FLAGS
-flags.DEFINE_enum("preset", "paper", ["paper", "quick"], "The paper's protocol, or a short one.")
-flags.DEFINE_list("seeds", ["0"], "Seeds, separated by commas; one training run each.")
+flags.DEFINE_enum(
+    "preset",
+    "paper",
+    PRESETS,
+    "The paper's protocol, or a few epochs of it; short: ten epochs, of controls.py alone.",
+)
+flags.DEFINE_list(
+    "seeds", None, "Seeds, separated by commas; one training run each. Default: the preset's."
+)
 flags.DEFINE_string("data_dir", None, "Where data is kept (TensorFlow Datasets' folder).")
 flags.DEFINE_string("runs_dir", str(ROOT / "runs"), "Where trained models are kept.")
-flags.DEFINE_string("output_dir", None, "Where results go (figures/, or figures/quick/).")
+flags.DEFINE_string("output_dir", None, "Where results go (figures/, or figures/PRESET/).")
 flags.DEFINE_bool("only_print", False, "Print the stored results and train nothing.")
 flags.DEFINE_bool(
     "add",
@@ -92,6 +101,7 @@ def run_script(
     by_name: Callable[[dict], dict] | None = None,
     grows: bool = False,
     redraw: Callable[[dict], dict] | None = None,
+    presets: Collection[str] = USUAL_PRESETS,
 ) -> None:
     """Run a script: rebuild its result, print it and write it as `name`.json, .md and .png.
 
@@ -107,9 +117,11 @@ def run_script(
         grows: Whether --add can be: whatever differs from seed to seed is a `summary`, and a
             picture shows the first seed, or is made anew by `redraw`.
         redraw: Returns the pictures, as `rebuild` does, of a result that grew. None: they stay.
+        presets: Those that it knows.
     """
 
     def main(_):
+        check_preset(presets)
         usual = rows if usual_rows is None else usual_rows(FLAGS.preset)
         names = chosen_rows(rows, usual)
         path = output_dir() / f"{name}.json"
@@ -219,6 +231,13 @@ def output_dir() -> Path:
     return ROOT / "figures" / ("" if FLAGS.preset == "paper" else FLAGS.preset)
 
 
+def check_preset(known: Collection[str] = USUAL_PRESETS) -> None:
+    """Refuse a --preset that a script doesn't know."""
+    if FLAGS.preset not in known:
+        message = f"Expected --preset among {', '.join(known)}. Received: {FLAGS.preset}."
+        raise app.UsageError(message)
+
+
 def check_strategy() -> None:
     """Refuse a --strategy that can't be, before anything else is done."""
     try:
@@ -239,9 +258,9 @@ def chosen_rows(rows: Collection[str] = (), usual: Collection[str] = ()) -> list
 
 
 def seeds() -> list[int]:
-    """Return --seeds as integers."""
+    """Return --seeds as integers, the preset's by default."""
     try:
-        return [int(seed) for seed in FLAGS.seeds]
+        return [int(seed) for seed in FLAGS.seeds or SEEDS[FLAGS.preset]]
     except ValueError:
         raise app.UsageError(f"Expected --seeds as integers. Received: {FLAGS.seeds}.") from None
 

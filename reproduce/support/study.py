@@ -9,9 +9,12 @@ from mvae_tf.training.version import TRAINING_VERSION
 from support import runs
 from support.environments import environment, machine
 
+PRESETS = ("paper", "short", "quick")
 # By dataset and preset, the same for all scripts, so that they share models. None: the preset's
 # own. MNIST's quick ones are as few as show that the mixtures beat the single VAE.
-EPOCHS = {"mnist": {"paper": None, "quick": 2}, "cifar10": {"paper": None, "quick": 3}}
+EPOCHS = {"mnist": {"paper": None, "short": 10, "quick": 2}, "cifar10": {"paper": None, "quick": 3}}
+# Three, where they take hours and not days: one decides nothing.
+SEEDS = {"paper": (0,), "short": (0, 1, 2), "quick": (0,)}
 # The ablations compare models with each other, and there are many.
 ABLATION_EPOCHS = {"paper": 30}
 # Of the classifier whose opinion an Inception score is.
@@ -23,7 +26,7 @@ class Study:
     """One script's rebuild.
 
     Args:
-        preset: "paper" or "quick".
+        preset: Of `PRESETS`; of CIFAR-10 not "short".
         seeds: One training run each.
         data_dir: Where data is kept; None: TensorFlow Datasets' default.
         runs_dir: The run store.
@@ -96,7 +99,7 @@ class Study:
         Args:
             seed: Of the run.
             preset: Of `mvae_tf.presets`. Default: the paper's for the dataset.
-            epochs: In place of the usual numbers, by the study's preset, "paper" or "quick".
+            epochs: In place of the usual numbers, by the study's preset.
             protocol: As for `runs.Settings`, in place of the preset's.
             data: A `mvae_tf.datasets` dataset to train on. Default: the study's.
             **overrides: Arguments of `MixtureVAE`.
