@@ -71,7 +71,7 @@ def pictures(result: dict) -> dict:
     rows = by_name(result)
     names = list(compared(result, next(iter(rows.values()))))
     epochs = epochs_of(result)
-    length = f", {epochs} epochs" if epochs < PAPERS_EPOCHS else ""
+    length = f", {epochs} epoch{'s' * (epochs > 1)}" if epochs < PAPERS_EPOCHS else ""
     panels = []
     for measure in _measured(result):
         series = {}
@@ -248,9 +248,9 @@ def _length(result):
     epochs = epochs_of(result)
     if epochs >= PAPERS_EPOCHS:
         return ""
+    length = f"{epochs} epoch{'s' * (epochs > 1)}, not the paper's length"
     return f"""
-**{epochs} epochs, not the paper's length** of {PAPERS_EPOCHS}: all that follows is of models \
-trained as briefly.
+**{length}** of {PAPERS_EPOCHS}: all that follows is of models trained as briefly.
 """
 
 
@@ -269,7 +269,7 @@ def _section(name, result, row):
         for model, values in row["models"].items()
     ]
     ahead = [
-        [control, *(f"{intervals[each].told(2)}, {_word(intervals[each])}" for each in columns)]
+        [control, *(_ahead(intervals[each]) for each in columns)]
         for control, intervals in compared(result, row).items()
     ]
     titles = [MEASURES[each][0] for each in columns]
@@ -298,9 +298,8 @@ def _measured(result):
     return list(result["rows"][0]["models"][MIXTURE])
 
 
-def _word(interval):
-    word = verdicts.verdict([interval])
-    return {verdicts.SUPPORTED: "better", verdicts.CONTRADICTED: "worse"}.get(word, word)
+def _ahead(interval):
+    return f"{interval.told(2)}, {verdicts.word(interval, 'better', 'worse')}"
 
 
 if __name__ == "__main__":

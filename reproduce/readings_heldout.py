@@ -29,7 +29,8 @@ def text(result: dict) -> str:
 
 {ablation_readings.table(result)}
 
-Closest to the printed tables: {ablation_readings.name_of(best)}. The choice {stays}.
+{ablation_readings.judged(result)}
+By rank the choice {stays}.
 
 Columns: as in the readings' ablation. Measured on {result["dataset"]["test"]}, which were not
 trained on; no test image was looked at. The printed numbers are of the test images.
