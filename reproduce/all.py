@@ -16,7 +16,6 @@ from tqdm import tqdm
 from mvae_tf import presets
 from mvae_tf.devices import strategies
 from mvae_tf.training import run_folder
-from mvae_tf.training.stored import read_json, require
 from mvae_tf.training.version import TRAINING_VERSION, recorded
 from support import claims, results
 from support.results import FLAGS, output_dir
@@ -78,7 +77,7 @@ def _run():
         if subprocess.run([sys.executable, script, *sys.argv[1:]], check=False).returncode != 0:
             failed.append(name)
         worked += SCRIPTS[name]
-    stored = {name: _stored(name) for name in SCRIPTS}
+    stored = {name: results.stored_beside(name) for name in SCRIPTS}
     report = _report(stored)
     if FLAGS.only_print:
         print(report)
@@ -89,22 +88,12 @@ def _run():
         sys.exit(f"Failed: {', '.join(failed)}. The same command tries them again.")
 
 
-def _stored(name):
-    """Return a script's result, or None if there is none that this version can read."""
-    try:
-        result = read_json(output_dir() / f"{name}.json")
-        require(result, {"settings": {}})
-    except (FileNotFoundError, ValueError):
-        return None
-    return result
-
-
 def _is_done(name):
     """Return whether there is a whole result of these flags and of this training version.
 
     One of more seeds will do.
     """
-    result = _stored(name)
+    result = results.stored_beside(name)
     return (
         result is not None
         and result["preset"] == FLAGS.preset
@@ -142,7 +131,7 @@ def _report(stored):
     )
     if FLAGS.preset != "paper":
         scope = "Verdicts on models trained for few epochs, as each result says, not for 100."
-    body = "\n\n".join(_section(name, result) for name, result in stored.items())
+    body = "\n\n".join(_section(name, stored) for name in stored)
     return f"""\
 # Mixtures of Variational Autoencoders, rebuilt{short}
 
@@ -163,10 +152,12 @@ the latent dimensions, at KL weight 1/K, with both, and with as many parameters 
 {body}"""
 
 
-def _section(name, result):
-    if result is None:
+def _section(name, stored):
+    if (result := stored[name]) is None:
         return f"## {name}\n\nNot run yet: `python reproduce/{name}.py --preset={FLAGS.preset}`."
-    text = importlib.import_module(name).text(result).replace("# ", "## ", 1)
+    script = importlib.import_module(name)
+    others = [stored[other] for other in getattr(script, "BESIDE", ())]
+    text = script.text(result, *others).replace("# ", "## ", 1)
     version = recorded(result)
     if version == TRAINING_VERSION:
         return text

@@ -8,7 +8,7 @@ preset has the paper's rows alone, on fewer images; --rows adds the others.
 from tqdm import tqdm
 
 import mvae_tf
-from support import paper, verdicts
+from support import beside, paper, verdicts
 from support.results import run_script
 from support.study import Study
 from support.summaries import format_summary, summary
@@ -21,6 +21,8 @@ ROWS = {
     "best:10": ("M-VAE, `best_mnist`", 10, None, {"preset": "best_mnist"}),
     "best:1": ("VAE, `best_mnist`", 1, None, {"preset": "best_mnist"}),
 }
+
+BESIDE = ("controls",)  # results that its text shows, too
 
 # Of the quick preset: with them it takes no more than five minutes on two slow cores.
 QUICK_TRAIN_IMAGES = 40_000
@@ -66,22 +68,31 @@ def rebuild(study: Study, chosen: list[str] | None = None) -> tuple[dict, dict]:
     return {"rows": rows, "complete": set(usual) <= set(chosen)}, {}
 
 
-def text(result: dict) -> str:
-    """Return the table beside the paper's, as Markdown."""
+def text(result: dict, controls: dict | None = None) -> str:
+    """Return the table beside the paper's, as Markdown.
+
+    Args:
+        result: Of this script.
+        controls: Of controls.py: each mixture's stand below it.
+    """
     header = ["Model", "K", "MSE, paper", "MSE, ours", "sampled", "per pixel"]
     header += ["seeds", "epochs", "time a run"]
     measured = by_name(result)
     shown = {*usual_rows(result["preset"]), *measured}
-    rows = [
-        [
-            model,
-            str(count),
-            "-" if printed is None else f"{printed:.2f}",
-            *_cells(measured.get(name)),
-        ]
-        for name, (model, count, printed, _) in ROWS.items()
-        if name in shown
-    ]
+    rows, added = [], ""
+    for name, (model, count, printed, settings) in ROWS.items():
+        if name not in shown:
+            continue
+        row, of_print = measured.get(name), "-" if printed is None else f"{printed:.2f}"
+        rows.append([model, str(count), of_print, *_cells(row)])
+        if row is None or count == 1 or "protocol" in settings:
+            continue
+        reading = settings.get("preset", "paper_mnist")
+        for control, each in beside.of_mixture(
+            result, controls, count, row["epochs"], reading
+        ).items():
+            rows.append([f"*{control}*", str(count), "-", *_control_cells(each, row["epochs"])])
+            added = beside.told(controls) + "\n"
     images = result["dataset"]["train_images"]
     fewer = f" Trained on the first {images:,} images." if result["preset"] == "quick" else ""
     others = _COSINE if any(name.startswith("cosine") for name in shown) else ""
@@ -94,7 +105,7 @@ def text(result: dict) -> str:
 MSE: squared error of the mixture image, summed over 784 pixels in [0, 1], mean over 10,000 images,
 at posterior means and expected weights; "sampled": at draws of the latent codes and the weights.
 {_verdict(result)}{fewer}
-{others}
+{others}{added}
 {origin(result)}"""
 
 
@@ -134,6 +145,18 @@ def _cells(row):
     ]
 
 
+def _control_cells(measured, epochs):
+    mse = measured["mse"]
+    return [
+        beside.cell(measured, "mse"),
+        beside.cell(measured, "mse_sampled"),
+        f"{mse['mean'] / 784:.5f}",
+        str(len(mse["per_seed"])),
+        str(epochs),
+        "-",
+    ]
+
+
 def _verdict(result):
     least = ahead(result)
     if least is None:
@@ -147,5 +170,12 @@ The one with the largest error is ahead by {least.told(2)}."""
 
 if __name__ == "__main__":
     run_script(
-        "table1", rebuild, text, rows=ROWS, usual_rows=usual_rows, by_name=by_name, grows=True
+        "table1",
+        rebuild,
+        text,
+        rows=ROWS,
+        usual_rows=usual_rows,
+        by_name=by_name,
+        grows=True,
+        beside=BESIDE,
     )

@@ -227,7 +227,7 @@ from absl import app
 from mvae_tf.training.version import TRAINING_VERSION
 settings = {{"seeds": [0], "training": {{"precision": "float32"}}}}
 done = {{"preset": "quick", "settings": settings, "training_version": TRAINING_VERSION}}
-all._stored = lambda name: None if name == "table2" else done
+all.results.stored_beside = lambda name: None if name == "table2" else done
 all._report = lambda stored: "the report"
 all._scorecard = lambda stored: "the scorecard"
 class Failed: returncode = 1

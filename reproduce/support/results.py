@@ -94,7 +94,7 @@ _CHOICES = ("split", "classifier", "strategy")
 def run_script(
     name: str,
     rebuild: Callable[..., tuple[dict, dict]],
-    text: Callable[[dict], str],
+    text: Callable[..., str],
     dataset: str = "mnist",
     rows: Collection[str] = (),
     usual_rows: Callable[[str], Collection[str]] | None = None,
@@ -102,6 +102,7 @@ def run_script(
     grows: bool = False,
     redraw: Callable[[dict], dict] | None = None,
     presets: Collection[str] = USUAL_PRESETS,
+    beside: Collection[str] = (),
 ) -> None:
     """Run a script: rebuild its result, print it and write it as `name`.json, .md and .png.
 
@@ -109,7 +110,7 @@ def run_script(
         name: Of the result's files.
         rebuild: Called unless --only_print is given; returns the result, as JSON takes it, and its
             pictures, matplotlib figures by what is added to `name`.
-        text: Returns a result as Markdown.
+        text: Returns a result as Markdown; is also given those of `beside`, None where not stored.
         dataset: What the `Study` works on.
         rows: The names among which --rows chooses; `rebuild` is also given the chosen ones.
         usual_rows: Returns those of a preset, without --rows. None: all.
@@ -118,6 +119,7 @@ def run_script(
             picture shows the first seed, or is made anew by `redraw`.
         redraw: Returns the pictures, as `rebuild` does, of a result that grew. None: they stay.
         presets: Those that it knows.
+        beside: Names of other results, of the same folder, that its text shows beside its own.
     """
 
     def main(_):
@@ -125,8 +127,12 @@ def run_script(
         usual = rows if usual_rows is None else usual_rows(FLAGS.preset)
         names = chosen_rows(rows, usual)
         path = output_dir() / f"{name}.json"
+
+        def whole_text(result):
+            return text(result, *map(stored_beside, beside))
+
         if FLAGS.only_print:
-            print(text(read_result(path)))
+            print(whole_text(read_result(path)))
             return
         check_strategy()
         addition = None
@@ -146,7 +152,7 @@ def run_script(
             _rebuild(
                 path,
                 lambda study: rebuild(study, *arguments),
-                text,
+                whole_text,
                 dataset,
                 named,
                 addition,
@@ -295,6 +301,16 @@ def read_result(path: Path) -> dict:
     except (FileNotFoundError, ValueError):
         flag = "add" if FLAGS.add else "only_print"
         sys.exit(f"Expected a stored result in {path}. Received: none; leave out --{flag}.")
+
+
+def stored_beside(name: str) -> dict | None:
+    """Return the stored result of a name, or None if there is none that this version can read."""
+    try:
+        result = stored.read_json(output_dir() / f"{name}.json")
+        stored.require(result, {"settings": {}})
+    except (FileNotFoundError, ValueError):
+        return None
+    return result
 
 
 def _require_writable(folder):
