@@ -10,9 +10,9 @@ import numpy as np
 import mvae_tf
 from support import measures, verdicts
 from support.results import run_script
-from support.study import ABLATION_EPOCHS, Study
+from support.study import ABLATION_EPOCHS, READINGS, Study, reading_of
 from support.summaries import format_summary, summary
-from support.texts import markdown_table, origin
+from support.texts import markdown_table, of_reading, origin
 
 # Label: what differs from the preset's dhsic_weight=1, dHSIC itself, "dimension" bandwidths.
 VARIANTS = {
@@ -78,7 +78,7 @@ def text(result: dict) -> str:
         for label, row in result["rows"].items()
     ]
     return f"""\
-# Ablation: what the dHSIC penalty does
+# Ablation: what the dHSIC penalty does{of_reading(result)}
 
 {markdown_table(["beta", *MEASURES.values()], rows)}
 
@@ -105,8 +105,9 @@ def answer(result: dict) -> str:
         for label, row in rows.items()
     ]
     acts = "{} lowers the codes' dHSIC by more than a tenth against beta = 0"
+    reading = f"`{reading_of(result)}`"
     stated = [
-        verdicts.stated(acts.format(f"beta = {label}"), [lowered(result, label)])
+        verdicts.stated(acts.format(f"beta = {label}"), [lowered(result, label)], reading)
         for label in ("1", "1000")
     ]
     return f"""\
@@ -137,4 +138,4 @@ def _changed(row, off, name, digits):
 
 
 if __name__ == "__main__":
-    run_script("ablation_dhsic", rebuild, text)
+    run_script("ablation_dhsic", rebuild, text, readings=READINGS)

@@ -9,11 +9,12 @@ import itertools
 import numpy as np
 
 import mvae_tf
+from mvae_tf import presets
 from support import beside, measures, paper
 from support.results import run_script
-from support.study import Study
+from support.study import READINGS, Study, reading_of
 from support.summaries import format_summary, over_seeds
-from support.texts import BEST_MNIST, markdown_table, origin
+from support.texts import BEST_MNIST, markdown_table, of_reading, origin
 
 NUM_SAMPLES = 64  # draws from the posterior for each image's log-likelihood
 IMAGES = {"paper": 10_000, "quick": 1_000}  # test images whose log-likelihood is estimated
@@ -114,7 +115,7 @@ def text(result: dict, controls: dict | None = None) -> str:
         controls: Of controls.py: the mixture's have columns, and rows, of their own.
     """
     epochs = result["settings"]["training"].get("epochs")
-    held_against = beside.of_mixture(result, controls, COMPONENTS, epochs)
+    held_against = beside.of_mixture(result, controls, COMPONENTS, epochs, reading_of(result))
     columns = list(result["accuracy"]["KNN"])
     rows = [
         [name]
@@ -153,7 +154,7 @@ def text(result: dict, controls: dict | None = None) -> str:
     header = ["Model", "test MSE", "sampled", "nats an image", "a pixel"]
     header.append("standard error over images")
     return f"""\
-# Table II: accuracy (%) of classifiers on the latent codes of MNIST
+# Table II: accuracy (%) of classifiers on the latent codes of MNIST{of_reading(result)}
 
 {markdown_table(["Classifier", *columns, *italic], rows)}
 
@@ -176,7 +177,7 @@ The same models' reconstructions and log-likelihood:
 MSE: squared error of the mixture image, summed over pixels, mean over 10,000 test images, at
 posterior means and expected weights; "sampled": at draws of both. Log-likelihood: of the first
 {result["num_images"]:,} test images, importance-weighted with {result["num_samples"]} samples
-(nats; a density, Gaussian with variance 1/2 in each pixel, of which `best_mnist` has none; a lower
+(nats; {_likelihood(result)}; a lower
 bound in expectation).
 
 {origin(result)}"""
@@ -185,6 +186,12 @@ bound in expectation).
 def _of_one_seed(result):
     several = len(result["settings"]["seeds"]) > 1 and BEST in result["errors"]
     return f" Of seed {BEST_SEED} alone." if several else ""
+
+
+def _likelihood(result):
+    if presets.get(reading_of(result)).model["likelihood"] == "gaussian":
+        return "a density, Gaussian with variance 1/2 in each pixel, of which `best_mnist` has none"
+    return "of the cross-entropy, each pixel a Bernoulli's, which is no density of grey values"
 
 
 def _distance_from_print(cells):
@@ -200,4 +207,4 @@ def _nats(values):
 
 
 if __name__ == "__main__":
-    run_script("table2", rebuild, text, grows=True, beside=BESIDE)
+    run_script("table2", rebuild, text, grows=True, beside=BESIDE, readings=READINGS)

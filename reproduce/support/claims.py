@@ -189,6 +189,15 @@ CLAIMS = (
 )
 
 
+def under(reading: str) -> list[Claim]:
+    """Return the claims on MNIST for another reading, whose results lie in a folder of its name."""
+    return [
+        dataclasses.replace(claim, reading=f"`{reading}`")
+        for claim in CLAIMS
+        if claim.reading == _PAPER_MNIST
+    ]
+
+
 def of_controls(preset: str, result: dict | None) -> list[Claim]:
     """Return what controls can say of the claims: of a preset's rows, and of any others run.
 

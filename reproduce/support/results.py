@@ -17,7 +17,7 @@ from mvae_tf.training import jit, precision, stored
 from mvae_tf.training.run_folder import DamagedRunError, write_text
 from mvae_tf.training.version import NewerRunError
 from support.additions import Addition, AdditionError
-from support.study import PRESETS, SEEDS, Study
+from support.study import PRESETS, READINGS, SEEDS, Study
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -30,12 +30,24 @@ flags.DEFINE_enum(
     PRESETS,
     "The paper's protocol, or a few epochs of it; short: ten epochs, of controls.py alone.",
 )
+flags.DEFINE_enum(
+    "reading",
+    READINGS[0],
+    READINGS,
+    "Of the paper's text, where it leaves a choice open: of Tables I and II, Figures 2 and 4 and "
+    "the ablation of dHSIC.",
+)
 flags.DEFINE_list(
     "seeds", None, "Seeds, separated by commas; one training run each. Default: the preset's."
 )
 flags.DEFINE_string("data_dir", None, "Where data is kept (TensorFlow Datasets' folder).")
 flags.DEFINE_string("runs_dir", str(ROOT / "runs"), "Where trained models are kept.")
-flags.DEFINE_string("output_dir", None, "Where results go (figures/, or figures/PRESET/).")
+flags.DEFINE_string(
+    "output_dir",
+    None,
+    "Where results go; in a folder of its name where the reading is another. Default: figures/, or "
+    "figures/PRESET/.",
+)
 flags.DEFINE_bool("only_print", False, "Print the stored results and train nothing.")
 flags.DEFINE_bool(
     "add",
@@ -88,7 +100,7 @@ flags.DEFINE_string(
 )
 
 # The flags that a result depends on, beside --preset, seeds and rows.
-_CHOICES = ("split", "classifier", "strategy")
+_CHOICES = ("reading", "split", "classifier", "strategy")
 
 
 def run_script(
@@ -103,6 +115,7 @@ def run_script(
     redraw: Callable[[dict], dict] | None = None,
     presets: Collection[str] = USUAL_PRESETS,
     beside: Collection[str] = (),
+    readings: Collection[str] = READINGS[:1],
 ) -> None:
     """Run a script: rebuild its result, print it and write it as `name`.json, .md and .png.
 
@@ -113,18 +126,21 @@ def run_script(
         text: Returns a result as Markdown; is also given those of `beside`, None where not stored.
         dataset: What the `Study` works on.
         rows: The names among which --rows chooses; `rebuild` is also given the chosen ones.
-        usual_rows: Returns those of a preset, without --rows. None: all.
+        usual_rows: Returns those of a preset, and of a reading that isn't the usual one, without
+            --rows. None: all.
         by_name: With `rows`: returns a result's rows by these names.
         grows: Whether --add can be: whatever differs from seed to seed is a `summary`, and a
             picture shows the first seed, or is made anew by `redraw`.
         redraw: Returns the pictures, as `rebuild` does, of a result that grew. None: they stay.
         presets: Those that it knows.
         beside: Names of other results, of the same folder, that its text shows beside its own.
+        readings: Those of the paper's text that it knows.
     """
 
     def main(_):
-        check_preset(presets)
-        usual = rows if usual_rows is None else usual_rows(FLAGS.preset)
+        check_known(presets, readings)
+        other = () if FLAGS.reading == READINGS[0] else (FLAGS.reading,)
+        usual = rows if usual_rows is None else usual_rows(FLAGS.preset, *other)
         names = chosen_rows(rows, usual)
         path = output_dir() / f"{name}.json"
 
@@ -192,6 +208,7 @@ def _rebuild(path, rebuild, text, dataset, named, addition, redraw):
             precision=chosen.policy,
             jit=compiled.jit,
             strategy=FLAGS.strategy,
+            reading=FLAGS.reading,
         )
         if addition:
             addition.check(study)
@@ -232,16 +249,19 @@ def run_app(main: Callable[[list[str]], None]) -> None:
 
 def output_dir() -> Path:
     """Return the folder of the results."""
-    if FLAGS.output_dir is not None:
-        return Path(FLAGS.output_dir)
-    return ROOT / "figures" / ("" if FLAGS.preset == "paper" else FLAGS.preset)
+    usual = ROOT / "figures" / ("" if FLAGS.preset == "paper" else FLAGS.preset)
+    folder = usual if FLAGS.output_dir is None else Path(FLAGS.output_dir)
+    return folder / ("" if FLAGS.reading == READINGS[0] else FLAGS.reading)
 
 
-def check_preset(known: Collection[str] = USUAL_PRESETS) -> None:
-    """Refuse a --preset that a script doesn't know."""
-    if FLAGS.preset not in known:
-        message = f"Expected --preset among {', '.join(known)}. Received: {FLAGS.preset}."
-        raise app.UsageError(message)
+def check_known(
+    presets: Collection[str] = USUAL_PRESETS, readings: Collection[str] = READINGS[:1]
+) -> None:
+    """Refuse a --preset or a --reading that a script doesn't know."""
+    for name, known in (("preset", presets), ("reading", readings)):
+        if FLAGS[name].value not in known:
+            message = f"Expected --{name} among {', '.join(known)}. Received: {FLAGS[name].value}."
+            raise app.UsageError(message)
 
 
 def check_strategy() -> None:
@@ -303,10 +323,15 @@ def read_result(path: Path) -> dict:
         sys.exit(f"Expected a stored result in {path}. Received: none; leave out --{flag}.")
 
 
-def stored_beside(name: str) -> dict | None:
-    """Return the stored result of a name, or None if there is none that this version can read."""
+def stored_beside(name: str, under: str = "") -> dict | None:
+    """Return the stored result of a name, or None if there is none that this version can read.
+
+    Args:
+        name: Of the result.
+        under: A folder in that of the results.
+    """
     try:
-        result = stored.read_json(output_dir() / f"{name}.json")
+        result = stored.read_json(output_dir() / under / f"{name}.json")
         stored.require(result, {"settings": {}})
     except (FileNotFoundError, ValueError):
         return None

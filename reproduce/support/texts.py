@@ -5,6 +5,7 @@ from tqdm import tqdm
 from mvae_tf import presets
 from mvae_tf.datasets.splits import TEST_IMAGES
 from support.environments import listed, machines
+from support.study import READINGS, reading_of
 
 # For the texts of results in which they stand beside the paper's.
 BEST_MNIST = """\
@@ -48,6 +49,12 @@ def _of_the_papers(epochs, dataset):
     """Return the epochs of which these are a part; on CIFAR-10 the paper gives no number."""
     whole = presets.get("paper_mnist").epochs
     return f" of the paper's {whole}" if dataset["name"] == "mnist" and epochs < whole else ""
+
+
+def of_reading(result: dict) -> str:
+    """Return what a heading adds where a result is of another reading than the usual one."""
+    reading = reading_of(result)
+    return "" if reading == READINGS[0] else f", in the reading `{reading}`"
 
 
 def heading(dataset: dict) -> str:
