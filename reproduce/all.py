@@ -38,6 +38,7 @@ SCRIPTS = {
     "ablation_readings": 2.5,
     "readings_heldout": 2.1,
     "search_mnist": 1.5,
+    "search_vae": 0.3,
     "controls": 6.0,
 }
 

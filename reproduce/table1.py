@@ -8,8 +8,9 @@ preset has the paper's rows alone, on fewer images; --rows adds the others.
 from tqdm import tqdm
 
 import mvae_tf
+import search_vae
 from support import beside, paper, verdicts
-from support.results import run_script
+from support.results import run_script, stored_beside
 from support.study import READINGS, Study, reading_of
 from support.summaries import format_summary, summary
 from support.texts import BEST_MNIST, markdown_table, of_reading, origin
@@ -20,7 +21,10 @@ ROWS = {
     "cosine:10": ("M-VAE, cosine", 10, None, {"protocol": {"decay": "cosine"}}),
     "best:10": ("M-VAE, `best_mnist`", 10, None, {"preset": "best_mnist"}),
     "best:1": ("VAE, `best_mnist`", 1, None, {"preset": "best_mnist"}),
+    # With what `search_vae` chose; asked for by --rows alone, as it needs that result.
+    "searched:1": ("VAE, same search", 1, None, {}),
 }
+SEARCHED = "searched:1"
 
 BESIDE = ("controls",)  # results that its text shows, too
 
@@ -30,24 +34,38 @@ QUICK_TRAIN_IMAGES = 40_000
 _COSINE = """\
 Cosine: the learning rate falls from 0.001 to 0 along half a cosine, all else is the paper's.
 """
+_SEARCHED = """\
+Same search: what that search chooses for a single VAE (search_vae.py).
+"""
 
 
 def usual_rows(preset: str, reading: str = READINGS[0]) -> list[str]:
     """Return the rows of a preset and a reading, by the names that --rows takes."""
     whole = preset != "quick" and reading == READINGS[0]
-    return [name for name, row in ROWS.items() if whole or row[2] is not None]
+    own = [name for name in ROWS if name != SEARCHED] if whole else []
+    return [name for name, row in ROWS.items() if row[2] is not None or name in own]
 
 
-def rebuild(study: Study, chosen: list[str] | None = None) -> tuple[dict, dict]:
-    """Train (or find) each chosen row's models and measure them; the preset's by default."""
+def rebuild(
+    study: Study, chosen: list[str] | None = None, searched: dict | None = None
+) -> tuple[dict, dict]:
+    """Train (or find) each chosen row's models and measure them.
+
+    Args:
+        study: What they are trained with.
+        chosen: Names of rows. Default: the preset's.
+        searched: The result of search_vae.py, of which one row is.
+    """
     usual = usual_rows(study.preset, study.reading)
     chosen = usual if chosen is None else chosen
+    found = search_vae.settings(searched) if SEARCHED in chosen else {}
     if study.preset == "quick":
         study.train_on(QUICK_TRAIN_IMAGES)
     rows = []
     for name, (model, num_components, printed, settings) in ROWS.items():
         if name not in chosen:
             continue
+        settings = found if name == SEARCHED else settings
         trained = [
             study.run(seed, num_components=num_components, **settings) for seed in study.seeds
         ]
@@ -64,6 +82,7 @@ def rebuild(study: Study, chosen: list[str] | None = None) -> tuple[dict, dict]:
                 "mse_per_pixel": summary([error.mse_per_pixel for error in errors]),
                 "epochs": len(trained[0].history),
                 "seconds": summary([run.seconds for run in trained]),
+                **({"chosen": searched["chosen"]} if name == SEARCHED else {}),
             }
         )
     return {"rows": rows, "complete": set(usual) <= set(chosen)}, {}
@@ -98,6 +117,7 @@ def text(result: dict, controls: dict | None = None) -> str:
     fewer = f" Trained on the first {images:,} images." if result["preset"] == "quick" else ""
     others = _COSINE if any(name.startswith("cosine") for name in shown) else ""
     others += BEST_MNIST + "\n" if any(name.startswith("best") for name in shown) else ""
+    others += _SEARCHED if SEARCHED in shown else ""
     return f"""\
 # Table I: reconstruction error on MNIST's test images{of_reading(result)}
 
@@ -172,7 +192,7 @@ The one with the largest error is ahead by {least.told(2)}."""
 if __name__ == "__main__":
     run_script(
         "table1",
-        rebuild,
+        lambda study, rows: rebuild(study, rows, stored_beside("search_vae")),
         text,
         rows=ROWS,
         usual_rows=usual_rows,

@@ -9,9 +9,10 @@ import itertools
 import numpy as np
 
 import mvae_tf
+import search_vae
 from mvae_tf import presets
 from support import beside, measures, paper
-from support.results import run_script
+from support.results import run_script, stored_beside
 from support.study import READINGS, Study, reading_of
 from support.summaries import format_summary, over_seeds
 from support.texts import BEST_MNIST, markdown_table, of_reading, origin
@@ -19,19 +20,28 @@ from support.texts import BEST_MNIST, markdown_table, of_reading, origin
 NUM_SAMPLES = 64  # draws from the posterior for each image's log-likelihood
 IMAGES = {"paper": 10_000, "quick": 1_000}  # test images whose log-likelihood is estimated
 BEST = "Mixture, `best_mnist`"
-BEST_SEED = 0  # of the seeds the only one by which it is trained: it takes as long as all else
+SEARCHED = "VAE, same search"
+OF_OUR_OWN = (BEST, SEARCHED)
+BEST_SEED = 0  # the only seed by which both are trained: they take as long as all else
 COMPONENTS = 4
 BESIDE = ("controls",)  # results that its text shows, too
 NEIGHBOURS = (1, 3, 5, 7, 10, 15)
 
 
-def rebuild(study: Study) -> tuple[dict, dict]:
-    """Train (or find) the mixture and the VAE, then the classifiers on their codes."""
-    measured = [_one_seed(study, seed) for seed in study.seeds]
+def rebuild(study: Study, searched: dict | None = None) -> tuple[dict, dict]:
+    """Train (or find) the mixture and the VAE, then the classifiers on their codes.
+
+    Args:
+        study: What they are trained with.
+        searched: The result of search_vae.py. None: without the VAE that it chose.
+    """
+    measured = [_one_seed(study, seed, searched) for seed in study.seeds]
     standard_errors = [each.pop("standard_errors") for each in measured]
     content = over_seeds(measured)
     for model, error in standard_errors[0].items():
         content["log_likelihood"][model]["standard_error"] = error
+    if SEARCHED in content["errors"]:
+        content["searched"] = searched["chosen"]
     content |= {
         "paper": paper.TABLE2,
         "classifiers": mvae_tf.evaluation.classifiers.DESCRIPTIONS,
@@ -41,13 +51,17 @@ def rebuild(study: Study) -> tuple[dict, dict]:
     return content, {}
 
 
-def _one_seed(study, seed):
+def _one_seed(study, seed, searched):
     data = study.data
     mixture = study.run(seed, num_components=COMPONENTS).model
     vae = study.run(seed, num_components=1).model
     models = {"M-VAE": mixture, "VAE": vae}
     if seed == BEST_SEED:
         models[BEST] = study.run(seed, preset="best_mnist", num_components=COMPONENTS).model
+        if searched is not None:
+            models[SEARCHED] = study.run(
+                seed, num_components=1, **search_vae.settings(searched)
+            ).model
     parts = zip(*(measures.encoded(model, data) for model in models.values()), strict=True)
     train, test = (_columns(*(codes.means for codes in part)) for part in parts)
     accuracy = {}
@@ -96,11 +110,12 @@ def _by_neighbours(train, test, data):
     return accuracy
 
 
-def _columns(mixture, vae, best=None):
+def _columns(mixture, vae, best=None, searched=None):
     """Return each column's features, [n, ...], from the models' codes [n, K, d]."""
     components = {f"C{k + 1}": mixture[:, k] for k in range(mixture.shape[1])}
     columns = {"Mixture": _joined(mixture), **components, "VAE": vae[:, 0]}
-    return columns if best is None else columns | {BEST: _joined(best)}
+    others = {BEST: best, SEARCHED: searched}
+    return columns | {name: _joined(each) for name, each in others.items() if each is not None}
 
 
 def _joined(codes):
@@ -185,7 +200,10 @@ bound in expectation).
 
 def _of_one_seed(result):
     several = len(result["settings"]["seeds"]) > 1 and BEST in result["errors"]
-    return f" Of seed {BEST_SEED} alone." if several else ""
+    searched = "\nSame search: what that search chooses for a single VAE (search_vae.py)."
+    return (f" Of seed {BEST_SEED} alone." if several else "") + (
+        searched if SEARCHED in result["errors"] else ""
+    )
 
 
 def _likelihood(result):
@@ -207,4 +225,11 @@ def _nats(values):
 
 
 if __name__ == "__main__":
-    run_script("table2", rebuild, text, grows=True, beside=BESIDE, readings=READINGS)
+    run_script(
+        "table2",
+        lambda study: rebuild(study, stored_beside("search_vae")),
+        text,
+        grows=True,
+        beside=BESIDE,
+        readings=READINGS,
+    )

@@ -215,6 +215,62 @@ def test_search_goes_from_the_best_to_the_best_and_sees_no_test_image(study, tmp
     assert result["chosen"] == best
 
 
+@pytest.mark.slow
+def test_a_vae_is_searched_in_the_same_way(study, tmp_path, monkeypatch):
+    search = importlib.import_module("search_mnist")
+    monkeypatch.setattr(search, "VALIDATION_IMAGES", 50)
+    test, seen = study.data.test, []
+    encode = evaluation.encode_split
+    monkeypatch.setattr(
+        evaluation, "encode_split", lambda model, split: seen.append(split) or encode(model, split)
+    )
+    result, text = rebuilt("search_vae", study, tmp_path)
+    assert seen and all(split is not test for split in seen)
+    assert result["settings"]["model"]["num_components"] == result["num_components"] == 1
+    assert len(result["trials"]) == 8 and text.count("(chosen)") == 1
+    assert "single VAE" in text.splitlines()[0] and "K = 1." in text
+    scores = [trial["score"]["mean"] for trial in result["trials"]]
+    best = result["trials"][int(np.argmin(scores))]
+    assert result["chosen"] == {part: best[part] for part in ("model", "protocol")}
+
+
+def test_a_vaes_search_varies_what_makes_another_vae():
+    search = importlib.import_module("search_mnist")
+    assert search.stages(4) is search.STAGES
+    varied = {
+        (part, name)
+        for variants in search.stages(1).values()
+        for changes in variants.values()
+        for part, settings in changes.items()
+        for name in settings
+    }
+    # With one component eq. 8 has one term, one weight and no other code to depend on.
+    assert varied == {
+        ("model", "likelihood"),
+        ("model", "activation"),
+        ("protocol", "learning_rate"),
+        ("protocol", "decay"),
+        ("protocol", "batch_size"),
+    }
+
+
+@pytest.mark.slow
+def test_table2_has_a_vae_of_the_same_search(study, store):
+    script = importlib.import_module("table2")
+    chosen = {"model": {"likelihood": "bernoulli"}, "protocol": {"batch_size": 50}}
+    content, _ = script.rebuild(study, {"chosen": chosen})
+    result = json.loads(json.dumps(content | study.account() | {"command": "it"}))
+    vae = study.run(
+        0, preset="paper_mnist", protocol={"batch_size": 50}, num_components=1,
+        likelihood="bernoulli",
+    ).model  # fmt: skip
+    expected = evaluation.reconstruction_errors(vae, study.data.test).mse
+    assert result["errors"]["VAE, same search"]["mse"]["mean"] == expected
+    assert list(result["accuracy"]["KNN"])[-1] == "VAE, same search"
+    assert result["searched"] == chosen
+    assert "Same search: what that search chooses" in script.text(result)
+
+
 def test_best_mnist_is_what_the_search_chose():
     chosen = json.loads((FIGURES / "search_mnist.json").read_text())["chosen"]
     paper_mnist, best = presets.get("paper_mnist"), presets.get("best_mnist")

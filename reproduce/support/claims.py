@@ -95,7 +95,11 @@ def _beats_components(result):
 def _joined_codes_classify_best(result):
     told, ahead = [], []
     for name, columns in result["accuracy"].items():
-        of = {column: columns[column]["per_seed"] for column in columns if column != table2.BEST}
+        of = {
+            column: columns[column]["per_seed"]
+            for column in columns
+            if column not in table2.OF_OUR_OWN
+        }
         ahead.append(
             verdicts.interval(verdicts.minus(of.pop("Mixture"), verdicts.best(of.values())))
         )
