@@ -93,7 +93,7 @@ def test_the_text_says_of_which_reading_it_is():
 )
 def test_the_same_claims_are_judged(errors, expected):
     judged = claims.under("authors_mnist")
-    assert [claim.text for claim in judged] == [claim.text for claim in claims.CLAIMS[:6]]
+    assert [claim.text for claim in judged] == [claim.text for claim in claims.CLAIMS[:7]]
     assert {claim.reading for claim in judged} == {"`authors_mnist`"}
     verdict = [claims.judged(claim, in_other_reading(errors))[1] for claim in judged[:2]]
     assert verdict == [expected] * 2
@@ -119,7 +119,7 @@ def test_the_report_has_a_scorecard_of_what_was_run_and_none_of_nothing(tmp_path
     (tmp_path / "authors_mnist" / "table1.json").write_text(json.dumps(result))
     lines = [line for line in report(tmp_path).splitlines() if line.startswith("| ")][2:]
     verdict = [line.split("|")[3].strip() for line in lines]
-    assert verdict == ["contradicted"] * 2 + ["not run"] * 4
+    assert verdict == ["contradicted"] * 2 + ["not run"] * 5
     assert all("`authors_mnist`" in line for line in lines)
 
 
