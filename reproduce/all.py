@@ -16,11 +16,11 @@ from tqdm import tqdm
 from mvae_tf import presets
 from mvae_tf.devices import strategies
 from mvae_tf.training import run_folder
-from mvae_tf.training.stored import read_json, require
 from mvae_tf.training.version import TRAINING_VERSION, recorded
 from support import claims, results
-from support.results import FLAGS, markdown_table, output_dir
-from support.study import ABLATION_EPOCHS
+from support.results import FLAGS, output_dir
+from support.study import ABLATION_EPOCHS, READINGS
+from support.texts import markdown_table
 
 flags.DEFINE_bool("only_report", False, "Write the report of what is stored and train nothing.")
 
@@ -38,6 +38,7 @@ SCRIPTS = {
     "ablation_readings": 2.5,
     "readings_heldout": 2.1,
     "search_mnist": 1.5,
+    "search_vae": 0.3,
     "controls": 6.0,
 }
 
@@ -52,6 +53,7 @@ weight is the published code's, and it has 10,000 training images, where that co
 
 def main(_):
     """Run what remains, then write and print the report."""
+    results.check_known()
     results.chosen_rows()
     if FLAGS.add:
         raise app.UsageError("Expected --add with single scripts alone.")
@@ -76,7 +78,7 @@ def _run():
         if subprocess.run([sys.executable, script, *sys.argv[1:]], check=False).returncode != 0:
             failed.append(name)
         worked += SCRIPTS[name]
-    stored = {name: _stored(name) for name in SCRIPTS}
+    stored = {name: results.stored_beside(name) for name in SCRIPTS}
     report = _report(stored)
     if FLAGS.only_print:
         print(report)
@@ -87,22 +89,12 @@ def _run():
         sys.exit(f"Failed: {', '.join(failed)}. The same command tries them again.")
 
 
-def _stored(name):
-    """Return a script's result, or None if there is none that this version can read."""
-    try:
-        result = read_json(output_dir() / f"{name}.json")
-        require(result, {"settings": {}})
-    except (FileNotFoundError, ValueError):
-        return None
-    return result
-
-
 def _is_done(name):
     """Return whether there is a whole result of these flags and of this training version.
 
     One of more seeds will do.
     """
-    result = _stored(name)
+    result = results.stored_beside(name)
     return (
         result is not None
         and result["preset"] == FLAGS.preset
@@ -140,7 +132,7 @@ def _report(stored):
     )
     if FLAGS.preset != "paper":
         scope = "Verdicts on models trained for few epochs, as each result says, not for 100."
-    body = "\n\n".join(_section(name, result) for name, result in stored.items())
+    body = "\n\n".join(_section(name, stored) for name in stored)
     return f"""\
 # Mixtures of Variational Autoencoders, rebuilt{short}
 
@@ -150,6 +142,10 @@ def _report(stored):
 
 {scope}
 {_RULE}
+
+## The same in another reading
+
+{_other_reading()}
 
 ## What of it is the mixture's own
 
@@ -161,10 +157,24 @@ the latent dimensions, at KL weight 1/K, with both, and with as many parameters 
 {body}"""
 
 
-def _section(name, result):
-    if result is None:
+def _other_reading():
+    """Return the scorecard of the second reading, or that nothing of it was run."""
+    reading = READINGS[1]
+    judged = claims.under(reading)
+    stored = {claim.source: results.stored_beside(claim.source, reading) for claim in judged}
+    told = f"`{reading}`, the reading of the first author's published code, on all training images."
+    if not any(stored.values()):
+        command = f"python reproduce/table1.py --preset={FLAGS.preset} --reading={reading}"
+        return f"{told}\nNot run: nothing is said of it. `{command}` is the first of its scripts."
+    return f"{_scorecard(stored, judged)}\n\n{told}"
+
+
+def _section(name, stored):
+    if (result := stored[name]) is None:
         return f"## {name}\n\nNot run yet: `python reproduce/{name}.py --preset={FLAGS.preset}`."
-    text = importlib.import_module(name).text(result).replace("# ", "## ", 1)
+    script = importlib.import_module(name)
+    others = [stored[other] for other in getattr(script, "BESIDE", ())]
+    text = script.text(result, *others).replace("# ", "## ", 1)
     version = recorded(result)
     if version == TRAINING_VERSION:
         return text

@@ -3,8 +3,9 @@
 import numpy as np
 
 import mvae_tf
-from support.results import origin, run_script
+from support.results import run_script
 from support.study import Study
+from support.texts import origin
 
 SIDE = 8  # images a side of each grid
 

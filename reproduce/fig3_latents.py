@@ -7,9 +7,10 @@ expected mixing weight of the component.
 import numpy as np
 
 import mvae_tf
-from support.results import markdown_table, origin, run_script
+from support.results import run_script
 from support.study import Study
 from support.summaries import format_summary, summary
+from support.texts import markdown_table, origin
 
 COMPONENTS = 4
 EPOCHS = {"quick": 3}  # two dimensions take shape later than twenty

@@ -2,9 +2,10 @@
 
 import mvae_tf
 from support import measures
-from support.results import markdown_table, origin, run_script
-from support.study import Study
+from support.results import run_script
+from support.study import READINGS, Study
 from support.summaries import format_summary, summary
+from support.texts import markdown_table, of_reading, origin
 
 COMPONENTS = {"paper": (4, 5, 6, 7, 8, 9, 10), "quick": (4, 7, 10)}
 
@@ -44,7 +45,7 @@ def text(result: dict) -> str:
     rows = [[count, format_summary(values, 2)] for count, values in result["accuracy"].items()]
     rows.append(["1 (VAE)", format_summary(result["vae"], 2)])
     return f"""\
-# Figure 4: KNN accuracy and the number of components
+# Figure 4: KNN accuracy and the number of components{of_reading(result)}
 
 ![KNN accuracy on the joined codes against the number of components](fig4_components_sweep.png)
 
@@ -57,4 +58,4 @@ KNN: {result["classifier"]}.
 
 
 if __name__ == "__main__":
-    run_script("fig4_components_sweep", rebuild, text)
+    run_script("fig4_components_sweep", rebuild, text, readings=READINGS)

@@ -4,8 +4,9 @@ import numpy as np
 
 import mvae_tf
 from support import measures
-from support.results import heading, origin, run_script, tested_images
+from support.results import run_script
 from support.study import Study
+from support.texts import heading, origin, tested_images
 
 SIDE = 8  # images a side of each grid
 KL_WEIGHT = 0.05  # Table III's first row, so that both share a model

@@ -6,8 +6,9 @@ other training images and measured on those held out; does the choice stay?
 """
 
 import ablation_readings
-from support.results import origin, run_script
+from support.results import run_script
 from support.study import Study
+from support.texts import origin
 
 HELD_OUT = 10_000
 
@@ -28,7 +29,8 @@ def text(result: dict) -> str:
 
 {ablation_readings.table(result)}
 
-Closest to the printed tables: {ablation_readings.name_of(best)}. The choice {stays}.
+{ablation_readings.judged(result)}
+By rank the choice {stays}.
 
 Columns: as in the readings' ablation. Measured on {result["dataset"]["test"]}, which were not
 trained on; no test image was looked at. The printed numbers are of the test images.

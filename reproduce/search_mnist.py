@@ -7,9 +7,10 @@ the best of the stage before.
 
 import mvae_tf
 from support import measures
-from support.results import markdown_table, origin, run_script
+from support.results import run_script
 from support.study import Study
 from support.summaries import format_summary, summary
+from support.texts import markdown_table, origin
 
 COMPONENTS = 4
 VALIDATION_IMAGES = 10_000
@@ -38,27 +39,41 @@ STAGES = {
 }
 
 
-def rebuild(study: Study) -> tuple[dict, dict]:
+# What a single VAE has nothing of: its one weight is 1, and its one code depends on no other.
+_OF_MIXTURES = ("prior concentration", "weight of dHSIC")
+
+
+def stages(num_components: int) -> dict[str, dict]:
+    """Return the stages of a mixture, or those of them in which a single VAE's variants differ."""
+    if num_components > 1:
+        return STAGES
+    likelihoods = {name: {"model": {"likelihood": name}} for name in ("gaussian", "bernoulli")}
+    return {"the likelihood": likelihoods} | {
+        stage: STAGES[stage] for stage in list(STAGES)[1:] if stage not in _OF_MIXTURES
+    }
+
+
+def rebuild(study: Study, num_components: int = COMPONENTS) -> tuple[dict, dict]:
     """Go through the stages; the images held out decide."""
     study.hold_out(VALIDATION_IMAGES)
     trials = []
     best = {"model": {}, "protocol": {}, "score": {"mean": float("inf")}}
-    for stage, variants in STAGES.items():
+    for stage, variants in stages(num_components).items():
         tried = []
         for label, changes in variants.items():
             settings = {part: best[part] | changes.get(part, {}) for part in ("model", "protocol")}
-            measured = [_measure(study, seed, **settings) for seed in study.seeds]
+            measured = [_measure(study, seed, num_components, **settings) for seed in study.seeds]
             summaries = {name: summary([each[name] for each in measured]) for name in measured[0]}
             tried.append({"stage": stage, "label": label} | settings | summaries)
         best = min([best, *tried], key=lambda trial: trial["score"]["mean"])
         trials += tried
     chosen = {part: best[part] for part in ("model", "protocol")}
-    return {"trials": trials, "chosen": chosen, "num_components": COMPONENTS}, {}
+    return {"trials": trials, "chosen": chosen, "num_components": num_components}, {}
 
 
-def _measure(study, seed, model, protocol):
+def _measure(study, seed, num_components, model, protocol):
     trained = study.run(
-        seed, epochs=EPOCHS, protocol=protocol, num_components=COMPONENTS, **model
+        seed, epochs=EPOCHS, protocol=protocol, num_components=num_components, **model
     ).model
     train, validation = measures.encoded(trained, study.data)
     mse = mvae_tf.evaluation.reconstruction_errors(trained, study.data.test).mse
@@ -86,10 +101,13 @@ def text(result: dict) -> str:
         f"{name} {value}" for part in chosen.values() for name, value in part.items()
     )
     verdict = f"Chosen: {settings}."
+    is_mixture = result["num_components"] > 1
     if result["preset"] != "paper":
-        verdict += f"\nSo few epochs decide nothing: `best_mnist` is what {EPOCHS['paper']} chose."
+        verdict += "\nSo few epochs decide nothing" + (
+            f": `best_mnist` is what {EPOCHS['paper']} chose." if is_mixture else "."
+        )
     return f"""\
-# How `best_mnist` was chosen
+# How {"`best_mnist`" if is_mixture else "a single VAE, held against `best_mnist`,"} was chosen
 
 {markdown_table(["Stage", "tried", "MSE", "KNN (%)", "product of errors"], rows)}
 

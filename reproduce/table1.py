@@ -8,10 +8,12 @@ preset has the paper's rows alone, on fewer images; --rows adds the others.
 from tqdm import tqdm
 
 import mvae_tf
-from support import paper
-from support.results import BEST_MNIST, markdown_table, origin, run_script
-from support.study import Study
+import search_vae
+from support import beside, paper, verdicts
+from support.results import run_script, stored_beside
+from support.study import READINGS, Study, reading_of
 from support.summaries import format_summary, summary
+from support.texts import BEST_MNIST, markdown_table, of_reading, origin
 
 # By the name that --rows takes: model, number of components, printed error, settings.
 ROWS = {
@@ -19,7 +21,12 @@ ROWS = {
     "cosine:10": ("M-VAE, cosine", 10, None, {"protocol": {"decay": "cosine"}}),
     "best:10": ("M-VAE, `best_mnist`", 10, None, {"preset": "best_mnist"}),
     "best:1": ("VAE, `best_mnist`", 1, None, {"preset": "best_mnist"}),
+    # With what `search_vae` chose; asked for by --rows alone, as it needs that result.
+    "searched:1": ("VAE, same search", 1, None, {}),
 }
+SEARCHED = "searched:1"
+
+BESIDE = ("controls",)  # results that its text shows, too
 
 # Of the quick preset: with them it takes no more than five minutes on two slow cores.
 QUICK_TRAIN_IMAGES = 40_000
@@ -27,23 +34,38 @@ QUICK_TRAIN_IMAGES = 40_000
 _COSINE = """\
 Cosine: the learning rate falls from 0.001 to 0 along half a cosine, all else is the paper's.
 """
+_SEARCHED = """\
+Same search: what that search chooses for a single VAE (search_vae.py).
+"""
 
 
-def usual_rows(preset: str) -> list[str]:
-    """Return the rows of a preset, by the names that --rows takes."""
-    return [name for name, row in ROWS.items() if preset != "quick" or row[2] is not None]
+def usual_rows(preset: str, reading: str = READINGS[0]) -> list[str]:
+    """Return the rows of a preset and a reading, by the names that --rows takes."""
+    whole = preset != "quick" and reading == READINGS[0]
+    own = [name for name in ROWS if name != SEARCHED] if whole else []
+    return [name for name, row in ROWS.items() if row[2] is not None or name in own]
 
 
-def rebuild(study: Study, chosen: list[str] | None = None) -> tuple[dict, dict]:
-    """Train (or find) each chosen row's models and measure them; the preset's by default."""
-    usual = usual_rows(study.preset)
+def rebuild(
+    study: Study, chosen: list[str] | None = None, searched: dict | None = None
+) -> tuple[dict, dict]:
+    """Train (or find) each chosen row's models and measure them.
+
+    Args:
+        study: What they are trained with.
+        chosen: Names of rows. Default: the preset's.
+        searched: The result of search_vae.py, of which one row is.
+    """
+    usual = usual_rows(study.preset, study.reading)
     chosen = usual if chosen is None else chosen
+    found = search_vae.settings(searched) if SEARCHED in chosen else {}
     if study.preset == "quick":
         study.train_on(QUICK_TRAIN_IMAGES)
     rows = []
     for name, (model, num_components, printed, settings) in ROWS.items():
         if name not in chosen:
             continue
+        settings = found if name == SEARCHED else settings
         trained = [
             study.run(seed, num_components=num_components, **settings) for seed in study.seeds
         ]
@@ -60,40 +82,51 @@ def rebuild(study: Study, chosen: list[str] | None = None) -> tuple[dict, dict]:
                 "mse_per_pixel": summary([error.mse_per_pixel for error in errors]),
                 "epochs": len(trained[0].history),
                 "seconds": summary([run.seconds for run in trained]),
+                **({"chosen": searched["chosen"]} if name == SEARCHED else {}),
             }
         )
     return {"rows": rows, "complete": set(usual) <= set(chosen)}, {}
 
 
-def text(result: dict) -> str:
-    """Return the table beside the paper's, as Markdown."""
+def text(result: dict, controls: dict | None = None) -> str:
+    """Return the table beside the paper's, as Markdown.
+
+    Args:
+        result: Of this script.
+        controls: Of controls.py: each mixture's stand below it.
+    """
     header = ["Model", "K", "MSE, paper", "MSE, ours", "sampled", "per pixel"]
     header += ["seeds", "epochs", "time a run"]
     measured = by_name(result)
-    shown = {*usual_rows(result["preset"]), *measured}
-    rows = [
-        [
-            model,
-            str(count),
-            "-" if printed is None else f"{printed:.2f}",
-            *_cells(measured.get(name)),
-        ]
-        for name, (model, count, printed, _) in ROWS.items()
-        if name in shown
-    ]
+    shown = {*usual_rows(result["preset"], reading_of(result)), *measured}
+    rows, added = [], ""
+    for name, (model, count, printed, settings) in ROWS.items():
+        if name not in shown:
+            continue
+        row, of_print = measured.get(name), "-" if printed is None else f"{printed:.2f}"
+        rows.append([model, str(count), of_print, *_cells(row)])
+        if row is None or count == 1 or "protocol" in settings:
+            continue
+        reading = settings.get("preset", reading_of(result))
+        for control, each in beside.of_mixture(
+            result, controls, count, row["epochs"], reading
+        ).items():
+            rows.append([f"*{control}*", str(count), "-", *_control_cells(each, row["epochs"])])
+            added = beside.told(controls) + "\n"
     images = result["dataset"]["train_images"]
     fewer = f" Trained on the first {images:,} images." if result["preset"] == "quick" else ""
     others = _COSINE if any(name.startswith("cosine") for name in shown) else ""
     others += BEST_MNIST + "\n" if any(name.startswith("best") for name in shown) else ""
+    others += _SEARCHED if SEARCHED in shown else ""
     return f"""\
-# Table I: reconstruction error on MNIST's test images
+# Table I: reconstruction error on MNIST's test images{of_reading(result)}
 
 {markdown_table(header, rows)}
 
 MSE: squared error of the mixture image, summed over 784 pixels in [0, 1], mean over 10,000 images,
 at posterior means and expected weights; "sampled": at draws of the latent codes and the weights.
-{_verdict(errors(result))}{fewer}
-{others}
+{_verdict(result)}{fewer}
+{others}{added}
 {origin(result)}"""
 
 
@@ -106,6 +139,18 @@ def by_name(result: dict) -> dict[str, dict]:
 def errors(result: dict) -> dict[int, dict]:
     """Return the error of each of the paper's rows that was run, a summary, by K."""
     return {row["num_components"]: row["mse"] for row in result["rows"] if row["paper"] is not None}
+
+
+def ahead(result: dict) -> verdicts.Interval | None:
+    """Return how far the mixture with the largest error, of those run, is ahead of the single VAE.
+
+    None where mixtures and VAE have not both been run.
+    """
+    measured = {count: error["per_seed"] for count, error in errors(result).items()}
+    vae = measured.pop(1, None)
+    if vae is None or not measured:
+        return None
+    return verdicts.interval(verdicts.minus(vae, verdicts.best(measured.values())))
 
 
 def _cells(row):
@@ -121,17 +166,38 @@ def _cells(row):
     ]
 
 
-def _verdict(measured):
-    means = {count: error["mean"] for count, error in measured.items()}
-    vae = means.pop(1, None)
-    if vae is None or not means:
+def _control_cells(measured, epochs):
+    mse = measured["mse"]
+    return [
+        beside.cell(measured, "mse"),
+        beside.cell(measured, "mse_sampled"),
+        f"{mse['mean'] / 784:.5f}",
+        str(len(mse["per_seed"])),
+        str(epochs),
+        "-",
+    ]
+
+
+def _verdict(result):
+    least = ahead(result)
+    if least is None:
         return "Mixtures and the single VAE have not both been run."
-    ahead = "every mixture" if max(means.values()) < vae else "not every mixture"
-    run = "" if len(measured) == len(paper.TABLE1) else " that was run"
-    return f"Under the paper's settings {ahead}{run} beats the single VAE."
+    run = "" if len(errors(result)) == len(paper.TABLE1) else " that was run"
+    claim = f"every mixture{run} has a lower error than the single VAE"
+    return f"""\
+{verdicts.stated(claim, [least], f"`{reading_of(result)}`")}
+The one with the largest error is ahead by {least.told(2)}."""
 
 
 if __name__ == "__main__":
     run_script(
-        "table1", rebuild, text, rows=ROWS, usual_rows=usual_rows, by_name=by_name, grows=True
+        "table1",
+        lambda study, rows: rebuild(study, rows, stored_beside("search_vae")),
+        text,
+        rows=ROWS,
+        usual_rows=usual_rows,
+        by_name=by_name,
+        grows=True,
+        beside=BESIDE,
+        readings=READINGS,
     )

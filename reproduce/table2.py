@@ -9,25 +9,39 @@ import itertools
 import numpy as np
 
 import mvae_tf
-from support import measures, paper
-from support.results import BEST_MNIST, markdown_table, origin, run_script
-from support.study import Study
+import search_vae
+from mvae_tf import presets
+from support import beside, measures, paper
+from support.results import run_script, stored_beside
+from support.study import READINGS, Study, reading_of
 from support.summaries import format_summary, over_seeds
+from support.texts import BEST_MNIST, markdown_table, of_reading, origin
 
 NUM_SAMPLES = 64  # draws from the posterior for each image's log-likelihood
 IMAGES = {"paper": 10_000, "quick": 1_000}  # test images whose log-likelihood is estimated
 BEST = "Mixture, `best_mnist`"
-BEST_SEED = 0  # of the seeds the only one by which it is trained: it takes as long as all else
+SEARCHED = "VAE, same search"
+OF_OUR_OWN = (BEST, SEARCHED)
+BEST_SEED = 0  # the only seed by which both are trained: they take as long as all else
+COMPONENTS = 4
+BESIDE = ("controls",)  # results that its text shows, too
 NEIGHBOURS = (1, 3, 5, 7, 10, 15)
 
 
-def rebuild(study: Study) -> tuple[dict, dict]:
-    """Train (or find) the mixture and the VAE, then the classifiers on their codes."""
-    measured = [_one_seed(study, seed) for seed in study.seeds]
+def rebuild(study: Study, searched: dict | None = None) -> tuple[dict, dict]:
+    """Train (or find) the mixture and the VAE, then the classifiers on their codes.
+
+    Args:
+        study: What they are trained with.
+        searched: The result of search_vae.py. None: without the VAE that it chose.
+    """
+    measured = [_one_seed(study, seed, searched) for seed in study.seeds]
     standard_errors = [each.pop("standard_errors") for each in measured]
     content = over_seeds(measured)
     for model, error in standard_errors[0].items():
         content["log_likelihood"][model]["standard_error"] = error
+    if SEARCHED in content["errors"]:
+        content["searched"] = searched["chosen"]
     content |= {
         "paper": paper.TABLE2,
         "classifiers": mvae_tf.evaluation.classifiers.DESCRIPTIONS,
@@ -37,13 +51,17 @@ def rebuild(study: Study) -> tuple[dict, dict]:
     return content, {}
 
 
-def _one_seed(study, seed):
+def _one_seed(study, seed, searched):
     data = study.data
-    mixture = study.run(seed, num_components=4).model
+    mixture = study.run(seed, num_components=COMPONENTS).model
     vae = study.run(seed, num_components=1).model
     models = {"M-VAE": mixture, "VAE": vae}
     if seed == BEST_SEED:
-        models[BEST] = study.run(seed, preset="best_mnist", num_components=4).model
+        models[BEST] = study.run(seed, preset="best_mnist", num_components=COMPONENTS).model
+        if searched is not None:
+            models[SEARCHED] = study.run(
+                seed, num_components=1, **search_vae.settings(searched)
+            ).model
     parts = zip(*(measures.encoded(model, data) for model in models.values()), strict=True)
     train, test = (_columns(*(codes.means for codes in part)) for part in parts)
     accuracy = {}
@@ -92,19 +110,27 @@ def _by_neighbours(train, test, data):
     return accuracy
 
 
-def _columns(mixture, vae, best=None):
+def _columns(mixture, vae, best=None, searched=None):
     """Return each column's features, [n, ...], from the models' codes [n, K, d]."""
     components = {f"C{k + 1}": mixture[:, k] for k in range(mixture.shape[1])}
     columns = {"Mixture": _joined(mixture), **components, "VAE": vae[:, 0]}
-    return columns if best is None else columns | {BEST: _joined(best)}
+    others = {BEST: best, SEARCHED: searched}
+    return columns | {name: _joined(each) for name, each in others.items() if each is not None}
 
 
 def _joined(codes):
     return codes.reshape(len(codes), -1)
 
 
-def text(result: dict) -> str:
-    """Return both tables as Markdown."""
+def text(result: dict, controls: dict | None = None) -> str:
+    """Return both tables as Markdown.
+
+    Args:
+        result: Of this script.
+        controls: Of controls.py: the mixture's have columns, and rows, of their own.
+    """
+    epochs = result["settings"]["training"].get("epochs")
+    held_against = beside.of_mixture(result, controls, COMPONENTS, epochs, reading_of(result))
     columns = list(result["accuracy"]["KNN"])
     rows = [
         [name]
@@ -113,6 +139,7 @@ def text(result: dict) -> str:
             + ("" if printed is None else f" ({printed:.2f})")
             for column, printed in itertools.zip_longest(columns, result["paper"][name])
         ]
+        + [beside.cell(each, name) for each in held_against.values()]
         for name in result["accuracy"]
     ]
     footnotes = "\n".join(f"- {name}: {told}" for name, told in result["classifiers"].items())
@@ -133,16 +160,22 @@ def text(result: dict) -> str:
         ]
         for model, values in result["errors"].items()
     ]
+    italic = [f"*{name}*" for name in held_against]
+    measured += [
+        [name, beside.cell(each, "mse"), beside.cell(each, "mse_sampled"), *_nats(None)]
+        for name, each in zip(italic, held_against.values(), strict=True)
+    ]
+    added = "\n" + beside.told(controls) if held_against else ""
     header = ["Model", "test MSE", "sampled", "nats an image", "a pixel"]
     header.append("standard error over images")
     return f"""\
-# Table II: accuracy (%) of classifiers on the latent codes of MNIST
+# Table II: accuracy (%) of classifiers on the latent codes of MNIST{of_reading(result)}
 
-{markdown_table(["Classifier", *columns], rows)}
+{markdown_table(["Classifier", *columns, *italic], rows)}
 
 In parentheses, the paper's. Codes are posterior means, 20 numbers a component; "Mixture" joins the
 four components' to 80. Trained on 60,000 images, tested on 10,000.
-{BEST_MNIST}{_of_one_seed(result)}
+{BEST_MNIST}{_of_one_seed(result)}{added}
 {footnotes}
 
 KNN by the number of neighbours, which the paper does not tell:
@@ -159,7 +192,7 @@ The same models' reconstructions and log-likelihood:
 MSE: squared error of the mixture image, summed over pixels, mean over 10,000 test images, at
 posterior means and expected weights; "sampled": at draws of both. Log-likelihood: of the first
 {result["num_images"]:,} test images, importance-weighted with {result["num_samples"]} samples
-(nats; a density, Gaussian with variance 1/2 in each pixel, of which `best_mnist` has none; a lower
+(nats; {_likelihood(result)}; a lower
 bound in expectation).
 
 {origin(result)}"""
@@ -167,7 +200,16 @@ bound in expectation).
 
 def _of_one_seed(result):
     several = len(result["settings"]["seeds"]) > 1 and BEST in result["errors"]
-    return f" Of seed {BEST_SEED} alone." if several else ""
+    searched = "\nSame search: what that search chooses for a single VAE (search_vae.py)."
+    return (f" Of seed {BEST_SEED} alone." if several else "") + (
+        searched if SEARCHED in result["errors"] else ""
+    )
+
+
+def _likelihood(result):
+    if presets.get(reading_of(result)).model["likelihood"] == "gaussian":
+        return "a density, Gaussian with variance 1/2 in each pixel, of which `best_mnist` has none"
+    return "of the cross-entropy, each pixel a Bernoulli's, which is no density of grey values"
 
 
 def _distance_from_print(cells):
@@ -183,4 +225,11 @@ def _nats(values):
 
 
 if __name__ == "__main__":
-    run_script("table2", rebuild, text, grows=True)
+    run_script(
+        "table2",
+        lambda study: rebuild(study, stored_beside("search_vae")),
+        text,
+        grows=True,
+        beside=BESIDE,
+        readings=READINGS,
+    )

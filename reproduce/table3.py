@@ -7,13 +7,15 @@ import dataclasses
 import math
 from collections.abc import Callable
 
-from support import measures, paper
+from support import measures, paper, verdicts
 from support.linear import Directions
-from support.results import heading, markdown_table, origin, run_script, tested_images
+from support.results import run_script
 from support.study import Study
 from support.summaries import format_summary, summary
+from support.texts import heading, markdown_table, origin, tested_images
 
 LATENT_DIM = 256
+READING = "`paper_cifar10`"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -181,7 +183,7 @@ def by_name(result: dict) -> dict[str, dict]:
 
 
 def verdict(result: dict) -> str:
-    """Say whether each model is ahead of the best linear VAE, and how much it overfits.
+    """Say by the rule whether each model is ahead of the best linear VAE, and whether it overfits.
 
     The images differ, so that any model's error does. The best linear VAE has the fewest parameters
     to fit; what a model's error grows by beyond the linear one's is overfitting. The models of
@@ -203,30 +205,32 @@ def verdict(result: dict) -> str:
 
 
 def _overfitting(row, best, test):
-    rmse, train = row["rmse"]["mean"], row["train"]["mean"]
-    relation = "below" if rmse < best["train"] else "not below"
-    growth, expected = rmse / train, best["rmse"] / best["train"]
-    overfits = (
-        f"it overfits by the rest, {_percent(growth / expected)}"
-        if growth > expected
-        else "it does not overfit"
-    )
+    rmse, train = row["rmse"], row["train"]
+    ahead = verdicts.interval([best["train"] - each for each in rmse["per_seed"]])
+    growth, expected = rmse["mean"] / train["mean"], best["rmse"] / best["train"]
+    pairs = zip(rmse["per_seed"], train["per_seed"], strict=True)
+    rest = verdicts.interval([100 * (each / own / expected - 1) for each, own in pairs])
+    below = "its error is below the best linear VAE's on the training images"
+    beyond = "it overfits by this rest"
     return (
         f"{row['model']}, K = {row['num_components']}, KL weight {row['kl_weight']:g}: RMSE "
-        f"{rmse:.2f} on {test}, {relation} the best linear VAE's {best['train']:.2f} on the "
-        f"training images (there {best['rmse']:.2f}). That is {_percent(growth)} more than its own "
-        f"{train:.2f} on the training images; of the best linear VAE it is {_percent(expected)}: "
-        f"{overfits}."
+        f"{rmse['mean']:.2f} on {test}; the best linear VAE has {best['train']:.2f} on the "
+        f"training images, {best['rmse']:.2f} on these. {verdicts.stated(below, [ahead], READING)} "
+        f"On the training images it has {train['mean']:.2f}, so that its error grows by "
+        f"{_percent(growth)}, the best linear VAE's by {_percent(expected)}; a rest of "
+        f"{rest.told(1)} %. "
+        f"{verdicts.stated(beyond, [rest], READING)}"
     )
 
 
 def _other_images(row, usual, test):
-    rmse, before = row["rmse"]["mean"], usual["rmse"]["mean"]
-    relation = f"{100 * abs(rmse / before - 1):.1f} % {'above' if rmse > before else 'below'}"
+    pairs = zip(row["rmse"]["per_seed"], usual["rmse"]["per_seed"], strict=True)
+    change = verdicts.interval([100 * (other / before - 1) for other, before in pairs])
     return (
-        f"{row['model']} ({row['train_images']:,} images, {row['epochs']} epochs): RMSE {rmse:.2f} "
-        f"on {test}, {relation} the {before:.2f} of the {usual['train_images']:,} as they are "
-        f"({usual['epochs']} epochs)."
+        f"{row['model']} ({row['train_images']:,} images, {row['epochs']} epochs): RMSE "
+        f"{row['rmse']['mean']:.2f} on {test}; of the {usual['train_images']:,} as they are "
+        f"({usual['epochs']} epochs) {usual['rmse']['mean']:.2f}. A change of {change.told(1)} %: "
+        f"{verdicts.word(change, 'higher', 'lower')}."
     )
 
 

@@ -11,6 +11,7 @@ ORDER = ("4", "7", "1", "9")
 WHOLE = ("4", "7", "1")  # row 9 is an extra
 ACCOUNT = {
     "preset": "paper",
+    "reading": "paper_mnist",
     "training_version": 2,
     "dataset": {"name": "mnist", "digest": "a"},
     "environment": {"packages": {"keras": "3"}, "processor": "P", "cores": 2, "gpus": []},
@@ -129,6 +130,12 @@ def test_rows_stand_in_the_tables_order_and_become_complete():
     assert whole == result([0], *WHOLE) | {"elapsed_seconds": 4.0} and whole["complete"]
     assert stored == before
     assert not addition(stored, "9").joined(result([0], "9"))["complete"]
+
+
+def test_older_results_that_tell_no_reading_are_of_the_usual_one():
+    older = {name: value for name, value in result([2], "4").items() if name != "reading"}
+    whole = addition(older, "4").joined(result([0, 1], "4"))
+    assert whole == result([2, 0, 1], "4") | {"elapsed_seconds": 4.0}
 
 
 def test_seeds_are_joined_one_by_one():

@@ -2,6 +2,10 @@
 
 import itertools
 import json
+import subprocess
+import sys
+import types
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +15,8 @@ import controls
 import mvae_tf
 from mvae_tf import presets
 from support import additions, claims, ensembles, study as study_module, summaries, verdicts
+
+SCRIPTS = Path(controls.__file__).parent
 
 
 @pytest.fixture(scope="module")
@@ -201,6 +207,81 @@ def test_text_has_each_row_and_says_what_was_not_run(rebuilt):
         assert f"| {name} " in text and f" {values['mse']['mean']:.2f} |" in text
     paper = controls.text(result | {"preset": "paper"})
     assert "### paper_mnist, K = 10\n\nNot run: `--rows=paper:10 --add`." in paper
+
+
+def test_the_text_and_the_picture_say_that_training_was_shorter_than_the_papers(rebuilt):
+    result, _, _ = rebuilt
+    training = result["settings"]["training"]
+    for epochs, says in ((10, True), (100, False)):
+        changed = {**result["settings"], "training": {**training, "epochs": epochs}}
+        told = {**result, "preset": "short", "settings": changed}
+        text = controls.text(told)
+        assert ("**10 epochs, not the paper's length** of 100" in text) == says
+        assert "K = 10" not in text  # no row of this preset
+        (legend,) = controls.pictures(told)[""].legends
+        (name,) = (each.get_text() for each in legend.get_texts())
+        assert name == "paper_mnist, K = 4" + ", 10 epochs" * says
+
+
+def flags_of(name, tmp_path, *flags, shown="results.seeds()"):
+    """What a script makes of its flags; its rebuild is one that shows it and ends."""
+    script = f"""
+import sys
+sys.argv[0] = {str(SCRIPTS / name)!r} + ".py"
+sys.path.insert(0, {str(SCRIPTS)!r})
+import runpy
+from support import results
+def shown(*_):
+    print(results.output_dir().name, {shown})
+    sys.exit(0)
+results._rebuild = shown
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+    command = [sys.executable, "-c", script, *flags]
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        (["--preset=short"], "short [0, 1, 2]"),
+        (["--preset=short", "--seeds=3"], "short [3]"),
+        (["--preset=quick"], "quick [0]"),
+        ([], "figures [0]"),
+    ],
+)
+def test_seeds_are_the_preset_s_where_none_are_given(flags, expected, tmp_path):
+    finished = flags_of("controls", tmp_path, *flags)
+    assert finished.stdout == f"{expected}\n", finished.stderr
+
+
+@pytest.mark.parametrize("name", ["table1", "all"])
+def test_a_preset_that_a_script_does_not_know_is_refused(name, tmp_path):
+    finished = flags_of(name, tmp_path, "--preset=short")
+    assert finished.returncode == 1
+    told = finished.stdout + finished.stderr
+    assert "Expected --preset among paper, quick. Received: short." in told
+
+
+def test_the_short_preset_is_ten_epochs_of_the_paper_s_protocol(tmp_path, monkeypatch):
+    data = types.SimpleNamespace(train=range(60_000), digest="0")
+    monkeypatch.setattr(mvae_tf.datasets, "load", lambda name, data_dir: data)
+    trained = []
+
+    def record(settings, data, *_):
+        trained.append((settings.resolved(), len(data.train)))
+        raise InterruptedError
+
+    monkeypatch.setattr(study_module.runs, "trained", record)
+    study = study_module.Study("short", [2], None, tmp_path)
+    with pytest.raises(InterruptedError):
+        controls.rebuild(study)
+    ((resolved, images),) = trained
+    preset = presets.get("paper_mnist")
+    assert images == 60_000
+    assert resolved["model"] == {**preset.model, "num_components": 4, "seed": 2}
+    assert resolved["training"]["epochs"] == 10
+    assert resolved["training"]["batch_size"] == preset.batch_size
 
 
 def test_a_seed_added_joins_those_stored(rebuilt):

@@ -9,7 +9,8 @@ import pytest
 import scipy.stats
 from test_scripts import rebuilt, store, study  # noqa: F401  fixtures
 
-from support import measures, paper
+from mvae_tf import evaluation
+from support import measures, one_batch, paper
 
 script = importlib.import_module("explain_print")
 IMAGES = 10_000
@@ -33,8 +34,19 @@ def exact():
                 for name, row in paper.TABLE2.items()
             }
         },
+        "one_batch": {"means": judged_of_one_batch(PRINTED, one)},
         "rise": {"means": one(0.1)},
     }
+
+
+PRINTED = [13.44, 11.54, 10.20, 9.17]  # K = 1, 7, 8, 10
+
+
+def judged_of_one_batch(errors, one, deviations=(1.4, 0.3, 0.1, 0.2)):
+    first, seventh, eighth, tenth = errors
+    values = (sum(errors) / 4, seventh - first, eighth - seventh, tenth - eighth)
+    parts = zip(one_batch.NAMES, values, deviations, strict=True)
+    return {name: {"mse": one(value), "std": one(std)} for name, value, std in parts}
 
 
 def test_bounds_are_jointly_95_percent():
@@ -45,12 +57,13 @@ def test_bounds_are_jointly_95_percent():
 
 def test_what_is_as_printed_is_explained_and_what_is_far_off_is_not():
     row = exact()
-    (_, errors), (_, codes) = script.judged(row, IMAGES).values()
+    (_, errors), (_, of_batch), (_, codes) = script.judged(row, IMAGES).values()
     assert errors == [0] * 4 and codes == [0] * 19
+    assert of_batch == pytest.approx([0] * 4, abs=1e-12)
     row["errors"]["means"]["8"]["mse"]["mean"] += 2 * 1.4
     row["accuracy"]["means"]["KNN"][0]["mean"] -= 1.0
     row["rise"]["means"]["mean"] = -1.0
-    (_, errors), (_, codes) = script.judged(row, IMAGES).values()
+    (_, errors), _, (_, codes) = script.judged(row, IMAGES).values()
     np.testing.assert_allclose(errors, [0, 2, 0, 0])
     of_images = 100 * np.sqrt(0.9717 * 0.0283 / IMAGES)
     np.testing.assert_allclose(codes[12], 1 / of_images)
@@ -74,9 +87,18 @@ def test_the_way_that_explains_most_is_told():
         "dataset": {"test_images": IMAGES, "train_images": 60_000},
     }
     text = _text(result)
-    assert "explained by `paper_mnist`, 100 epochs." in text and "sampled, dropout on" in text
+    assert text.count("explained by `paper_mnist`, 100 epochs.") == 2
+    assert (
+        "If Table I's errors are of a batch each, all 23 printed numbers are explained by" in text
+    )
+    assert "sampled, dropout on" in text
+    # Far off by the steps within a batch, and by nothing else.
+    row["one_batch"]["means"]["K = 8 to 10"]["mse"]["mean"] += 0.9
+    text = _text(result)
+    assert "are of one batch, all 23 printed numbers are explained by none of 1." in text
+    assert text.count("explained by `paper_mnist`, 100 epochs.") == 1 and "| 3 of 4, 4.5 |" in text
     row["rise"]["means"]["mean"] = -5.0
-    assert "explained by none of 1." in _text(result)
+    assert _text(result).count("explained by none of 1.") == 2
 
 
 def _text(result):
@@ -86,6 +108,61 @@ def _text(result):
         return script.text(result)
     finally:
         script.origin = origin
+
+
+# One batch for all K: by simulation ---------------------------------------------------------------
+
+RNG = np.random.default_rng(0)
+MEANS = np.array([14.5, 10.6, 10.5, 10.4])  # K = 1, 7, 8, 10
+
+
+def simulated(count):
+    """Errors of the four models on batches that are hard for all or for none, [4, count]."""
+    hard = 1 + 0.1 * RNG.normal(size=count)
+    return MEANS[:, None] * hard + np.array([[0.3], [0.1], [0.1], [0.1]]) * RNG.normal(
+        size=(4, count)
+    )
+
+
+def as_stored(batches):
+    one = lambda value: {"mean": value, "std": None}  # noqa: E731
+    errors = [(row.mean(), row) for row in batches]
+    of_batch = one_batch.judged(errors)
+    own = {
+        str(count): {"mse": one(row.mean()), "std": one(row.std(ddof=1))}
+        for count, row in zip(one_batch.KS, batches, strict=True)
+    }
+    return own, {
+        name: {part: one(value) for part, value in each.items()} for name, each in of_batch.items()
+    }
+
+
+def deviations(printed, own, of_batch, monkeypatch):
+    table = [(model, k, printed[one_batch.KS.index(k)]) for model, k, _ in paper.TABLE1]
+    monkeypatch.setattr(paper, "TABLE1", table)
+    return script.error_deviations(own), script.one_batch_deviations(of_batch)
+
+
+def test_a_print_of_one_batch_is_as_far_off_as_it_is_said_to_be(monkeypatch):
+    """Of many prints of one batch each number is one deviation off, in root mean square."""
+    own, of_batch = as_stored(simulated(5000))
+    prints = simulated(3000).T.tolist()
+    found = [deviations(printed, own, of_batch, monkeypatch) for printed in prints]
+    errors, mean_and_steps = (np.array(each) for each in zip(*found, strict=True))
+    np.testing.assert_allclose(np.sqrt((mean_and_steps**2).mean(axis=0)), 1, atol=0.06)
+    np.testing.assert_allclose(np.sqrt((errors**2).mean(axis=0)), 1, atol=0.06)
+    assert np.mean(mean_and_steps.max(axis=1) > script.MOST_DEVIATIONS) < 4 * 0.05 / script.NUMBERS
+
+
+def test_a_fall_with_k_that_no_batch_shows_is_noticed_within_a_batch_alone(monkeypatch):
+    """As printed: within reach of four batches' luck, and far from that of one."""
+    own, of_batch = as_stored(simulated(78))
+    errors, mean_and_steps = deviations(PRINTED, own, of_batch, monkeypatch)
+    assert script.within(errors) == 4
+    assert script.within(mean_and_steps) < 4 and mean_and_steps[-1] > script.MOST_DEVIATIONS
+    # While four errors that are all a tenth too high are within reach of both.
+    high = (1.1 * MEANS).tolist()
+    assert [script.within(each) for each in deviations(high, own, of_batch, monkeypatch)] == [4, 4]
 
 
 def test_spreads_are_over_whole_batches():
@@ -112,11 +189,25 @@ def test_explain_print(study, tmp_path, monkeypatch):  # noqa: F811
     assert [len(row["errors"]) for row in result["rows"]] == [3, 6]
     assert [len(row["accuracy"]) for row in result["rows"]] == [2, 4]
     model = study.run(0, preset="authors_mnist", num_components=7, epochs={"quick": 1}).model
-    spreads = measures.error_spreads(model, study.data.test)
-    for way, expected in spreads.items():
+    errors = evaluation.batch_errors(model, study.data.test, batch_size=10)
+    assert errors
+    for way, measured in errors.items():
+        expected = measures.spread(*measured)
         stored = result["rows"][1]["errors"][way]["7"]
         for part in ("mse", "std", "published"):
             assert stored[part]["mean"] == pytest.approx(expected[part])
+    each = {
+        count: evaluation.batch_errors(
+            study.run(0, preset="authors_mnist", num_components=count, epochs={"quick": 1}).model,
+            study.data.test,
+            batch_size=10,
+        )["sampled"]
+        for count in (8, 10)
+    }
+    step = result["rows"][1]["one_batch"]["sampled"]["K = 8 to 10"]
+    assert step["mse"]["mean"] == pytest.approx(each[10].mse - each[8].mse)
+    expected = np.std(each[10].batches - each[8].batches, ddof=1)
+    assert step["std"]["mean"] == pytest.approx(expected)
     knn = measures.knn_by_way(model, study.data)
     assert knn.keys() == {"means", "sampled", "means_dropout", "sampled_dropout"}
     assert all(len(each["components"]) == 7 for each in knn.values())

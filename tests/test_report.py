@@ -39,7 +39,7 @@ def fig2(mixture, *components):
 
 def table2(mixture, component, vae):
     ours = {"Mixture": mixture, "C1": component, "VAE": vae}
-    row = {**ours, "Mixture, `best_mnist`": of(99.0)}  # of one seed
+    row = {**ours, "Mixture, `best_mnist`": of(99.0), "VAE, same search": of(99.0)}  # one seed
     certain = {"Mixture": seeds(99), "C1": seeds(1), "VAE": seeds(1)}
     return {"accuracy": {"MLP": certain, "KNN": row}}
 
@@ -227,7 +227,7 @@ from absl import app
 from mvae_tf.training.version import TRAINING_VERSION
 settings = {{"seeds": [0], "training": {{"precision": "float32"}}}}
 done = {{"preset": "quick", "settings": settings, "training_version": TRAINING_VERSION}}
-all._stored = lambda name: None if name == "table2" else done
+all.results.stored_beside = lambda name: None if name == "table2" else done
 all._report = lambda stored: "the report"
 all._scorecard = lambda stored: "the scorecard"
 class Failed: returncode = 1

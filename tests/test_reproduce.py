@@ -12,7 +12,7 @@ import pytest
 import mvae_tf
 from mvae_tf import training
 from mvae_tf.training import loop, run_folder, version
-from support import environments, results, runs, summaries
+from support import environments, runs, summaries, texts
 
 ROOT = Path(__file__).parent.parent
 TABLE1 = ROOT / "reproduce" / "table1.py"
@@ -198,7 +198,7 @@ def test_summary_of_one_and_of_several_seeds():
 
 
 def test_markdown_table_is_aligned():
-    assert results.markdown_table(["a", "long"], [["first", "1"], ["b", "22"]]) == (
+    assert texts.markdown_table(["a", "long"], [["first", "1"], ["b", "22"]]) == (
         "| a     | long |\n| :---- | ---: |\n| first |    1 |\n| b     |   22 |"
     )
-    assert results.markdown_table(["a", "K"], [["b", "1"]]).splitlines()[1] == "| :- | -: |"
+    assert texts.markdown_table(["a", "K"], [["b", "1"]]).splitlines()[1] == "| :- | -: |"

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import table1
+from mvae_tf import presets
 from mvae_tf.training import jit, precision, version
 from support import paper
 
@@ -31,8 +32,8 @@ load = mvae_tf.datasets.load
 mvae_tf.datasets.load = lambda name, data_dir: load({str(small_mnist)!r})
 study.EPOCHS["mnist"]["quick"] = 1
 results.run_script(
-    "table1", table1.rebuild, table1.text, rows=table1.ROWS, usual_rows=table1.usual_rows,
-    by_name=table1.by_name, grows=True
+    "table1", lambda *given: table1.rebuild(*given, results.stored_beside("search_vae")),
+    table1.text, rows=table1.ROWS, usual_rows=table1.usual_rows, by_name=table1.by_name, grows=True
 )
 """)
 
@@ -147,12 +148,13 @@ def test_rows_that_were_not_chosen_are_shown_as_not_run(stored):
     assert whole["complete"] and not result["complete"]
     assert "--rows=10,1" in result["command"]
     text = (folder / "part" / "table1.md").read_text()
-    assert text.count("not run") == 2 and "that was run beats the single VAE" in text
+    assert text.count("not run") == 2 and "every mixture that was run has a lower error" in text
 
 
 def test_table1_under_the_paper_preset_has_rows_of_our_own():
-    assert table1.usual_rows("paper") == list(table1.ROWS)
-    others = {name: table1.ROWS[name] for name in table1.ROWS if name not in ("7", "8", "10", "1")}
+    usual = table1.usual_rows("paper")
+    assert usual == [name for name in table1.ROWS if name != "searched:1"]
+    others = {name: table1.ROWS[name] for name in usual if name not in ("7", "8", "10", "1")}
     assert [(row[0], row[1], row[2]) for row in others.values()] == [
         ("M-VAE, cosine", 10, None),
         ("M-VAE, `best_mnist`", 10, None),
@@ -171,6 +173,31 @@ def test_a_row_of_our_own_joins_the_quick_table_where_it_is_asked_for(stored):
     text = (folder / "more" / "table1.md").read_text()
     assert "| VAE, `best_mnist` |  1 |" in text and "`best_mnist`: our own settings" in text
     assert "osine" not in text and "not run" not in text
+
+
+def test_a_vae_of_the_same_search_has_the_settings_that_it_chose(stored):
+    folder, _, rebuild = stored
+    where = [f"--output_dir={folder / 'searched'}", f"--runs_dir={folder / 'runs'}"]
+    ended = rebuild("--rows=searched:1", *where, status=1)
+    assert "Expected a stored result of search_vae.py" in ended.err + ended.out
+    chosen = {"model": {"likelihood": "bernoulli"}, "protocol": {"batch_size": 64}}
+    found = {"settings": {}, "chosen": chosen}
+    (folder / "searched" / "search_vae.json").write_text(json.dumps(found))
+    before = set((folder / "runs").iterdir())
+    rebuild("--rows=searched:1", *where)
+    result = json.loads((folder / "searched" / "table1.json").read_text())
+    (row,) = result["rows"]
+    assert (row["model"], row["num_components"], row["chosen"]) == ("VAE, same search", 1, chosen)
+    new = set((folder / "runs").iterdir()) - before
+    assert len(new) == 2  # seeds
+    for path in new:
+        settings = json.loads((path / "record.json").read_text())["settings"]
+        usual = json.loads(json.dumps(presets.get("paper_mnist").model))
+        seed = {"seed": settings["training"]["seed"]}
+        assert settings["model"] == {**usual, **seed, "num_components": 1} | chosen["model"]
+        assert settings["training"]["batch_size"] == 64
+    text = (folder / "searched" / "table1.md").read_text()
+    assert "| VAE, same search |  1 |" in text and "(search_vae.py)" in text
 
 
 def test_a_result_grown_by_rows_and_by_seeds_is_that_of_one_command(stored):
@@ -227,7 +254,7 @@ def test_rows_are_those_of_the_table(tmp_path):
     finished = script("--preset=quick", "--rows=9", f"--output_dir={tmp_path}")
     assert finished.returncode != 0
     assert (
-        "Expected --rows among 7, 8, 10, 1, cosine:10, best:10, best:1"
+        "Expected --rows among 7, 8, 10, 1, cosine:10, best:10, best:1, searched:1"
         in finished.stderr + finished.stdout
     )
 

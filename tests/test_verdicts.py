@@ -77,6 +77,26 @@ def test_verdict(comparisons, expected):
     assert verdicts.verdict(comparisons) == expected
 
 
+@pytest.mark.parametrize(
+    ("difference", "expected"),
+    [
+        (Interval(1.0, 0.5), "higher"),
+        (Interval(-1.0, 0.5), "lower"),
+        (Interval(1.0, 1.5), "undecided"),
+        (Interval(1.0, math.inf), "undecided (one seed)"),
+    ],
+)
+def test_word_of_a_difference(difference, expected):
+    assert verdicts.word(difference, "higher", "lower") == expected
+
+
+def test_a_claim_is_stated_with_its_verdict_and_reading():
+    certain, open_ = Interval(1.0, 0.5), Interval(1.0, 1.5)
+    told = verdicts.stated("it rains", [certain, open_], "`authors_mnist`")
+    assert told == "That it rains: undecided, in this reading (`authors_mnist`)."
+    assert ": supported, in this reading (`paper_mnist`)." in verdicts.stated("it rains", [certain])
+
+
 def test_of_no_comparison_there_is_no_verdict():
     with pytest.raises(ValueError, match="one or more comparisons"):
         verdicts.verdict([])

@@ -10,10 +10,10 @@ from collections.abc import Callable, Collection
 
 from mvae_tf.training.version import recorded
 from support.environments import machines
-from support.study import Study
+from support.study import Study, reading_of
 from support.summaries import summary
 
-_SAME = ("preset", "training_version", "dataset")
+_SAME = ("preset", "reading", "training_version", "dataset")
 
 
 class AdditionError(ValueError):
@@ -43,7 +43,7 @@ class Addition:
     ):
         # Its command is that of a part; the caller knows that of the whole.
         self._stored = {name: value for name, value in stored.items() if name != "command"}
-        self._stored["training_version"] = recorded(stored)
+        self._stored |= {"training_version": recorded(stored), "reading": reading_of(stored)}
         self._choices = choices
         self._chosen, self._order, self._whole = chosen, order, whole
         self._by_name = by_name
@@ -60,7 +60,7 @@ class Addition:
         made["precision"] = settings["training"].get("precision")
         made["jit"] = settings["training"].get("jit", "off")
         made["packages"] = stored.get("environment", {}).get("packages")
-        asked = self._choices | account
+        asked = self._choices | account | {"reading": reading_of(account)}
         asked |= {"precision": study.precision, "jit": study.jit}
         asked |= {"packages": account["environment"]["packages"]}
         differing = ", ".join(name for name in made if made[name] != asked.get(name))

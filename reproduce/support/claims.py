@@ -3,7 +3,9 @@
 import dataclasses
 from collections.abc import Callable
 
+import ablation_dhsic
 import controls
+import fig2_components
 import table1
 import table2
 import table3
@@ -12,11 +14,9 @@ from support import paper, verdicts
 from support.summaries import format_summary
 
 _PAPER_MNIST = "`paper_mnist`"
-_PAPER_CIFAR10 = "`paper_cifar10`, of which the paper leaves much open"
+_PAPER_CIFAR10 = f"{table3.READING}, of which the paper leaves much open"
 _PRINTED_RMSE, _PRINTED_SCORE = paper.TABLE3[-1][1:]
 _ROUNDING = 0.005  # of numbers printed with two decimals
-# What makes components differ would have to lower their dependence by a tenth at the least.
-_ACTS = 0.9
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,12 +59,10 @@ def _error_falls(result):
 
 
 def _beats_vae(result):
-    errors = {k: error["per_seed"] for k, error in sorted(table1.errors(result).items())}
-    missing = _missing(errors, (count for _, count, _ in paper.TABLE1))
+    missing = _missing(table1.errors(result), (count for _, count, _ in paper.TABLE1))
     if missing:
         return f"not run: {missing}", _undecided("rows not run")
-    vae = errors.pop(1)
-    ahead = verdicts.interval(verdicts.minus(vae, verdicts.best(errors.values())))
+    ahead = table1.ahead(result)
     return f"the mixture with the largest error is ahead by {ahead.told(2)}", verdicts.verdict(
         [ahead]
     )
@@ -89,9 +87,7 @@ def _missing(present, wanted):
 
 
 def _beats_components(result):
-    mse = {name: values["per_seed"] for name, values in result["mse"].items()}
-    mixture = mse.pop("Mixture")
-    ahead = verdicts.interval(verdicts.minus(verdicts.best(mse.values(), lowest=True), mixture))
+    ahead = fig2_components.ahead(result)
     told = f"MSE {format_summary(result['mse']['Mixture'], 2)}"
     return f"{told}, ahead of the best component's by {ahead.told(2)}", verdicts.verdict([ahead])
 
@@ -99,7 +95,11 @@ def _beats_components(result):
 def _joined_codes_classify_best(result):
     told, ahead = [], []
     for name, columns in result["accuracy"].items():
-        of = {column: columns[column]["per_seed"] for column in columns if column != table2.BEST}
+        of = {
+            column: columns[column]["per_seed"]
+            for column in columns
+            if column not in table2.OF_OUR_OWN
+        }
         ahead.append(
             verdicts.interval(verdicts.minus(of.pop("Mixture"), verdicts.best(of.values())))
         )
@@ -122,9 +122,7 @@ def _dhsic_separates(result):
         f"CKA {format_summary(rows[label]['cka'], 3)}"
         for label in ("0", "1", "1000")
     )
-    off, on = (rows[label]["dhsic"]["per_seed"] for label in ("0", "1"))
-    lowered = verdicts.minus([_ACTS * each for each in off], on)
-    return told, verdicts.verdict([verdicts.interval(lowered)])
+    return told, verdicts.verdict([ablation_dhsic.lowered(result, "1")])
 
 
 def _rmse(result):
@@ -195,11 +193,20 @@ CLAIMS = (
 )
 
 
+def under(reading: str) -> list[Claim]:
+    """Return the claims on MNIST for another reading, whose results lie in a folder of its name."""
+    return [
+        dataclasses.replace(claim, reading=f"`{reading}`")
+        for claim in CLAIMS
+        if claim.reading == _PAPER_MNIST
+    ]
+
+
 def of_controls(preset: str, result: dict | None) -> list[Claim]:
     """Return what controls can say of the claims: of a preset's rows, and of any others run.
 
     Args:
-        preset: "paper" or "quick".
+        preset: Of `study.PRESETS`.
         result: Of controls.py, or None.
     """
     shown = {*controls.usual_rows(preset), *(controls.by_name(result) if result else ())}

@@ -58,12 +58,6 @@ def mean_cka(test: np.ndarray) -> float:
     return float(np.mean([mvae_tf.evaluation.linear_cka(test[:, i], test[:, j]) for i, j in pairs]))
 
 
-def error_spreads(model, split) -> dict:
-    """Return by each way of measuring (`evaluation.ways`) a `spread` of the errors on a split."""
-    errors = mvae_tf.evaluation.batch_errors(model, split, batch_size=ERROR_BATCH)
-    return {way: spread(*measured) for way, measured in errors.items()}
-
-
 def spread(mse: float, batches: np.ndarray) -> dict:
     """Return what an error is on all images, and on single batches of them.
 

@@ -1,4 +1,4 @@
-"""What the scripts share: flags, tables as text, and results as files."""
+"""What the scripts share: flags, and results as files; their texts are in `texts`."""
 
 import json
 import os
@@ -9,28 +9,45 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 
 from absl import app, flags, logging
-from tqdm import tqdm
 
-from mvae_tf import presets
 from mvae_tf.commands.signals import STATUS, TOLD, Terminated
-from mvae_tf.datasets.splits import TEST_IMAGES
 from mvae_tf.devices import strategies
 from mvae_tf.startup import import_tensorflow
 from mvae_tf.training import jit, precision, stored
 from mvae_tf.training.run_folder import DamagedRunError, write_text
 from mvae_tf.training.version import NewerRunError
 from support.additions import Addition, AdditionError
-from support.environments import listed, machines
-from support.study import Study
+from support.study import PRESETS, READINGS, SEEDS, Study
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
+USUAL_PRESETS = ("paper", "quick")  # what all scripts know
+
 FLAGS = flags.FLAGS
-flags.DEFINE_enum("preset", "paper", ["paper", "quick"], "The paper's protocol, or a short one.")
-flags.DEFINE_list("seeds", ["0"], "Seeds, separated by commas; one training run each.")
+flags.DEFINE_enum(
+    "preset",
+    "paper",
+    PRESETS,
+    "The paper's protocol, or a few epochs of it; short: ten epochs, of controls.py alone.",
+)
+flags.DEFINE_enum(
+    "reading",
+    READINGS[0],
+    READINGS,
+    "Of the paper's text, where it leaves a choice open: of Tables I and II, Figures 2 and 4 and "
+    "the ablation of dHSIC.",
+)
+flags.DEFINE_list(
+    "seeds", None, "Seeds, separated by commas; one training run each. Default: the preset's."
+)
 flags.DEFINE_string("data_dir", None, "Where data is kept (TensorFlow Datasets' folder).")
 flags.DEFINE_string("runs_dir", str(ROOT / "runs"), "Where trained models are kept.")
-flags.DEFINE_string("output_dir", None, "Where results go (figures/, or figures/quick/).")
+flags.DEFINE_string(
+    "output_dir",
+    None,
+    "Where results go; in a folder of its name where the reading is another. Default: figures/, or "
+    "figures/PRESET/.",
+)
 flags.DEFINE_bool("only_print", False, "Print the stored results and train nothing.")
 flags.DEFINE_bool(
     "add",
@@ -82,25 +99,23 @@ flags.DEFINE_string(
     "inception_weights", None, "Inception v3's weights file. Default: Keras's, downloaded."
 )
 
-# For the texts of results in which they stand beside the paper's.
-BEST_MNIST = """\
-`best_mnist`: our own settings, chosen on training images held out (search_mnist.py); network sizes
-and epochs are the paper's."""
-
 # The flags that a result depends on, beside --preset, seeds and rows.
-_CHOICES = ("split", "classifier", "strategy")
+_CHOICES = ("reading", "split", "classifier", "strategy")
 
 
 def run_script(
     name: str,
     rebuild: Callable[..., tuple[dict, dict]],
-    text: Callable[[dict], str],
+    text: Callable[..., str],
     dataset: str = "mnist",
     rows: Collection[str] = (),
     usual_rows: Callable[[str], Collection[str]] | None = None,
     by_name: Callable[[dict], dict] | None = None,
     grows: bool = False,
     redraw: Callable[[dict], dict] | None = None,
+    presets: Collection[str] = USUAL_PRESETS,
+    beside: Collection[str] = (),
+    readings: Collection[str] = READINGS[:1],
 ) -> None:
     """Run a script: rebuild its result, print it and write it as `name`.json, .md and .png.
 
@@ -108,22 +123,32 @@ def run_script(
         name: Of the result's files.
         rebuild: Called unless --only_print is given; returns the result, as JSON takes it, and its
             pictures, matplotlib figures by what is added to `name`.
-        text: Returns a result as Markdown.
+        text: Returns a result as Markdown; is also given those of `beside`, None where not stored.
         dataset: What the `Study` works on.
         rows: The names among which --rows chooses; `rebuild` is also given the chosen ones.
-        usual_rows: Returns those of a preset, without --rows. None: all.
+        usual_rows: Returns those of a preset, and of a reading that isn't the usual one, without
+            --rows. None: all.
         by_name: With `rows`: returns a result's rows by these names.
         grows: Whether --add can be: whatever differs from seed to seed is a `summary`, and a
             picture shows the first seed, or is made anew by `redraw`.
         redraw: Returns the pictures, as `rebuild` does, of a result that grew. None: they stay.
+        presets: Those that it knows.
+        beside: Names of other results, of the same folder, that its text shows beside its own.
+        readings: Those of the paper's text that it knows.
     """
 
     def main(_):
-        usual = rows if usual_rows is None else usual_rows(FLAGS.preset)
+        check_known(presets, readings)
+        other = () if FLAGS.reading == READINGS[0] else (FLAGS.reading,)
+        usual = rows if usual_rows is None else usual_rows(FLAGS.preset, *other)
         names = chosen_rows(rows, usual)
         path = output_dir() / f"{name}.json"
+
+        def whole_text(result):
+            return text(result, *map(stored_beside, beside))
+
         if FLAGS.only_print:
-            print(text(read_result(path)))
+            print(whole_text(read_result(path)))
             return
         check_strategy()
         addition = None
@@ -143,7 +168,7 @@ def run_script(
             _rebuild(
                 path,
                 lambda study: rebuild(study, *arguments),
-                text,
+                whole_text,
                 dataset,
                 named,
                 addition,
@@ -183,6 +208,7 @@ def _rebuild(path, rebuild, text, dataset, named, addition, redraw):
             precision=chosen.policy,
             jit=compiled.jit,
             strategy=FLAGS.strategy,
+            reading=FLAGS.reading,
         )
         if addition:
             addition.check(study)
@@ -223,9 +249,19 @@ def run_app(main: Callable[[list[str]], None]) -> None:
 
 def output_dir() -> Path:
     """Return the folder of the results."""
-    if FLAGS.output_dir is not None:
-        return Path(FLAGS.output_dir)
-    return ROOT / "figures" / ("" if FLAGS.preset == "paper" else FLAGS.preset)
+    usual = ROOT / "figures" / ("" if FLAGS.preset == "paper" else FLAGS.preset)
+    folder = usual if FLAGS.output_dir is None else Path(FLAGS.output_dir)
+    return folder / ("" if FLAGS.reading == READINGS[0] else FLAGS.reading)
+
+
+def check_known(
+    presets: Collection[str] = USUAL_PRESETS, readings: Collection[str] = READINGS[:1]
+) -> None:
+    """Refuse a --preset or a --reading that a script doesn't know."""
+    for name, known in (("preset", presets), ("reading", readings)):
+        if FLAGS[name].value not in known:
+            message = f"Expected --{name} among {', '.join(known)}. Received: {FLAGS[name].value}."
+            raise app.UsageError(message)
 
 
 def check_strategy() -> None:
@@ -248,9 +284,9 @@ def chosen_rows(rows: Collection[str] = (), usual: Collection[str] = ()) -> list
 
 
 def seeds() -> list[int]:
-    """Return --seeds as integers."""
+    """Return --seeds as integers, the preset's by default."""
     try:
-        return [int(seed) for seed in FLAGS.seeds]
+        return [int(seed) for seed in FLAGS.seeds or SEEDS[FLAGS.preset]]
     except ValueError:
         raise app.UsageError(f"Expected --seeds as integers. Received: {FLAGS.seeds}.") from None
 
@@ -287,56 +323,19 @@ def read_result(path: Path) -> dict:
         sys.exit(f"Expected a stored result in {path}. Received: none; leave out --{flag}.")
 
 
-def markdown_table(header: list[str], rows: list[list[str]]) -> str:
-    """Return a Markdown table whose columns are aligned as plain text too."""
-    cells = [header, *rows]
-    # A rule has at least one dash beside its colon.
-    widths = [max(2, *(len(row[column]) for row in cells)) for column in range(len(header))]
+def stored_beside(name: str, under: str = "") -> dict | None:
+    """Return the stored result of a name, or None if there is none that this version can read.
 
-    def line(row):
-        first, *others = zip(row, widths, strict=True)
-        padded = [first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in others)]
-        return f"| {' | '.join(padded)} |"
-
-    rule = [":" + "-" * (widths[0] - 1), *("-" * (width - 1) + ":" for width in widths[1:])]
-    return "\n".join([line(header), f"| {' | '.join(rule)} |", *map(line, rows)])
-
-
-def origin(result: dict) -> str:
-    """Return the last lines of a result's text: how it came about."""
-    environment, seeds = result["environment"], result["settings"]["seeds"]
-    training = result["settings"]["training"]
-    epochs = training.get("epochs")
-    dataset = result["dataset"]
-    each = "" if epochs is None else f"{epochs}{_of_the_papers(epochs, dataset)} epochs, "
-    tested = dataset.get("test", TEST_IMAGES)
-    stands_in = "" if tested == TEST_IMAGES else f"\nTested on: {tested}."
-    return f"""\
-Rebuilt by `{result["command"]}`: {tqdm.format_interval(result["elapsed_seconds"])} ([h:]mm:ss)
-of training and evaluation on {listed(machines(result))}, \
-{training["precision"]}, TensorFlow {environment["packages"]["tensorflow"]};
-{each}seed{"s" * (len(seeds) > 1)} {", ".join(map(str, seeds))}. \
-Data: {dataset["name"]}, {dataset["source"]}.{stands_in}"""
-
-
-def _of_the_papers(epochs, dataset):
-    """Return the epochs of which these are a part; on CIFAR-10 the paper gives no number."""
-    whole = presets.get("paper_mnist").epochs
-    return f" of the paper's {whole}" if dataset["name"] == "mnist" and epochs < whole else ""
-
-
-def heading(dataset: dict) -> str:
-    """Return what a result was measured on, for its first line."""
-    if dataset["name"] != "cifar10":
-        return f"{dataset['name']} of photographs, not CIFAR-10"
-    stands_in = "" if dataset["test"] == TEST_IMAGES else f" ({dataset['test']})"
-    return f"CIFAR-10{stands_in}"
-
-
-def tested_images(dataset: dict) -> str:
-    """Return how many images a result was measured on, and which."""
-    of = "" if dataset["test"] == TEST_IMAGES else "images of "
-    return f"{dataset['test_images']:,} {of}{dataset['test']}"
+    Args:
+        name: Of the result.
+        under: A folder in that of the results.
+    """
+    try:
+        result = stored.read_json(output_dir() / under / f"{name}.json")
+        stored.require(result, {"settings": {}})
+    except (FileNotFoundError, ValueError):
+        return None
+    return result
 
 
 def _require_writable(folder):

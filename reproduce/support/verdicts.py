@@ -108,6 +108,23 @@ def verdict(comparisons: Sequence[Interval]) -> str:
     return f"{UNDECIDED} (one seed)" if one else UNDECIDED
 
 
+def stated(claim: str, comparisons: Sequence[Interval], reading: str = "`paper_mnist`") -> str:
+    """Return a claim and what the rule says of it, as a sentence.
+
+    Args:
+        claim: What follows "that".
+        comparisons: Its own, as `verdict` takes them.
+        reading: Of the paper's text, on which alone the verdict is.
+    """
+    return f"That {claim}: {verdict(comparisons)}, in this reading ({reading})."
+
+
+def word(difference: Interval, above: str, below: str) -> str:
+    """Return the one of two words that the rule gives to a difference, or that it is undecided."""
+    found = verdict([difference])
+    return {SUPPORTED: above, CONTRADICTED: below}.get(found, found)
+
+
 def t_quantile(freedom: int) -> float:
     """Return the t below which |T| lies with a probability of 95 %."""
     import scipy.special  # a script starts at once

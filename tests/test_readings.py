@@ -1,0 +1,133 @@
+"""Results in another reading of the paper's text: how they are made, stored, told and judged."""
+
+import json
+import subprocess
+import sys
+import types
+from pathlib import Path
+
+import pytest
+from test_controls import flags_of
+
+import all as everything
+import table1
+from mvae_tf import presets
+from support import additions, claims, study as study_module, verdicts
+from support.summaries import summary
+
+FIGURES = Path(table1.__file__).parent.parent / "figures"
+
+
+def stored(name="table1"):
+    return json.loads((FIGURES / f"{name}.json").read_text())
+
+
+def in_other_reading(errors):
+    """Table I in the other reading, of three seeds."""
+    result = stored() | {"reading": "authors_mnist", "command": "it"}
+    result["rows"] = [row for row in result["rows"] if row["paper"] is not None]
+    result["settings"] = result["settings"] | {"seeds": [0, 1, 2]}
+    for row in result["rows"]:
+        error = errors[row["num_components"]]
+        for name in ("mse", "mse_sampled", "mse_per_pixel", "seconds"):
+            row[name] = summary([error, error + 0.03, error - 0.02])
+    return result
+
+
+FALLING = {7: 7.0, 8: 6.5, 10: 6.0, 1: 8.0}
+RISING = {7: 6.0, 8: 6.5, 10: 7.0, 1: 5.0}
+
+
+@pytest.mark.parametrize("reading", ["paper_mnist", "authors_mnist"])
+def test_models_are_of_the_reading(reading, tmp_path, monkeypatch):
+    data = types.SimpleNamespace(train=range(60_000), digest="0")
+    monkeypatch.setattr(study_module.mvae_tf.datasets, "load", lambda name, data_dir: data)
+    trained = []
+
+    def record(settings, *_):
+        trained.append(settings.resolved()["model"])
+        raise InterruptedError
+
+    monkeypatch.setattr(study_module.runs, "trained", record)
+    study = study_module.Study("paper", [0], None, tmp_path, reading=reading)
+    with pytest.raises(InterruptedError):
+        table1.rebuild(study)
+    (model,) = trained
+    assert model == {**presets.get(reading).model, "num_components": 7, "seed": 0}
+
+
+@pytest.mark.parametrize(
+    ("name", "flags", "expected"),
+    [
+        ("table1", [], "figures"),
+        ("table1", ["--reading=authors_mnist"], "figures/authors_mnist"),
+        ("table2", ["--reading=authors_mnist", "--preset=quick"], "quick/authors_mnist"),
+        # Never among the results of the usual reading.
+        ("ablation_dhsic", ["--reading=authors_mnist", "--output_dir=x"], "x/authors_mnist"),
+    ],
+)
+def test_each_reading_has_a_folder(name, flags, expected, tmp_path):
+    finished = flags_of(name, tmp_path, *flags, shown="results.output_dir()")
+    assert finished.stdout.strip().endswith(expected), finished.stderr
+
+
+@pytest.mark.parametrize("name", ["controls", "table3", "all"])
+def test_a_reading_that_a_script_does_not_know_is_refused(name, tmp_path):
+    finished = flags_of(name, tmp_path, "--reading=authors_mnist")
+    assert finished.returncode == 1
+    told = finished.stdout + finished.stderr
+    assert "Expected --reading among paper_mnist. Received: authors_mnist." in told
+
+
+def test_the_text_says_of_which_reading_it_is():
+    text = table1.text(in_other_reading(FALLING))
+    assert text.startswith("# Table I: reconstruction error on MNIST's test images, in the reading")
+    assert "`authors_mnist`\n" in text
+    assert "single VAE: supported, in this reading (`authors_mnist`)." in text
+    assert "cosine" not in text and "best_mnist" not in text and "not run" not in text
+    assert "in the reading" not in table1.text(stored())
+
+
+@pytest.mark.parametrize(
+    ("errors", "expected"), [(FALLING, verdicts.SUPPORTED), (RISING, verdicts.CONTRADICTED)]
+)
+def test_the_same_claims_are_judged(errors, expected):
+    judged = claims.under("authors_mnist")
+    assert [claim.text for claim in judged] == [claim.text for claim in claims.CLAIMS[:7]]
+    assert {claim.reading for claim in judged} == {"`authors_mnist`"}
+    verdict = [claims.judged(claim, in_other_reading(errors))[1] for claim in judged[:2]]
+    assert verdict == [expected] * 2
+
+
+def report(folder):
+    subprocess.run(
+        [sys.executable, everything.__file__, "--only_report", f"--output_dir={folder}"],
+        check=True,
+        capture_output=True,
+    )
+    text = (folder / "REPORT.md").read_text()
+    return text.split("## The same in another reading")[1].split("\n## ")[0]
+
+
+def test_the_report_has_a_scorecard_of_what_was_run_and_none_of_nothing(tmp_path):
+    (tmp_path / "table1.json").write_text(json.dumps(stored()))
+    nothing = report(tmp_path)
+    assert "Not run: nothing is said of it." in nothing and "| " not in nothing
+    assert "--reading=authors_mnist`" in nothing
+    (tmp_path / "authors_mnist").mkdir()
+    result = in_other_reading(RISING)
+    (tmp_path / "authors_mnist" / "table1.json").write_text(json.dumps(result))
+    lines = [line for line in report(tmp_path).splitlines() if line.startswith("| ")][2:]
+    verdict = [line.split("|")[3].strip() for line in lines]
+    assert verdict == ["contradicted"] * 2 + ["not run"] * 5
+    assert all("`authors_mnist`" in line for line in lines)
+
+
+def test_one_reading_is_not_added_to_another(tmp_path, monkeypatch):
+    monkeypatch.setattr(study_module.mvae_tf.datasets, "load", lambda name, data_dir: None)
+    study = study_module.Study("paper", [1], None, tmp_path, reading="authors_mnist")
+    old = stored()
+    account = old | {"reading": study.reading, "environment": old["environment"]}
+    monkeypatch.setattr(study, "account", lambda: account)
+    with pytest.raises(additions.AdditionError, match="another reading, precision"):
+        additions.Addition(old, {}).check(study)
