@@ -86,7 +86,7 @@ def small_model():
     return model
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def nursery(tmp_path_factory):
     """Runs programs that need no process of their own making."""
     nursery = Nursery(tmp_path_factory.mktemp("nursery"))

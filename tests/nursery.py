@@ -1,10 +1,12 @@
-"""Programs in processes that have TensorFlow loaded already: a hostile run starts hundreds.
+"""Programs in processes that have TensorFlow loaded already: to load it takes ten seconds' work.
 
 `Nursery` starts this file as a process, which forks a child for each program that it is asked for.
 The child runs the program as `python PROGRAM ARGUMENTS` would, with its output in files.
 """
 
+import gc
 import importlib
+import itertools
 import json
 import os
 import runpy
@@ -12,6 +14,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -41,17 +44,30 @@ class Ended(NamedTuple):
     seconds: float
 
 
+class Started(NamedTuple):
+    """A program that runs, and when it began; `Nursery.finished` waits for it."""
+
+    process_id: int
+    paths: tuple[Path, Path]
+    began: float
+
+
 class Nursery:
-    """Runs one program at a time; `folder` is where their output goes meanwhile."""
+    """Runs programs, several at once if need be; `folder` is where their output goes."""
 
     def __init__(self, folder: Path):
-        self._folder = folder
+        self._folder, self._numbers = folder, itertools.count()
         self._process = subprocess.Popen(
             [sys.executable, __file__],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, "TF_ENABLE_ONEDNN_OPTS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"},
+            env={
+                **os.environ,
+                "PYTHONPATH": os.pathsep.join(map(str, (ROOT, ROOT / "reproduce"))),
+                "TF_ENABLE_ONEDNN_OPTS": "1",
+                "TF_CPP_MIN_LOG_LEVEL": "3",
+            },
         )
         assert self._process.stdout.readline() == "ready\n"
 
@@ -60,42 +76,58 @@ class Nursery:
         self._process.stdin.close()
         self._process.wait(60)
 
-    def run(self, program: Path, *arguments, kill_after: float | None = None) -> Ended:
+    def start(self, program: Path, *arguments, env: Mapping[str, str] | None = None) -> Started:
+        """Start a program; `env` is what it has beside this process's environment."""
+        number = next(self._numbers)
+        paths = tuple(self._folder / f"{name}-{number}" for name in ("out", "err"))
+        argv = [str(program), *map(str, arguments)]
+        child = self._asked({"argv": argv, "paths": [*map(str, paths)], "env": dict(env or {})})
+        return Started(child, paths, time.monotonic())
+
+    def finished(self, started: Started) -> Ended:
+        """Wait for a program's end."""
+        status, seconds = self._asked(started.process_id), time.monotonic() - started.began
+        texts = [path.read_text(errors="replace") for path in started.paths]
+        for path in started.paths:
+            path.unlink()
+        return Ended(status, *texts, seconds)
+
+    def run(self, program: Path, *arguments, kill_after: float | None = None, **settings) -> Ended:
         """Run a program to its end, or kill it (SIGKILL) after so many seconds if it still runs."""
-        paths = [str(self._folder / name) for name in ("out", "err")]
-        asked = json.dumps([[str(program), *map(str, arguments)], *paths])
-        self._process.stdin.write(f"{asked}\n")
-        self._process.stdin.flush()
-        child = int(self._process.stdout.readline())
-        began = time.monotonic()
+        started = self.start(program, *arguments, **settings)
         if kill_after is not None:
             time.sleep(kill_after)
             # It isn't waited for until the nursery is told to: the number is still its own.
-            os.kill(child, signal.SIGKILL)
-        self._process.stdin.write("wait\n")
+            os.kill(started.process_id, signal.SIGKILL)
+        return self.finished(started)
+
+    def _asked(self, what):
+        self._process.stdin.write(f"{json.dumps(what)}\n")
         self._process.stdin.flush()
-        status, seconds = int(self._process.stdout.readline()), time.monotonic() - began
-        return Ended(status, *(Path(path).read_text(errors="replace") for path in paths), seconds)
+        return int(self._process.stdout.readline())
 
 
 def _be_a_nursery():
     for name in ("scipy.stats", "sklearn.neighbors", "keras", "tensorflow_probability"):
         importlib.import_module(name)  # nothing of ours, and nothing that computes
+    gc.freeze()
     print("ready", flush=True)
     for line in sys.stdin:
-        argv, *paths = json.loads(line)
-        child = os.fork()
-        if not child:
-            _be(argv, *paths)
-        print(child, flush=True)
-        sys.stdin.readline()
-        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+        asked = json.loads(line)
+        if isinstance(asked, int):
+            answer = os.waitstatus_to_exitcode(os.waitpid(asked, 0)[1])
+        else:
+            answer = os.fork()
+            if not answer:
+                _be(**asked)
+        print(answer, flush=True)
 
 
-def _be(argv, *paths):
+def _be(argv, paths, env):
     """Be the program that a command line starts."""
     status = 1
     try:
+        os.environ.update(env)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         for stream, path in enumerate(paths, start=1):
             os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), stream)

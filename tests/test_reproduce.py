@@ -1,8 +1,6 @@
 """The run store and what results are made of, on few images of MNIST's size."""
 
 import json
-import subprocess
-import sys
 import types
 from pathlib import Path
 
@@ -55,24 +53,21 @@ def test_a_run_is_trained_once_and_shared(data, tmp_path, counted):
     ]
 
 
-def test_a_stored_run_is_read_by_a_new_process(small_mnist, data, tmp_path):
+def test_a_stored_run_is_read_by_a_new_process(small_mnist, data, tmp_path, nursery):
     trained = runs.trained(SETTINGS, data, tmp_path)
-    script = f"""
-import sys
-sys.path.insert(0, {str(TABLE1.parent)!r})
+    script = tmp_path / "script.py"
+    script.write_text(f"""
 import mvae_tf
 from pathlib import Path
 from support import runs
 data = mvae_tf.datasets.load({str(small_mnist)!r})
 run = runs.trained(runs.Settings("paper_mnist", {SMALL!r}, epochs=2), data, Path({str(tmp_path)!r}))
 print(float(run.model.features(data.test.float_images(0, 1)).numpy().sum()))
-"""
-    finished = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=False
-    )
-    assert finished.returncode == 0, finished.stderr
+""")
+    finished = nursery.run(script)
+    assert finished.status == 0, finished.err
     expected = trained.model.features(data.test.float_images(0, 1)).numpy().sum()
-    assert float(finished.stdout) == float(expected)
+    assert float(finished.out) == float(expected)
 
 
 @pytest.mark.parametrize(

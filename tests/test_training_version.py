@@ -3,9 +3,6 @@
 import copy
 import dataclasses
 import json
-import os
-import subprocess
-import sys
 
 import golden_trainings as golden
 import pytest
@@ -32,21 +29,20 @@ def stored():
     return json.loads(golden.STORED.read_text())
 
 
-def computed(*arguments):
-    """What is computed now, by a process that sees no GPU."""
-    done = subprocess.run(
-        [sys.executable, golden.__file__, "--json", *arguments],
-        env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+@pytest.fixture(scope="module")
+def computed(nursery):
+    def computed(*arguments):
+        """What is computed now, by a process that sees no GPU."""
+        unseen = {"CUDA_VISIBLE_DEVICES": "-1"}
+        done = nursery.run(golden.__file__, "--json", *arguments, env=unseen)
+        assert done.status == 0, done.err
+        return json.loads(done.out)
+
+    return computed
 
 
 @pytest.fixture(scope="module")
-def now():
+def now(computed):
     return computed()
 
 
@@ -61,7 +57,7 @@ def test_training_computes_what_its_version_says(now, stored):
 
 
 @pytest.mark.slow
-def test_compiled_training_computes_what_its_version_says(stored):
+def test_compiled_training_computes_what_its_version_says(computed, stored):
     told = golden.compiled_differences(computed("--compiled"), stored)
     assert not told, advice(told, stored["training_version"])
 

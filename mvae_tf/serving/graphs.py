@@ -39,7 +39,9 @@ def served(model: MixtureVAE, score_samples: int):
     # Nothing of the optimizer, the metrics or the seeds.
     module.weights = [weight.value for weight in model.weights]
     signatures = {}
-    decode_files = encoded.decoder(model.image_shape) if encoded.takes(model.image_shape) else None
+    decode_files = None
+    if encoded.takes(model.image_shape):
+        decode_files = encoded.decoder(model.image_shape).get_concrete_function()
     for name, answer in answers(model, score_samples).items():
         method, graphs = _of_images(answer, model.image_shape, decode_files)
         setattr(module, name, method)
@@ -93,12 +95,13 @@ def _of_images(answer, image_shape, decode_files):
     inputs = {"": floats, "_uint8": eight_bits}
     if decode_files:
         inputs["_bytes"] = files
-    answer = tf.function(answer, input_signature=[floats.spec], autograph=False)
+    answer = _graph(answer, floats.spec)
     answers = {
         tf.float32: lambda images: answer(floats.checked(images)),
         tf.uint8: lambda images: answer(tf.cast(eight_bits.checked(images), tf.float32) / 255.0),
-        tf.string: lambda images: answer(decode_files(files.checked(images))),
     }
+    if decode_files:
+        answers[tf.string] = lambda images: answer(decode_files(files.checked(images)))
     shared = {dtype: _shared(each, dtype) for dtype, each in answers.items()}
 
     @tf.function(autograph=False)
@@ -118,7 +121,7 @@ def _decode(model):
     finite = Input(
         spec, "with finite values", lambda codes, *_: tf.reduce_all(tf.math.is_finite(codes))
     )
-    answer = tf.function(model.decode, input_signature=[spec], autograph=False)
+    answer = _graph(model.decode, spec)
     of_floats = _shared(lambda codes: {"images": answer(finite.checked(codes))}, tf.float32)
 
     @tf.function(autograph=False)
@@ -145,7 +148,7 @@ def _sample(model):
         lambda _, low, high: (low >= tf.int32.min) & (high <= tf.int32.max),
     )
     specs = count_input.spec, seed_input.spec
-    answer = tf.function(model.sample, input_signature=specs, autograph=False)
+    answer = _graph(model.sample, *specs)
 
     def checked(count, seed):
         return {"images": answer(count_input.checked(count), seed_input.checked(seed))}
@@ -181,8 +184,16 @@ def max_count(model: MixtureVAE) -> int:
 
 def _shared(function, *dtypes):
     """Return a function as one graph of tensors of any shape, which those of other dtypes call."""
-    specs = [tf.TensorSpec(None, dtype) for dtype in dtypes]
-    return tf.function(function, input_signature=specs, autograph=False)
+    return _graph(function, *(tf.TensorSpec(None, dtype) for dtype in dtypes))
+
+
+def _graph(function, *specs):
+    """Return a function as a graph of its own, to be called by others.
+
+    It is traced here, once. TensorFlow traces the methods that are saved twice, again when it saves
+    them, and with them all functions that they call which are not graphs yet.
+    """
+    return tf.function(function, input_signature=specs, autograph=False).get_concrete_function()
 
 
 def _trace(method, name, *more):
