@@ -16,7 +16,7 @@ from tqdm import tqdm
 from mvae_tf import presets
 from mvae_tf.devices import strategies
 from mvae_tf.training import run_folder
-from mvae_tf.training.stored import read_json, require
+from mvae_tf.training.stored import TEXT, read_json, require
 from mvae_tf.training.version import TRAINING_VERSION, recorded
 from support import claims, results
 from support.results import FLAGS, markdown_table, output_dir
@@ -76,7 +76,7 @@ def _run():
         if subprocess.run([sys.executable, script, *sys.argv[1:]], check=False).returncode != 0:
             failed.append(name)
         worked += SCRIPTS[name]
-    stored = {name: _stored(name) for name in SCRIPTS}
+    stored = {name: _told(name) for name in SCRIPTS}
     report = _report(stored)
     if FLAGS.only_print:
         print(report)
@@ -91,8 +91,21 @@ def _stored(name):
     """Return a script's result, or None if there is none that this version can read."""
     try:
         result = read_json(output_dir() / f"{name}.json")
-        require(result, {"settings": {}})
+        require(result, {"settings": {"training": {}}, "preset": TEXT})
     except (FileNotFoundError, ValueError):
+        return None
+    return result
+
+
+def _told(name):
+    """Return a script's result, or None if there is none that can be told and judged."""
+    result = _stored(name)
+    try:
+        _section(name, result)
+        for claim in claims.CLAIMS:
+            if claim.source == name:
+                claims.judged(claim, result)
+    except results.DAMAGED:
         return None
     return result
 
@@ -106,7 +119,7 @@ def _is_done(name):
     return (
         result is not None
         and result["preset"] == FLAGS.preset
-        and set(results.seeds()) <= set(result["settings"]["seeds"])
+        and set(results.seeds()) <= set(result["settings"].get("seeds", ()))
         and all(FLAGS[name].value in (value, "auto") for name, value in _choices(result).items())
         and result.get("complete", True)
         and recorded(result) == TRAINING_VERSION
@@ -116,7 +129,7 @@ def _is_done(name):
 def _choices(result):
     """Return the flags that a result depends on; "auto" leaves one open: any result will do."""
     training = result["settings"]["training"]
-    made = {"precision": training["precision"], "jit": training.get("jit", "off")}
+    made = {"precision": training.get("precision"), "jit": training.get("jit", "off")}
     return {**made, **result.get("choices", {})}
 
 

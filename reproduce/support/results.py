@@ -87,6 +87,8 @@ BEST_MNIST = """\
 `best_mnist`: our own settings, chosen on training images held out (search_mnist.py); network sizes
 and epochs are the paper's."""
 
+# What comes of a result that is damaged, or of another version of its script.
+DAMAGED = (ValueError, TypeError, LookupError, AttributeError)
 # The flags that a result depends on, beside --preset, seeds and rows.
 _CHOICES = ("split", "classifier", "strategy")
 
@@ -123,7 +125,7 @@ def run_script(
         names = chosen_rows(rows, usual)
         path = output_dir() / f"{name}.json"
         if FLAGS.only_print:
-            print(text(read_result(path)))
+            print(text(read_result(path, text)))
             return
         check_strategy()
         addition = None
@@ -131,8 +133,10 @@ def run_script(
             if not grows:
                 raise app.UsageError(f"Expected --add with a result that grows. Received: {name}.")
             choices = {flag: FLAGS[flag].value for flag in _CHOICES}
-            addition = Addition(read_result(path), choices, names, rows, usual, by_name)
-        arguments = [names] if rows else []
+            addition = Addition(read_result(path, text), choices, names, rows, usual, by_name)
+
+        def of_study(study):
+            return rebuild(study, names) if rows else rebuild(study)
 
         def named(result):
             """Return the rows that the result's command has to name."""
@@ -140,15 +144,7 @@ def run_script(
             return [] if set(present) == set(usual) else list(present)
 
         with strategies.only_chief_prints(FLAGS.strategy):
-            _rebuild(
-                path,
-                lambda study: rebuild(study, *arguments),
-                text,
-                dataset,
-                named,
-                addition,
-                redraw,
-            )
+            _rebuild(path, of_study, text, dataset, named, addition, redraw)
 
     run_app(main)
 
@@ -276,13 +272,14 @@ def command(settings: dict, rows: Collection[str] = ()) -> str:
     return shlex.join(["python", f"{script.parent.name}/{script.name}", *given])
 
 
-def read_result(path: Path) -> dict:
-    """Return a stored result; without one, end the script with what to do."""
+def read_result(path: Path, text: Callable[[dict], str] = str) -> dict:
+    """Return a stored result that `text` can tell; without one, end the script with what to do."""
     try:
         result = stored.read_json(path)
         stored.require(result, {"settings": {}, "dataset": {}})
+        text(result)
         return result
-    except (FileNotFoundError, ValueError):
+    except (FileNotFoundError, *DAMAGED):
         flag = "add" if FLAGS.add else "only_print"
         sys.exit(f"Expected a stored result in {path}. Received: none; leave out --{flag}.")
 
