@@ -149,6 +149,27 @@ def test_refuses_a_second_derivative():
         outer.gradient(gradient, variable)
 
 
+@pytest.mark.parametrize("sizes", [(2, 2), (3, 1)])
+def test_a_tape_that_could_ask_for_more_changes_nothing_for_others(sizes):
+    """All graphs share one trace, which TensorFlow rewrites for a tape that is persistent."""
+    variables = [tf.constant(each) for each in draw(9, sizes)]
+
+    def gradients(*variables, persistent=False):
+        with tf.GradientTape(persistent=persistent) as tape:
+            tape.watch(variables)
+            value = dhsic(variables)
+        return tape.gradient(value, variables)
+
+    expected = gradients(*variables)
+    tf.function(functools.partial(gradients, persistent=True), autograph=False)(*variables)
+    compiled = tf.function(gradients, jit_compile=True, autograph=False)(*variables)
+    stacked = [tf.stack([each, 2 * each]) for each in variables]
+    mapped = tf.vectorized_map(lambda pair: dhsic(pair), stacked)
+    for one, other in zip(compiled, expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-9)
+    np.testing.assert_allclose(mapped[0], dhsic(variables), rtol=1e-9)
+
+
 def test_gradient_at_equal_samples_is_finite():
     variables = [tf.Variable(tf.zeros([4, 2])), tf.Variable(tf.ones([4, 2]))]
     for bandwidths in ("dimension", "median"):
