@@ -2,7 +2,6 @@
 
 import concurrent.futures
 import gc
-import threading
 import weakref
 
 import keras
@@ -256,30 +255,6 @@ def test_a_legacy_file_is_read_as_its_docstring_says(tmp_path):
 # Threads ------------------------------------------------------------------------------------------
 
 
-def in_threads(count, function):
-    """Return what a function of a number returns in each of several threads at once."""
-    start = threading.Barrier(count)
-
-    def one(number):
-        start.wait()
-        return function(number)
-
-    with concurrent.futures.ThreadPoolExecutor(count) as pool:
-        return list(pool.map(one, range(count)))
-
-
-def test_models_of_one_kind_are_trained_at_the_same_time():
-    """They share the traces of the gradients that are our own."""
-
-    def trained(number):
-        model = make.new(seed=number, latent_dim=3)
-        model.fit(IMAGES, batch_size=8, shuffle=False, verbose=0)
-        return model.get_weights()
-
-    for number, weights in enumerate(in_threads(4, trained)):
-        assert same(weights, trained(number))
-
-
 def test_threads_that_predict_at_the_same_time_do_not_see_each_other():
     model = make()
     expected = model.predict(IMAGES, batch_size=3, verbose=0)
@@ -287,7 +262,9 @@ def test_threads_that_predict_at_the_same_time_do_not_see_each_other():
     def predicted(_):
         return [model.predict(IMAGES, batch_size=3, verbose=0) for _ in range(10)]
 
-    np.testing.assert_array_equal(in_threads(4, predicted), np.tile(expected, (4, 10, 1, 1, 1, 1)))
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        for answers in pool.map(predicted, range(4)):
+            np.testing.assert_array_equal(answers, np.tile(expected, (10, 1, 1, 1, 1)))
 
 
 # Memory -------------------------------------------------------------------------------------------
