@@ -3,6 +3,7 @@
 import contextlib
 import math
 import numbers
+import textwrap
 from collections.abc import Sequence
 
 import keras
@@ -11,6 +12,8 @@ import tensorflow as tf
 
 # Of Keras's dtype policies, those under which a model trains: weights and mathematics in float32.
 POLICIES = ("float32", "mixed_bfloat16", "mixed_float16")
+# What images are made of.
+_IMAGES = "floats or uint8"
 # What a graph says of images and weights that it refuses, before their extremes.
 OUT_OF_RANGE = "Expected images in [0, 1]. Received: values from"
 WRONG_WEIGHTS = "Expected sample_weight to be finite numbers of at least 0. Received: values from"
@@ -30,6 +33,19 @@ def sizes(name: str, values) -> tuple[int, ...]:
     if not isinstance(values, Sequence) or isinstance(values, str) or not values:
         raise ValueError(f"Expected {name} to be a sequence of integers. Received: {values!r}.")
     return tuple(size(f"each of {name}", value) for value in values)
+
+
+def count(name: str, value) -> int:
+    """Return value if it is an integer of at least 0."""
+    if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < 0:
+        raise ValueError(f"Expected {name} to be an integer of at least 0. Received: {value!r}.")
+    return int(value)
+
+
+def size_or_sizes(name: str, value) -> int | tuple[int, ...]:
+    """Return value if it is an integer of at least 1, or a sequence of such."""
+    many = isinstance(value, Sequence) and not isinstance(value, str)
+    return sizes(name, value) if many else size(name, value)
 
 
 def size_or_none(name: str, value) -> int | None:
@@ -80,11 +96,15 @@ def activation(name: str, value, count: int):
     By name or as a function; several as a tuple.
     """
     is_one = isinstance(value, str) or not isinstance(value, Sequence)
+    given = [value] if is_one else value
     with contextlib.suppress(ValueError, TypeError):
-        for each in [value] if is_one else value:
-            keras.activations.get(each)
-        if is_one or len(value) == count:
-            return value if is_one else tuple(value)
+        found = [keras.activations.get(each) for each in given]
+        # A class is none of its layers. A file has a function as a dict.
+        kept = [
+            one if isinstance(each, dict) else each for each, one in zip(given, found, strict=True)
+        ]
+        if (is_one or len(kept) == count) and not any(isinstance(each, type) for each in kept):
+            return kept[0] if is_one else tuple(kept)
     raise ValueError(
         f"Expected {name} to be one of Keras's, or {count}, one a hidden layer. Received: "
         f"{value!r}."
@@ -133,8 +153,7 @@ def array(name: str, values, shape: tuple[int, ...]) -> tf.Tensor:
 
     Inside a graph only what is known there, rank and sizes, is checked.
     """
-    if not tf.is_tensor(values):
-        values = np.asarray(values)
+    values = as_array(_expected(name, "floats", shape), values)
     spec(name, values, shape)
     if not tf.is_symbolic_tensor(values) and not np.isfinite(np.sum(values, dtype=np.float64)):
         raise ValueError(f"Expected {name} to be finite. Received: NaN or infinity among them.")
@@ -146,8 +165,7 @@ def images(values, shape: tuple[int, ...]) -> tf.Tensor:
 
     Inside a graph, values outside stop it, unless it is compiled by XLA, which knows no stop.
     """
-    if not tf.is_tensor(values):
-        values = np.asarray(values)
+    values = image_array(values, shape)
     checked = unchecked_images(values, shape)
     if tf.as_dtype(values.dtype) == tf.uint8:
         return checked
@@ -174,10 +192,14 @@ def within_unit(values: tf.Tensor, low: tf.Tensor, high: tf.Tensor) -> tf.Tensor
     return (low >= 0) & (high <= 1) & tf.math.is_finite(tf.reduce_sum(values))
 
 
+def image_array(values, shape: tuple[int, ...]):
+    """Return images as a tensor or an array; nothing is checked but that they are of numbers."""
+    return as_array(_expected("images", _IMAGES, shape), values)
+
+
 def unchecked_images(values, shape: tuple[int, ...]) -> tf.Tensor:
     """Return images as `images` does; of their values nothing is checked."""
-    if not tf.is_tensor(values):
-        values = np.asarray(values)
+    values = image_array(values, shape)
     image_spec(values, shape)
     is_bytes = tf.as_dtype(values.dtype) == tf.uint8
     values = tf.cast(values, tf.float32)
@@ -189,8 +211,7 @@ def sample_weight(values, count: int | None = None) -> tf.Tensor:
 
     Inside a graph only what is known there, rank and sizes, is checked.
     """
-    if not tf.is_tensor(values):
-        values = np.asarray(values)
+    values = as_array(_expected_weights(count), values)
     weight_spec(values, count)
     weights = tf.cast(values, tf.float32)
     if not tf.is_symbolic_tensor(weights):
@@ -226,6 +247,37 @@ def floats(expected: str, values) -> np.ndarray:
         raise ValueError(f"{expected} Received: {type(values).__name__}, no numbers.") from None
 
 
+def as_array(expected: str, values):
+    """Return a tensor as it is, and else an array; a refusal begins with what was expected."""
+    if isinstance(values, tf.SparseTensor | tf.RaggedTensor | tf.IndexedSlices):
+        raise ValueError(f"{expected}. Received: {described(values)}.")
+    if tf.is_tensor(values):
+        return values
+    if np.ma.is_masked(values):
+        raise ValueError(f"{expected}. Received: an array some of which is masked.")
+    try:
+        array = np.asarray(values)
+    except (ValueError, TypeError, RuntimeError) as error:  # of whatever library
+        reason = textwrap.shorten(str(error), 100).rstrip(".")
+        raise ValueError(
+            f"{expected}. Received: {described(values)}, no array of numbers ({reason})."
+        ) from error
+    if array.dtype.hasobject or array.dtype.names:
+        is_array = hasattr(values, "dtype")
+        received = f"dtype {array.dtype}" if is_array else f"{described(values)}, no numbers"
+        raise ValueError(f"{expected}. Received: {received}.")
+    return array
+
+
+def described(thing) -> str:
+    """Return what a thing is, in few words."""
+    if thing is None:
+        return "None"
+    if isinstance(thing, dict):
+        return f"a dict of {', '.join(map(repr, thing))}"
+    return f"a {type(thing).__name__}"
+
+
 def image_dataset(dataset: tf.data.Dataset, shape: tuple[int, ...], *, endless: bool):
     """Return a dataset's images, still in batches of its own, for one pass through them.
 
@@ -251,7 +303,7 @@ def image_dataset(dataset: tf.data.Dataset, shape: tuple[int, ...], *, endless: 
 
 def spec(name, values, shape, kinds: str = "floats"):
     """Refuse a dtype other than floats and a shape other than [n, *shape], n >= 1 where known."""
-    expected = f"Expected {name} to be {kinds} of shape [n, {', '.join(map(str, shape))}]"
+    expected = _expected(name, kinds, shape)
     dtype = tf.as_dtype(values.dtype)
     if not dtype.is_floating and not (dtype == tf.uint8 and "uint8" in kinds):
         raise ValueError(f"{expected}. Received: dtype {dtype.name}.")
@@ -264,17 +316,25 @@ def spec(name, values, shape, kinds: str = "floats"):
 
 def image_spec(values, shape):
     """Refuse what are neither floats nor bytes of shape [n, *shape], n >= 1 where known."""
-    spec("images", values, shape, "floats or uint8")
+    spec("images", values, shape, _IMAGES)
 
 
 def weight_spec(values, count: int | None = None):
     """Refuse what are no numbers of shape [n]; n may be known."""
     dtype, received = tf.as_dtype(values.dtype), tf.TensorShape(values.shape)
-    expected = f"Expected sample_weight to be numbers of shape [{'n' if count is None else count}]"
+    expected = _expected_weights(count)
     if not (dtype.is_floating or dtype.is_integer or dtype.is_bool):
         raise ValueError(f"{expected}. Received: dtype {dtype.name}.")
     if not tf.TensorShape([count]).is_compatible_with(received):
         raise ValueError(f"{expected}, one for each image. Received: shape {received}.")
+
+
+def _expected(name, kinds, shape):
+    return f"Expected {name} to be {kinds} of shape [n, {', '.join(map(str, shape))}]"
+
+
+def _expected_weights(count):
+    return f"Expected sample_weight to be numbers of shape [{'n' if count is None else count}]"
 
 
 def first(structure):

@@ -51,11 +51,13 @@ class ImageTrainer(ImageSteps):
                     f"Expected no {name}: the objective and its terms are the model's own. "
                     f"Received: {value!r}."
                 )
+        if optimizer is None:
+            raise ValueError("Expected an optimizer. Received: None.")
         super().compile(
             optimizer=optimizer,
             run_eagerly=run_eagerly,
             steps_per_execution=checks.size("steps_per_execution", steps_per_execution),
-            jit_compile=jit_compile,
+            jit_compile=checks.choice("jit_compile", jit_compile, (True, False, None, "auto")),
             auto_scale_loss=auto_scale_loss,
         )
 
@@ -118,6 +120,8 @@ class ImageTrainer(ImageSteps):
         """
         checks.no_classes(class_weight)
         checks.size("epochs", epochs)
+        checks.count("initial_epoch", initial_epoch)
+        checks.size_or_sizes("validation_freq", validation_freq)
         sizes = {
             "batch_size": batch_size,
             "steps_per_epoch": steps_per_epoch,
@@ -127,12 +131,12 @@ class ImageTrainer(ImageSteps):
         for name, value in sizes.items():
             checks.size_or_none(name, value)
         share = checks.share("validation_split", validation_split)
-        images, measured = sources.source(x, sample_weight, "train", self.image_shape), None
+        images = sources.source(x, sample_weight, "train", self.image_shape, steps_per_epoch)
         order = sources.order(x, images.images, shuffle)
-        if validation_data is not None:
-            measured = sources.validation(validation_data, self.image_shape)
-        else:
+        if validation_data is None:
             images, measured = sources.split(images, share)
+        else:
+            measured = sources.validation(validation_data, self.image_shape, validation_steps)
         with contextlib.ExitStack() as stack:
             stack.enter_context(guards.clear_errors())
             for part in ("train", "test"):
@@ -151,7 +155,7 @@ class ImageTrainer(ImageSteps):
                 x,
                 epochs=epochs,
                 verbose=verbose,
-                callbacks=self._settling(callbacks),
+                callbacks=running.settled(self._running, callbacks),
                 validation_data=validation_data,
                 shuffle=False,  # they come in order; Keras warns that it can't shuffle them
                 initial_epoch=initial_epoch,
@@ -179,10 +183,10 @@ class ImageTrainer(ImageSteps):
                 checks.size_or_none("batch_size", batch_size)
                 checks.size_or_none("steps", steps)
                 stack.callback(self._running.forget, "test")
-                images = sources.source(x, sample_weight, "test", self.image_shape)
+                images = sources.source(x, sample_weight, "test", self.image_shape, steps)
                 order = sources.order(x, images.images, shuffle=False)
                 x, steps = self._fed("test", images, order, batch_size, steps, stack)
-                callbacks = self._settling(callbacks)
+                callbacks = running.settled(self._running, callbacks)
             return super().evaluate(
                 x,
                 verbose=verbose,
@@ -203,7 +207,7 @@ class ImageTrainer(ImageSteps):
         """`keras.Model.predict`: `reconstruct` of images given as to `evaluate`, [n, *image]."""
         checks.size_or_none("batch_size", batch_size)
         checks.size_or_none("steps", steps)
-        images = sources.source(x, None, "test", self.image_shape)
+        images = sources.source(x, None, "test", self.image_shape, steps)
         if images.is_array:
             orders = feeds.in_order(len(images))
             size = batch_size or _USUAL_BATCH_SIZE
@@ -213,7 +217,7 @@ class ImageTrainer(ImageSteps):
             x = sources.checked_batches(images.images, self.image_shape)
         with guards.clear_errors():
             return super().predict(
-                x, verbose=verbose, steps=steps, callbacks=self._settling(callbacks)
+                x, verbose=verbose, steps=steps, callbacks=running.settled(self._running, callbacks)
             )
 
     def train_on_batch(
@@ -297,12 +301,6 @@ class ImageTrainer(ImageSteps):
                 f"Expected a batch to be an array of images. Received: a {type(x).__name__}."
             )
         return feeds.as_floats(tf.constant(images.images)), images.weights
-
-    def _settling(self, callbacks):
-        """Return callbacks of which the first waits for compiled steps."""
-        if isinstance(callbacks, keras.callbacks.CallbackList):
-            callbacks = callbacks.callbacks
-        return [running.Settling(self._running), *keras.tree.flatten(callbacks or [])]
 
     def _fed(self, part, source, order, batch_size, steps, stack):
         """Return what Keras takes for images, and its number of steps, None where it counts them.

@@ -19,6 +19,10 @@ from mvae_tf.devices import feeds
 
 _KINDS = "an array of images, a tf.data.Dataset of batches, a generator or a loaded dataset"
 _EMPTY = "Expected data with at least one batch. Received: none."
+_ENDLESS = (
+    "Expected a dataset that comes to an end, or how many steps of it to take. Received: one that "
+    "repeats without end."
+)
 _BATCH = "Expected a batch to be images or a tuple (images, targets, sample_weight)"
 
 
@@ -49,7 +53,9 @@ class Source(NamedTuple):
         return Source(self.images.part(which) if streamed else self.images[which], weights)
 
 
-def source(given, sample_weight, part: str, shape: tuple[int, ...]) -> Source:
+def source(
+    given, sample_weight, part: str, shape: tuple[int, ...], steps: int | None = None
+) -> Source:
     """Return the images of any source that fit, evaluate and predict take.
 
     Args:
@@ -58,6 +64,7 @@ def source(given, sample_weight, part: str, shape: tuple[int, ...]) -> Source:
         sample_weight: [n], of an array's images. None: 1 each.
         part: Which part of a loaded dataset: "train" or "test".
         shape: Of one image.
+        steps: How many batches are taken. None: all, which has to come to an end.
     """
     given = getattr(given, part, given)
     if isinstance(given, list):
@@ -69,13 +76,13 @@ def source(given, sample_weight, part: str, shape: tuple[int, ...]) -> Source:
         checks.image_spec(np.empty((1, *given.shape[1:]), np.float32), shape)
         return _weighted(given, sample_weight)
     if hasattr(given, "__array__"):
-        given = np.asarray(given)
+        given = checks.image_array(given, shape)
         if given.dtype == np.uint8:  # without a copy of all of them as floats
             checks.image_spec(given, shape)
             return _weighted(given, sample_weight)
         return _weighted(checks.images(given, shape).numpy(), sample_weight)
     if not _goes_to_keras(given):
-        raise ValueError(f"Expected {_KINDS}. Received: {_described(given)}.")
+        raise ValueError(f"Expected {_KINDS}. Received: {checks.described(given)}.")
     if sample_weight is not None:
         raise ValueError(
             "Expected sample_weight beside an array, and of batches in their tuples (images, "
@@ -86,14 +93,24 @@ def source(given, sample_weight, part: str, shape: tuple[int, ...]) -> Source:
         checks.image_spec(images, shape)
         if weights is not None:
             checks.weight_spec(weights)
-        if given.cardinality() == 0:
+        cardinality = given.cardinality()
+        if cardinality == 0:
             raise ValueError(_EMPTY)
-    if isinstance(given, keras.utils.PyDataset) and given.num_batches == 0:
-        raise ValueError(_EMPTY)
-    return Source(_generated(given, shape) if isinstance(given, Iterator) else given)
+        if steps is None and cardinality == tf.data.INFINITE_CARDINALITY:
+            raise ValueError(_ENDLESS)
+    elif isinstance(given, keras.utils.PyDataset):
+        if given.num_batches == 0:
+            raise ValueError(_EMPTY)
+        if steps is None and given.num_batches is None:
+            raise ValueError(_ENDLESS)
+    elif isinstance(given, Iterator):
+        given = _generated(given, shape)
+    elif not isinstance(given, feeds.BlockFeed | tf.distribute.DistributedDataset):
+        given = _gone_through_anew(given, shape)
+    return Source(given)
 
 
-def validation(given, shape: tuple[int, ...]) -> Source:
+def validation(given, shape: tuple[int, ...], steps: int | None = None) -> Source:
     """Return the images to validate on: any source, or a tuple (x, y, sample_weight)."""
     if isinstance(given, tuple) and not hasattr(given, "float_images"):
         if not 1 <= len(given) <= 3:
@@ -101,8 +118,8 @@ def validation(given, shape: tuple[int, ...]) -> Source:
                 "Expected validation_data to be a tuple (x, y) or (x, y, sample_weight). "
                 f"Received: {len(given)} entries."
             )
-        return source(given[0], given[2] if len(given) == 3 else None, "test", shape)
-    return source(given, None, "test", shape)
+        return source(given[0], given[2] if len(given) == 3 else None, "test", shape, steps)
+    return source(given, None, "test", shape, steps)
 
 
 def split(given: Source, share: float) -> tuple[Source, Source | None]:
@@ -139,11 +156,11 @@ def unpacked(batch):
         raise ValueError(f"{_BATCH}. Received: a tuple of {len(parts)}.")
     images, weights = parts[0], parts[2] if len(parts) == 3 else None
     if not hasattr(images, "dtype"):
-        raise ValueError(f"{_BATCH}. Received: {_described(images)}.")
+        raise ValueError(f"{_BATCH}. Received: {checks.described(images)}.")
     if weights is None or isinstance(weights, tf.NoneTensorSpec):
         return images, None
     if not hasattr(weights, "dtype"):
-        raise ValueError(f"{_BATCH}. Received: {_described(weights)} for sample_weight.")
+        raise ValueError(f"{_BATCH}. Received: {checks.described(weights)} for sample_weight.")
     return images, weights
 
 
@@ -178,6 +195,30 @@ def _generated(batches, shape):
     return tuples()
 
 
+def _gone_through_anew(batches, shape):
+    """Return as a data set what gives batches whenever it is asked, such as a PyTorch DataLoader.
+
+    Of its batches Keras would refuse those that are images alone.
+    """
+    first = next(iter(batches), None)
+    if first is None:
+        raise ValueError(_EMPTY)
+    images, weights = unpacked(first)
+    checks.unchecked_images(images, shape)
+    signature = [
+        tf.TensorSpec([None, *shape], checks.image_array(images, shape).dtype),
+        *([] if weights is None else [tf.TensorSpec([None], tf.float32)]),
+    ]
+
+    def pairs():
+        for images, weights in map(unpacked, batches):
+            weighted = [] if weights is None else [checks.sample_weight(weights)]
+            yield (checks.image_array(images, shape), *weighted)
+
+    dataset = tf.data.Dataset.from_generator(pairs, output_signature=tuple(signature))
+    return dataset if weights is None else dataset.map(lambda *pair: (pair[0], (), pair[1]))
+
+
 def _weighted(images, weights):
     if weights is None:
         return Source(images)
@@ -197,12 +238,3 @@ def _goes_to_keras(given):
         return True
     collections = str | bytes | dict | set | frozenset | list | tuple
     return hasattr(given, "__iter__") and not isinstance(given, collections)
-
-
-def _described(given):
-    """Return what a thing is, in few words."""
-    if given is None:
-        return "None"
-    if isinstance(given, dict):
-        return f"a dict of {', '.join(map(repr, given))}"
-    return f"a {type(given).__name__}"

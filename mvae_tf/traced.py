@@ -3,13 +3,16 @@
 TensorFlow keeps the gradient that `tf.custom_gradient` defines inside a graph for as long as the
 process lives, and with it the graph, the model that was built there, and its weights. A function
 that is traced by itself, from tensors alone, keeps no more than its own few operations: once for
-each kind of arguments, however many models call it.
+each kind of arguments, however many models call it. And once for each thread: TensorFlow adds the
+gradient to a trace when it is first asked for, and two threads that ask at the same time meet there
+in the middle.
 
 Not where XLA compiles what calls it: there a number of samples that is handed from the function to
 its gradient is no constant any more, which XLA wants of every size.
 """
 
 import functools
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -26,7 +29,7 @@ def by_itself(function: Callable[..., Any]) -> Callable[..., Any]:
     """
 
     @functools.cache
-    def traced(**static):
+    def traced(thread, **static):
         return tf.function(lambda *tensors: function(*tensors, **static), autograph=False)
 
     @functools.wraps(function)
@@ -34,7 +37,8 @@ def by_itself(function: Callable[..., Any]) -> Callable[..., Any]:
         if tf.executing_eagerly() or static.get("compiled"):
             return function(*tensors, **static)
         kinds = tf.nest.map_structure(_kind, tensors)
-        return traced(**static).get_concrete_function(*kinds)(*tensors)
+        trace = traced(threading.get_ident(), **static)
+        return trace.get_concrete_function(*kinds)(*tensors)
 
     return call
 

@@ -4,6 +4,7 @@ Started again after a stop it goes on where it was; --only_print shows what ther
 --only_report writes the report of it.
 """
 
+import collections
 import importlib
 import os
 import subprocess
@@ -78,7 +79,7 @@ def _run():
         if subprocess.run([sys.executable, script, *sys.argv[1:]], check=False).returncode != 0:
             failed.append(name)
         worked += SCRIPTS[name]
-    stored = {name: results.stored_beside(name) for name in SCRIPTS}
+    stored = {name: _told(name) for name in SCRIPTS}
     report = _report(stored)
     if FLAGS.only_print:
         print(report)
@@ -87,6 +88,19 @@ def _run():
         print(f"\n{_scorecard(stored)}\n\nWritten: {output_dir() / 'REPORT.md'}")
     if failed:
         sys.exit(f"Failed: {', '.join(failed)}. The same command tries them again.")
+
+
+def _told(name, under=""):
+    """Return a script's result, or None if there is none that can be told and judged."""
+    result = results.stored_beside(name, under)
+    try:
+        _section(name, collections.defaultdict(lambda: None, {name: result}))
+        for claim in claims.CLAIMS:
+            if claim.source == name:
+                claims.judged(claim, result)
+    except results.DAMAGED:
+        return None
+    return result
 
 
 def _is_done(name):
@@ -98,7 +112,7 @@ def _is_done(name):
     return (
         result is not None
         and result["preset"] == FLAGS.preset
-        and set(results.seeds()) <= set(result["settings"]["seeds"])
+        and set(results.seeds()) <= set(result["settings"].get("seeds", ()))
         and all(FLAGS[name].value in (value, "auto") for name, value in _choices(result).items())
         and result.get("complete", True)
         and recorded(result) == TRAINING_VERSION
@@ -108,7 +122,7 @@ def _is_done(name):
 def _choices(result):
     """Return the flags that a result depends on; "auto" leaves one open: any result will do."""
     training = result["settings"]["training"]
-    made = {"precision": training["precision"], "jit": training.get("jit", "off")}
+    made = {"precision": training.get("precision"), "jit": training.get("jit", "off")}
     return {**made, **result.get("choices", {})}
 
 
@@ -161,7 +175,7 @@ def _other_reading():
     """Return the scorecard of the second reading, or that nothing of it was run."""
     reading = READINGS[1]
     judged = claims.under(reading)
-    stored = {claim.source: results.stored_beside(claim.source, reading) for claim in judged}
+    stored = {claim.source: _told(claim.source, reading) for claim in judged}
     told = f"`{reading}`, the reading of the first author's published code, on all training images."
     if not any(stored.values()):
         command = f"python reproduce/table1.py --preset={FLAGS.preset} --reading={reading}"

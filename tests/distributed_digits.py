@@ -107,6 +107,12 @@ def measure_strategy(strategy, data):
     return model, history, {**gradients, f"{strategy}-weights": flat_weights(model)}
 
 
+def dropping(rate, twins):
+    """Return dHSIC of two images that differ in what is dropped alone, and the weights then."""
+    model = make("mirrored", dropout=rate)
+    return train(model, twins, 2, epochs=1)[0]["dhsic"], flat_weights(model).tolist()
+
+
 def mirrored(folder):
     physical = tf.config.list_physical_devices("CPU")[0]
     two = [tf.config.LogicalDeviceConfiguration()] * 2
@@ -129,6 +135,7 @@ def mirrored(folder):
     same = np.repeat(data.train.images[:1], 2, axis=0)
     twins = dataclasses.replace(data, train=dataclasses.replace(data.train, images=same))
     results["dhsic_of_twins"] = train(convolutional, twins, 2, epochs=1)[0]["dhsic"]
+    results["dropping"] = [dropping(rate, twins) for rate in (0.0, 0.5, 0.5)]
     train(convolutional, data, 65, epochs=1)
     copies = convolutional.distribute_strategy.experimental_local_results
     averages = [

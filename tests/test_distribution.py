@@ -187,6 +187,12 @@ def test_each_device_draws_its_own(mirrored):
     assert mirrored[1]["dhsic_of_twins"] > 1e-4
 
 
+def test_each_device_drops_its_own_and_the_same_again(mirrored):
+    without, once, again = mirrored[1]["dropping"]
+    assert without[0] == pytest.approx(0, abs=1e-9) and once[0] > 1e-4
+    assert once == again and once[1] != without[1]
+
+
 def test_moving_averages_are_the_same_on_all_devices(arrays):
     first, second = arrays["averages"]
     np.testing.assert_array_equal(first, second)

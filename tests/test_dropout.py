@@ -178,6 +178,11 @@ def test_what_is_new_is_kept_in_files(tmp_path):
         loaded.encode(IMAGES, dropout_seed=3).z.mean(),
         model.encode(IMAGES, dropout_seed=3).z.mean(),
     )
+    functions = {"activation": keras.activations.elu, "decoder_activation": ("tanh", tf.nn.relu)}
+    mvae_tf.MixtureVAE(SHAPE, K, 2, (16, 12), **functions).save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert loaded.activation is keras.activations.elu
+    assert loaded.decoder_activation == ("tanh", keras.activations.relu)
     older = {name: value for name, value in model.get_config().items() if name not in chosen}
     old = mvae_tf.MixtureVAE.from_config(older)
     assert {name: getattr(old, name) for name in chosen} == {

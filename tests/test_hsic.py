@@ -1,7 +1,9 @@
+import concurrent.futures
 import functools
 import json
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -147,6 +149,47 @@ def test_refuses_a_second_derivative():
         gradient = inner.gradient(value, variable)
     with pytest.raises(NotImplementedError, match="differentiated once"):
         outer.gradient(gradient, variable)
+
+
+@pytest.mark.parametrize("sizes", [(2, 2), (3, 1)])
+def test_a_tape_that_could_ask_for_more_changes_nothing_for_others(sizes):
+    """All graphs share one trace, which TensorFlow rewrites for a tape that is persistent."""
+    variables = [tf.constant(each) for each in draw(9, sizes)]
+
+    def gradients(*variables, persistent=False):
+        with tf.GradientTape(persistent=persistent) as tape:
+            tape.watch(variables)
+            value = dhsic(variables)
+        return tape.gradient(value, variables)
+
+    expected = gradients(*variables)
+    tf.function(functools.partial(gradients, persistent=True), autograph=False)(*variables)
+    compiled = tf.function(gradients, jit_compile=True, autograph=False)(*variables)
+    stacked = [tf.stack([each, 2 * each]) for each in variables]
+    mapped = tf.vectorized_map(lambda pair: dhsic(pair), stacked)
+    for one, other in zip(compiled, expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-9)
+    np.testing.assert_allclose(mapped[0], dhsic(variables), rtol=1e-9)
+
+
+def test_threads_ask_for_gradients_at_the_same_time():
+    """With one trace for all of them, one or another found its gradient half made."""
+    variables = [tf.constant(each) for each in draw(13, (2, 2))]
+    start = threading.Barrier(6)
+
+    def gradients():
+        with tf.GradientTape() as tape:
+            tape.watch(variables)
+            value = dhsic(variables)
+        return tape.gradient(value, variables)
+
+    def in_a_graph(_):
+        start.wait()
+        return tf.function(gradients, autograph=False)()
+
+    with concurrent.futures.ThreadPoolExecutor(6) as pool:
+        for found in pool.map(in_a_graph, range(6)):
+            np.testing.assert_allclose(found, gradients(), rtol=1e-9)
 
 
 def test_gradient_at_equal_samples_is_finite():

@@ -1,5 +1,6 @@
 """What Keras hands to a model and asks of it beyond plain training, compiled by XLA and not."""
 
+import concurrent.futures
 import gc
 import weakref
 
@@ -249,6 +250,21 @@ def test_a_legacy_file_is_read_as_its_docstring_says(tmp_path):
     ours = {"MixtureVAE": mvae_tf.MixtureVAE}
     copy = keras.saving.load_model(tmp_path / "model.h5", custom_objects=ours)
     assert same(model.get_weights(), copy.get_weights())
+
+
+# Threads ------------------------------------------------------------------------------------------
+
+
+def test_threads_that_predict_at_the_same_time_do_not_see_each_other():
+    model = make()
+    expected = model.predict(IMAGES, batch_size=3, verbose=0)
+
+    def predicted(_):
+        return [model.predict(IMAGES, batch_size=3, verbose=0) for _ in range(10)]
+
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        for answers in pool.map(predicted, range(4)):
+            np.testing.assert_array_equal(answers, np.tile(expected, (10, 1, 1, 1, 1)))
 
 
 # Memory -------------------------------------------------------------------------------------------

@@ -26,6 +26,31 @@ class Pages(keras.utils.PyDataset):
         return self.pages[index]
 
 
+class Endless(Pages):
+    @property
+    def num_batches(self):
+        return None
+
+
+class Loader:
+    """As a PyTorch DataLoader: gives its batches anew whenever it is gone through."""
+
+    def __init__(self, *batches):
+        self.batches = batches
+
+    def __iter__(self):
+        return iter(self.batches)
+
+
+class Attached:
+    """As a PyTorch tensor with a gradient, which NumPy can't have."""
+
+    dtype, shape = "float32", (24, 4, 4, 1)
+
+    def __array__(self, *_, **__):
+        raise RuntimeError("Use tensor.detach().\nSee there.")
+
+
 NOTHING = tf.data.Dataset.from_tensor_slices(IMAGES).filter(lambda image: False).batch(8)
 REFUSED = {
     "class_weight": (lambda m: m.fit(IMAGES, WEIGHTS, class_weight={0: 2.0}), "class_weight"),
@@ -91,6 +116,45 @@ REFUSED = {
         lambda m: m.fit(batches(IMAGES), sample_weight=WEIGHTS),
         "Received: sample_weight beside a _BatchDataset",
     ),
+    "endless": (lambda m: m.fit(batches(IMAGES).repeat()), "comes to an end.*without end"),
+    "endless measured": (lambda m: m.evaluate(batches(IMAGES).repeat()), "comes to an end"),
+    "endless predicted": (lambda m: m.predict(batches(IMAGES).repeat()), "comes to an end"),
+    "endless pages": (lambda m: m.evaluate(Endless()), "comes to an end.*without end"),
+    "endless validation": (
+        lambda m: m.fit(IMAGES, validation_data=batches(IMAGES).repeat()),
+        "comes to an end",
+    ),
+    "a range": (lambda m: m.fit(range(3)), "Expected a batch to be .*Received: a int"),
+    "no loader": (lambda m: m.fit(Loader()), "at least one batch. Received: none"),
+    "masked": (
+        lambda m: m.fit(np.ma.masked_less(IMAGES, 0.5)),
+        "images .*Received: an array some of which is masked",
+    ),
+    "attached": (
+        lambda m: m.predict(Attached()),
+        r"images .*Received: a Attached, no array of numbers \(Use tensor.detach\(\). See there\)",
+    ),
+    "objects": (lambda m: m.fit(np.array([None])), "images .*Received: dtype object"),
+    "records": (lambda m: m.fit(np.zeros(3, "f4,f4")), "images .*Received: dtype .*f4"),
+    "called with None": (lambda m: m.encode(None), "images .*Received: None, no numbers"),
+    "called with ragged": (lambda m: m.encode([[1.0], [1.0, 2.0]]), "a list, no array of numbers"),
+    "called with sparse": (
+        lambda m: m.encode(tf.sparse.from_dense(IMAGES)),
+        "images .*Received: a SparseTensor",
+    ),
+    "codes of words": (lambda m: m.decode({"a": 1}), "codes .*Received: a dict of 'a', no numbers"),
+    "frequency": (
+        lambda m: m.fit(IMAGES, validation_data=IMAGES, validation_freq=0),
+        "validation_freq .*Received: 0",
+    ),
+    "first epoch": (lambda m: m.fit(IMAGES, initial_epoch=-1), "initial_epoch .*Received: -1"),
+    "callback": (lambda m: m.fit(IMAGES, callbacks="best"), "Keras callbacks.*Received: 'best'"),
+    "callbacks' class": (
+        lambda m: m.predict(IMAGES, callbacks=[keras.callbacks.Callback]),
+        "callbacks, made. Received: <class",
+    ),
+    "optimizer": (lambda m: m.compile(None), "an optimizer. Received: None"),
+    "compiled": (lambda m: m.compile("adam", jit_compile="yes"), "jit_compile .*'yes'"),
     "format": (lambda m: m.export("model", format="onnx"), "format .*Received: 'onnx'"),
     "signature": (lambda m: m.export("model", input_signature=[]), "Received: input_signature"),
     "h5": (lambda m: m.save("model.h5"), r"ends in \.keras. Received: 'model.h5'"),
@@ -114,6 +178,30 @@ def test_what_cannot_be_meant_is_refused_in_a_line(case, either):
 def test_a_dtype_is_a_policy_of_ours(dtype):
     with pytest.raises(ValueError, match="Expected dtype to be one of .*mixed_bfloat16"):
         mvae_tf.MixtureVAE(**SMALL, dtype=dtype)
+
+
+def test_without_weights_to_train_there_is_no_training(either):
+    model = make.new(either)
+    model.trainable = False
+    with pytest.raises(ValueError, match="weights to train. Received: trainable=False"):
+        model.fit(IMAGES, verbose=0)
+
+
+def test_a_loader_is_gone_through_again_and_again(either):
+    """Its batches may be images alone, which Keras's own reader refuses, or have weights."""
+    first, second = IMAGES[:16], IMAGES[16:]
+    for loader, dataset in (
+        (Loader(first, second), [IMAGES]),
+        (Loader((first, None, WEIGHTS[:16]), [second, None, WEIGHTS[16:]]), [IMAGES, (), WEIGHTS]),
+    ):
+        one, other = make(either), make(either)
+        dataset = batches(*dataset, size=16)
+        history = one.fit(loader, epochs=2, validation_data=loader, verbose=0).history
+        assert history == other.fit(dataset, epochs=2, validation_data=dataset, verbose=0).history
+        assert same(state(one), state(other))
+        np.testing.assert_array_equal(
+            one.predict(loader, verbose=0), one.predict(IMAGES, batch_size=16, verbose=0)
+        )
 
 
 def test_median_bandwidths_know_of_no_weights(jit):

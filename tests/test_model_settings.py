@@ -1,5 +1,6 @@
 """A model's presets, and what it refuses."""
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -60,6 +61,8 @@ def test_presets_say_what_the_paper_and_the_authors_code_do():
         ("activation", ("elu",) * 3),
         ("activation", ()),
         ("activation", ("elu", "no such")),
+        ("activation", keras.layers.ReLU),
+        ("activation", {"elu": 1}),
         ("decoder_activation", ("elu",) * 3),
         ("dropout", 1.0),
         ("dropout", -0.1),

@@ -1,7 +1,9 @@
 """The scorecard's verdicts, and the script that runs everything."""
 
+import functools
 import importlib
 import json
+import operator
 import os
 import signal
 import subprocess
@@ -208,7 +210,27 @@ def test_only_report_writes_what_there_is(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["REPORT.md", stored.name]
 
 
-@pytest.mark.parametrize("content", ["", "{", '{"rows": []}'])
+STORED = (ALL.parent.parent / "figures" / "quick" / "table1.json").read_text()
+
+
+def without(*names):
+    """Return a stored result that lacks what is there by these names."""
+    result = json.loads(STORED)
+    *above, last = names
+    part = functools.reduce(operator.getitem, above, result)
+    part.pop(last)
+    return json.dumps(result)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *("", "{", '{"rows": []}', "[]", without("rows"), without("preset"), without("dataset")),
+        *(without("rows", 0, "mse"), without("settings", "seeds"), without("environment")),
+        without("settings", "training", "precision"),
+    ],
+    ids=range(11),
+)
 def test_a_result_that_cannot_be_read_counts_as_none(tmp_path, content):
     (tmp_path / "table1.json").write_text(content)
     finished = run_all(tmp_path, "--only_print")
@@ -227,7 +249,7 @@ from absl import app
 from mvae_tf.training.version import TRAINING_VERSION
 settings = {{"seeds": [0], "training": {{"precision": "float32"}}}}
 done = {{"preset": "quick", "settings": settings, "training_version": TRAINING_VERSION}}
-all.results.stored_beside = lambda name: None if name == "table2" else done
+all.results.stored_beside = lambda name, under="": None if name == "table2" else done
 all._report = lambda stored: "the report"
 all._scorecard = lambda stored: "the scorecard"
 class Failed: returncode = 1

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from support import verdicts
+from support import summaries, verdicts
 from support.verdicts import Interval
 
 RNG = np.random.default_rng(0)
@@ -44,6 +44,28 @@ def test_interval_of_seeds_that_overlap_covers_as_often(count, overlap):
 def test_there_is_no_interval_of_one_seed_or_of_seeds_that_are_the_same():
     assert verdicts.interval([0.3]) == (0.3, math.inf)
     assert verdicts.interval([0.3, 0.5], overlap=1.0) == (pytest.approx(0.4), math.inf)
+
+
+@pytest.mark.parametrize("wrong", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_a_seed_without_a_finite_number_leaves_a_claim_undecided(count, wrong):
+    found = verdicts.interval([*(1 + RNG.uniform(size=count - 1)), wrong])
+    assert math.isnan(found.mean) and found.half == math.inf and found.told(2) == "nan"
+    assert verdicts.verdict([Interval(1, 0.5), found]) == "undecided (no finite number)"
+    assert verdicts.verdict([Interval(-1, 0.5), found]) == "contradicted"
+
+
+@pytest.mark.parametrize("lowest", [True, False])
+def test_of_what_is_no_number_nobody_knows_whether_it_is_the_best(lowest):
+    for measured in ([[math.nan, 1], [2, 3]], [[2, 1], [math.nan, 3]]):
+        first, second = verdicts.best(measured, lowest)
+        assert math.isnan(first) and second == (1 if lowest else 3)
+
+
+def test_summaries_of_what_is_no_number_say_so():
+    found = summaries.summary([1.0, math.nan, 2.0])
+    assert math.isnan(found["mean"]) and math.isnan(found["std"])
+    assert summaries.format_summary(found, 2) == "nan ± nan"
 
 
 def test_slopes_are_those_of_least_squares_lines():

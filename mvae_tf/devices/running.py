@@ -1,6 +1,7 @@
 """What goes on while Keras goes through images with compiled steps, and when it is waited for."""
 
 import functools
+import threading
 
 import keras
 
@@ -13,7 +14,8 @@ class Running:
         limits: How many steps go through the images once, where that was asked for.
         left: How many of them are still to come.
         steps: The `compiled.Steps` made so far.
-        begun: The parts, "predict" among them, of which a batch has been taken.
+        begun: The parts, "predict" among them, of which a batch has been taken, and the threads
+            that took it: several may predict at the same time.
     """
 
     def __init__(self):
@@ -26,15 +28,19 @@ class Running:
         @functools.wraps(function)
         def take(batches):
             answer = function(batches)
-            self.begun.add(part)
+            self.begun.add((part, threading.get_ident()))
             return answer
 
         return take
 
     def require(self, part: str) -> None:
         """Refuse data without a batch."""
-        if part not in self.begun:
+        if (part, threading.get_ident()) not in self.begun:
             raise ValueError("Expected data with at least one batch. Received: none.")
+
+    def forget_batches(self, part: str) -> None:
+        """Let this thread begin with a part, of which it has taken no batch yet."""
+        self.begun.discard((part, threading.get_ident()))
 
     def begin(self, part: str) -> None:
         """Begin to go through a part's images."""
@@ -67,7 +73,7 @@ class Settling(keras.callbacks.Callback):
         self._running = running
 
     def on_train_begin(self, logs=None):
-        self._running.begun.discard("train")
+        self._running.forget_batches("train")
 
     def on_epoch_begin(self, epoch, logs=None):
         self._running.begin("train")
@@ -77,7 +83,7 @@ class Settling(keras.callbacks.Callback):
         self._running.finish("train")
 
     def on_test_begin(self, logs=None):
-        self._running.begun.discard("test")
+        self._running.forget_batches("test")
         self._running.begin("test")
 
     def on_test_end(self, logs=None):
@@ -85,7 +91,21 @@ class Settling(keras.callbacks.Callback):
         self._running.finish("test")
 
     def on_predict_begin(self, logs=None):
-        self._running.begun.discard("predict")
+        self._running.forget_batches("predict")
 
     def on_predict_end(self, logs=None):
         self._running.require("predict")
+
+
+def settled(running: Running, callbacks) -> list[keras.callbacks.Callback]:
+    """Return callbacks of which the first waits for compiled steps; refuse what are none."""
+    if isinstance(callbacks, keras.callbacks.CallbackList):
+        callbacks = callbacks.callbacks
+    callbacks = keras.tree.flatten(callbacks or [])
+    for each in callbacks:
+        # Other libraries have callbacks of their own, which do as well.
+        if isinstance(each, type) or not hasattr(each, "set_model"):
+            raise ValueError(
+                f"Expected callbacks to be Keras callbacks, made. Received: {each!r} among them."
+            )
+    return [Settling(running), *callbacks]

@@ -208,9 +208,13 @@ def _statistic(variables, sigmas, shares, *, compiled, way):
             value, rows = deficits.value_and_rows(as_they_are, compiled)
             return _refuse_tiny(value, as_they_are), rows
 
-        value, rows = choose(
+        summed = choose(
             lambda: kernels.value_and_rows(around_mean, shares, compiled), value_by_deficits
         )
+        # Nor shall a persistent or an outer tape differentiate the choice: TensorFlow would rewrite
+        # it for all later callers of this trace, in operations that neither XLA nor
+        # `vectorized_map` knows.
+        value, rows = tf.nest.map_structure(tf.stop_gradient, summed)
 
         @tf.custom_gradient
         def gradient(*_):

@@ -106,6 +106,8 @@ def _of_images(answer, image_shape, decode_files):
 
     @tf.function(autograph=False)
     def method(images):
+        if images is None:
+            return answer(floats.missing())
         if images.dtype.is_floating:
             images = tf.cast(images, tf.float32)
         return shared.get(images.dtype, answers[tf.float32])(images)
@@ -126,6 +128,8 @@ def _decode(model):
 
     @tf.function(autograph=False)
     def decode(codes):
+        if codes is None:
+            return {"images": answer(finite.missing())}
         if codes.dtype.is_floating:
             return of_floats(tf.cast(codes, tf.float32))
         return {"images": answer(finite.checked(codes))}
@@ -197,9 +201,10 @@ def _graph(function, *specs):
 
 
 def _trace(method, name, *more):
-    """Let a loaded method answer or refuse what is of any shape, of the dtypes that people have.
+    """Let a loaded method answer or refuse None, and any shape of the dtypes that people have.
 
     It would else say that it has no such graph, and how many it has.
     """
+    method.get_concrete_function(None)
     for dtype in (*_DTYPES, *more):
         method.get_concrete_function(tf.TensorSpec(None, dtype, name=name))

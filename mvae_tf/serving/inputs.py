@@ -26,13 +26,8 @@ class Input(NamedTuple):
         Floats stand for floats of any precision, and integers for integers.
         """
         if not self._is_meant(values.dtype):
-            report = [f"Expected {self._sentence()}. Received: {values.dtype.name}, shape"]
-            report.append(tf.shape(values))
-            with tf.control_dependencies(
-                [tf.raw_ops.Assert(condition=False, data=report, summarize=8)]
-            ):
-                # Of no account: nothing comes after the stop.
-                return tf.zeros([each or 1 for each in self.spec.shape], self.spec.dtype)
+            report = f"Expected {self._sentence()}. Received: {values.dtype.name}, shape"
+            return self._stopped([report, tf.shape(values)])
         values = _of_any_shape(values, f"received_{self.spec.name}")
         flat = tf.reshape(values, [-1])
         report = [f"Expected {self._sentence()}. Received: shape", tf.shape(values)]
@@ -46,6 +41,17 @@ class Input(NamedTuple):
         with tf.control_dependencies([stop]):
             # The second bolt: TensorFlow never optimises this operation away.
             return tf.cast(tf.ensure_shape(values, self.spec.shape), self.spec.dtype)
+
+    def missing(self) -> tf.Tensor:
+        """Return no values; inside a graph, stop where there should be some."""
+        return self._stopped([f"Expected {self._sentence()}. Received: None."])
+
+    def _stopped(self, report):
+        with tf.control_dependencies(
+            [tf.raw_ops.Assert(condition=False, data=report, summarize=8)]
+        ):
+            # Of no account: nothing comes after the stop.
+            return tf.zeros([each or 1 for each in self.spec.shape], self.spec.dtype)
 
     def _is_meant(self, dtype):
         declared = self.spec.dtype

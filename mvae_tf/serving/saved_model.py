@@ -48,7 +48,8 @@ def export_saved_model(
     `score_samples` draws and seed 0.
 
     `tf.saved_model.load(folder)` has the signatures as methods as well: positional arguments, and
-    images as uint8, as files or as floats of any precision in the same method.
+    images as uint8, as files or as floats of any precision in the same method. TensorFlow refuses
+    in words of its own what it makes no such tensor of: a ragged list, a dict, a plain number.
 
     Args:
         model: trained or not.

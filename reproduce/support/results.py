@@ -99,6 +99,8 @@ flags.DEFINE_string(
     "inception_weights", None, "Inception v3's weights file. Default: Keras's, downloaded."
 )
 
+# What comes of a result that is damaged, or of another version of its script.
+DAMAGED = (ValueError, TypeError, LookupError, AttributeError)
 # The flags that a result depends on, beside --preset, seeds and rows.
 _CHOICES = ("reading", "split", "classifier", "strategy")
 
@@ -148,7 +150,7 @@ def run_script(
             return text(result, *map(stored_beside, beside))
 
         if FLAGS.only_print:
-            print(whole_text(read_result(path)))
+            print(whole_text(read_result(path, whole_text)))
             return
         check_strategy()
         addition = None
@@ -156,8 +158,10 @@ def run_script(
             if not grows:
                 raise app.UsageError(f"Expected --add with a result that grows. Received: {name}.")
             choices = {flag: FLAGS[flag].value for flag in _CHOICES}
-            addition = Addition(read_result(path), choices, names, rows, usual, by_name)
-        arguments = [names] if rows else []
+            addition = Addition(read_result(path, whole_text), choices, names, rows, usual, by_name)
+
+        def of_study(study):
+            return rebuild(study, names) if rows else rebuild(study)
 
         def named(result):
             """Return the rows that the result's command has to name."""
@@ -165,15 +169,7 @@ def run_script(
             return [] if set(present) == set(usual) else list(present)
 
         with strategies.only_chief_prints(FLAGS.strategy):
-            _rebuild(
-                path,
-                lambda study: rebuild(study, *arguments),
-                whole_text,
-                dataset,
-                named,
-                addition,
-                redraw,
-            )
+            _rebuild(path, of_study, whole_text, dataset, named, addition, redraw)
 
     run_app(main)
 
@@ -312,13 +308,14 @@ def command(settings: dict, rows: Collection[str] = ()) -> str:
     return shlex.join(["python", f"{script.parent.name}/{script.name}", *given])
 
 
-def read_result(path: Path) -> dict:
-    """Return a stored result; without one, end the script with what to do."""
+def read_result(path: Path, text: Callable[[dict], str] = str) -> dict:
+    """Return a stored result that `text` can tell; without one, end the script with what to do."""
     try:
         result = stored.read_json(path)
         stored.require(result, {"settings": {}, "dataset": {}})
+        text(result)
         return result
-    except (FileNotFoundError, ValueError):
+    except (FileNotFoundError, *DAMAGED):
         flag = "add" if FLAGS.add else "only_print"
         sys.exit(f"Expected a stored result in {path}. Received: none; leave out --{flag}.")
 
@@ -332,7 +329,7 @@ def stored_beside(name: str, under: str = "") -> dict | None:
     """
     try:
         result = stored.read_json(output_dir() / under / f"{name}.json")
-        stored.require(result, {"settings": {}})
+        stored.require(result, {"settings": {"training": {}}, "preset": stored.TEXT})
     except (FileNotFoundError, ValueError):
         return None
     return result

@@ -1,12 +1,18 @@
 """One number over several seeds."""
 
+import math
 import statistics
 
 
 def summary(values: list[float]) -> dict:
-    """Return mean, sample deviation (None of one value) and the values seed by seed."""
+    """Return mean, sample deviation (None of one value) and the values seed by seed.
+
+    The deviation is NaN where a value isn't finite, as after a training that diverged.
+    """
     values = [float(value) for value in values]
-    std = statistics.stdev(values) if len(values) > 1 else None
+    std = None
+    if len(values) > 1:
+        std = statistics.stdev(values) if all(map(math.isfinite, values)) else math.nan
     return {"mean": statistics.fmean(values), "std": std, "per_seed": values}
 
 

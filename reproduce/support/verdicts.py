@@ -13,8 +13,9 @@ seed, on models of that seed:
 
 Of each, the 95 % interval of the mean over seeds is the t interval of the paired differences. The
 claim is supported if each of its intervals lies above 0, contradicted if one of them lies below 0,
-and undecided otherwise. One seed has no interval: always undecided. Nothing is corrected for the
-number of comparisons: a claim of several is supported no more often by chance for it, but
+and undecided otherwise. One seed has no interval: always undecided, and so is what is no finite
+number for one of the seeds, such as the error of a training that diverged. Nothing is corrected for
+the number of comparisons: a claim of several is supported no more often by chance for it, but
 contradicted up to as many times as often. A verdict is of the reading and the settings that stand
 beside it, and of nothing else.
 """
@@ -33,8 +34,8 @@ class Interval(NamedTuple):
     """A mean over seeds and its 95 % interval.
 
     Attributes:
-        mean: The mean.
-        half: Half the interval's width; infinite where there is none, of one seed.
+        mean: The mean; NaN where a seed has no finite number.
+        half: Half the interval's width; infinite where there is none, of one seed or then.
     """
 
     mean: float
@@ -58,6 +59,8 @@ def interval(differences: Sequence[float], overlap: float = 0.0) -> Interval:
             by a factor 1 - r too little, and their mean by a factor 1 + (n - 1) r more than it
             would be thought to: squares both.
     """
+    if not all(map(math.isfinite, differences)):
+        return Interval(math.nan, math.inf)
     count, mean = len(differences), statistics.fmean(differences)
     if count < 2 or overlap >= 1:
         return Interval(mean, math.inf)
@@ -83,8 +86,14 @@ def slopes(settings: Sequence[float], measured: Sequence[Sequence[float]]) -> li
 
 
 def best(measured: Collection[Sequence[float]], lowest: bool = False) -> list[float]:
-    """Return each seed's highest (or lowest) value among several things'."""
-    return [(min if lowest else max)(values) for values in zip(*measured, strict=True)]
+    """Return each seed's highest (or lowest) value among several things'; NaN if one is.
+
+    What is no number could have been the best.
+    """
+    return [
+        math.nan if any(map(math.isnan, values)) else (min if lowest else max)(values)
+        for values in zip(*measured, strict=True)
+    ]
 
 
 def minus(first: Sequence[float], second: Sequence[float]) -> list[float]:
@@ -104,6 +113,8 @@ def verdict(comparisons: Sequence[Interval]) -> str:
         return CONTRADICTED
     if all(each.mean - each.half > 0 for each in comparisons):
         return SUPPORTED
+    if any(math.isnan(each.mean) for each in comparisons):
+        return f"{UNDECIDED} (no finite number)"
     one = any(math.isinf(each.half) for each in comparisons)
     return f"{UNDECIDED} (one seed)" if one else UNDECIDED
 
