@@ -3,11 +3,11 @@
     python benchmarks/independence.py [--runs=1000] [--sizes=16,32,100] [--permutations=0]
 
 Prints one Markdown table: the share of samples that each test rejects at 5 %, the gamma test and,
-where asked for (`--permutations`), that by so many permutations, of K independent standard normal
-variables of d dimensions ("level"), and of variables that share a part ("power"): x_k + u / 2, the
-same u [n, 1] in all. Bandwidths are "median". Where the gamma test refuses, "-"; so is the power
-with `--nopower`. The standard error of a level of 5 % is 0.7 % at 1,000 runs. Many samples
-are taken at a time, each as the test takes it, without TensorFlow's time for each call.
+where asked for (`--permutations`), that by so many permutations, of K independent variables of d
+dimensions ("level"; `--variables` of which kind), and of variables that share a part ("power"):
+x_k + u / 2, the same u [n, 1] in all. Bandwidths are "median". Where the gamma test refuses, "-";
+so is the power with `--nopower`. The standard error of a level of 5 % is 0.7 % at 1,000 runs. Many
+samples are taken at a time, each as the test takes it, without TensorFlow's time for each call.
 """
 
 import os
@@ -27,6 +27,13 @@ flags.DEFINE_bool("power", True, "Whether to measure what the tests see, too.")
 flags.DEFINE_list("sizes", ["16", "32", "100"], "n.")
 flags.DEFINE_list("dimensions", ["1", "5", "20", "50"], "d.")
 flags.DEFINE_list("counts", ["2", "4", "8", "10"], "K.")
+
+DRAWS = {
+    "normal": lambda rng, shape: rng.normal(size=shape),
+    "whole": lambda rng, shape: rng.integers(0, 3, shape).astype(float),  # 0, 1 or 2: many ties
+    "cauchy": lambda rng, shape: rng.standard_cauchy(shape),
+}
+flags.DEFINE_enum("variables", "normal", DRAWS, "Of what numbers the variables are.")
 
 LEVEL, SHARED = 0.05, 0.5
 _NUMBERS = 10**6  # Of the kernel matrices that are held at a time.
@@ -51,7 +58,8 @@ def _rejected(n, d, count, shared):
     together = max(1, _NUMBERS // (count * n * n))
     for start in range(0, FLAGS.runs, together):
         runs = min(together, FLAGS.runs - start)
-        samples = rng.normal(size=[runs, count, n, d]) + shared * rng.normal(size=[runs, 1, n, 1])
+        samples = DRAWS[FLAGS.variables](rng, [runs, count, n, d])
+        samples += shared * rng.normal(size=[runs, 1, n, 1])
         matrices = np.array([[_deficits(x) for x in variables] for variables in samples])
         if not refused:
             moments = permuted.moments(matrices.swapaxes(0, 1))
@@ -70,7 +78,8 @@ def _rejected(n, d, count, shared):
 
 def _deficits(variable):
     squared = scipy.spatial.distance.pdist(variable, "sqeuclidean")
-    return -np.expm1(-scipy.spatial.distance.squareform(squared) / (2 * np.median(squared)))
+    median = np.median(squared[squared > 0])
+    return -np.expm1(-scipy.spatial.distance.squareform(squared) / (2 * median))
 
 
 def _statistic(matrices):
