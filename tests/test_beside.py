@@ -35,6 +35,7 @@ def controls_of(result, *rows):
         for index, name in enumerate([controls.MIXTURE, controls.COMPONENTS, *NAMES])
     }
     return {
+        "preset": "paper",
         "rows": [
             {"reading": reading, "num_components": count, "models": models(start)}
             for reading, count, start in rows
