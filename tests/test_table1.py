@@ -181,7 +181,7 @@ def test_a_vae_of_the_same_search_has_the_settings_that_it_chose(stored):
     ended = rebuild("--rows=searched:1", *where, status=1)
     assert "Expected a stored result of search_vae.py" in ended.err + ended.out
     chosen = {"model": {"likelihood": "bernoulli"}, "protocol": {"batch_size": 64}}
-    found = {"settings": {}, "chosen": chosen}
+    found = {"preset": "quick", "settings": {"training": {}}, "chosen": chosen}
     (folder / "searched" / "search_vae.json").write_text(json.dumps(found))
     before = set((folder / "runs").iterdir())
     rebuild("--rows=searched:1", *where)

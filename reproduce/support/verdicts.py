@@ -44,9 +44,9 @@ class Interval(NamedTuple):
     def told(self, digits: int) -> str:
         """Return it as text: 0.50 (0.01 to 0.99)."""
         if math.isinf(self.half):
-            return f"{self.mean:.{digits}f}"
-        ends = (f"{self.mean + sign * self.half:.{digits}f}" for sign in (-1, 1))
-        return f"{self.mean:.{digits}f} ({' to '.join(ends)})"
+            return f"{self.mean:z.{digits}f}"
+        ends = (f"{self.mean + sign * self.half:z.{digits}f}" for sign in (-1, 1))
+        return f"{self.mean:z.{digits}f} ({' to '.join(ends)})"
 
 
 def interval(differences: Sequence[float], overlap: float = 0.0) -> Interval:
