@@ -151,3 +151,10 @@ def test_float32_stays_exact_far_from_the_origin():
     assert float(dhsic(far)) == pytest.approx(exact, rel=1e-2, abs=1e-6)
     near = [tf.constant(variable, tf.bfloat16) for variable in variables]
     assert dhsic(near).dtype == tf.float32
+
+
+def test_no_sample_is_nearer_to_its_twin_than_to_itself():
+    """Of twins, products and halves cancel but for rounding, which makes no kernel exceed 1."""
+    points = 10 * np.random.default_rng(0).normal(size=[1, 64, 50]).astype(np.float32)
+    block = blocks.single([tf.constant(np.concatenate([points, points], axis=1))])
+    assert np.max(blocks.exponents(block, block, same=True)) == 0
