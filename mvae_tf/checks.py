@@ -186,8 +186,8 @@ def images(values, shape: tuple[int, ...]) -> tf.Tensor:
 def within_unit(values: tf.Tensor, low: tf.Tensor, high: tf.Tensor) -> tf.Tensor:
     """Return whether all values are in [0, 1], from the least and the greatest of them.
 
-    Not every processor's minimum of NaN and a number is NaN, but every one's sum is. One pass for
-    it takes a third of the time that comparing value by value takes.
+    Not every processor's minimum of NaN and a number is NaN, but every one's sum is: one more pass
+    through them, where to compare them value by value takes four.
     """
     return (low >= 0) & (high <= 1) & tf.math.is_finite(tf.reduce_sum(values))
 
