@@ -29,19 +29,24 @@ def by_itself(function: Callable[..., Any]) -> Callable[..., Any]:
     """
 
     @functools.cache
-    def traced(thread, **static):
-        return tf.function(lambda *tensors: function(*tensors, **static), autograph=False)
+    def traced(thread, kinds, **static):
+        # A trace for each kind: one `tf.function` for all would answer a call of known sizes from
+        # an earlier trace of unknown ones, and what was called before would show in the rounding.
+        del thread
+        trace = tf.function(lambda *tensors: function(*tensors, **static), autograph=False)
+        return trace.get_concrete_function(*kinds)
 
     @functools.wraps(function)
-    def call(*tensors, **static):
+    def call(*arguments, **static):
         if tf.executing_eagerly() or static.get("compiled"):
-            return function(*tensors, **static)
-        kinds = tf.nest.map_structure(_kind, tensors)
-        trace = traced(threading.get_ident(), **static)
-        return trace.get_concrete_function(*kinds)(*tensors)
+            return function(*arguments, **static)
+        arguments = tuple(tuple(a) if isinstance(a, list) else a for a in arguments)
+        return traced(threading.get_ident(), _kind(arguments), **static)(*arguments)
 
     return call
 
 
 def _kind(argument):
+    if isinstance(argument, tuple):
+        return tuple(map(_kind, argument))
     return None if argument is None else tf.TensorSpec(argument.shape, argument.dtype)

@@ -1,5 +1,6 @@
 """Blocks of steps compiled by XLA; each program takes seconds to compile, so that few are made."""
 
+import functools
 import types
 
 import keras
@@ -146,10 +147,10 @@ def test_terms_and_gradients_are_those_of_the_plain_step_for_the_same_draws(
         tf.constant(rng.uniform(0.1, 5, size=[20, 2]), tf.float32),
     ]
 
-    def value_and_gradients(*parameters):
+    def value_and_gradients(*parameters, compiled):
         with tf.GradientTape() as tape:
             tape.watch(parameters)
-            q = posterior.posterior(*parameters, normalized=False, compiled=True)
+            q = posterior.posterior(*parameters, normalized=False, compiled=compiled)
             q.z.sample = lambda seed: parameters[0] + parameters[1] * noise
             q.w.sample = lambda seed: drawn + 0.01 * tf.reduce_sum(parameters[2] ** 2)
             loss, terms = step.loss_and_terms(
@@ -159,11 +160,13 @@ def test_terms_and_gradients_are_those_of_the_plain_step_for_the_same_draws(
                 posterior.symmetric_prior(2, 3.0),
                 lambda codes: tf.reshape(codes @ kernel, [-1, 2, 4, 4, 1]),
                 chosen,
+                compiled=compiled,
             )
         return loss, terms, tape.gradient(loss, parameters)
 
-    plain = value_and_gradients(*parameters)
-    fast = tf.function(value_and_gradients, jit_compile=True)(*parameters)
+    plain = value_and_gradients(*parameters, compiled=False)
+    of_xla = functools.partial(value_and_gradients, compiled=True)
+    fast = tf.function(of_xla, jit_compile=True)(*parameters)
     for one, other in zip(tf.nest.flatten(fast), tf.nest.flatten(plain), strict=True):
         np.testing.assert_allclose(one, other, rtol=2e-4, atol=1e-5)
 

@@ -11,7 +11,7 @@ import pytest
 import scipy.spatial
 import tensorflow as tf
 
-from mvae_tf.hsic import blocks, dhsic, dimension_bandwidth, median_bandwidth
+from mvae_tf.hsic import blocks, criterion, dhsic, dimension_bandwidth, median_bandwidth
 
 # What dhsic of 12,000 samples adds to a process that has done it with few. Their three kernel
 # matrices would be 1.7 GB.
@@ -249,6 +249,20 @@ def test_works_in_a_graph_of_unknown_sizes(bandwidths):
         np.testing.assert_allclose(
             traced(*variables), dhsic(variables, bandwidths), rtol=1e-9, atol=1e-14
         )
+
+
+def test_a_graph_of_known_sizes_has_a_trace_of_its_own():
+    """One for unknown sizes, where it came first, would add in another order."""
+
+    def loops(count):
+        spec = [tf.TensorSpec([count, width], tf.float64) for width in (6, 7)]
+        penalty = tf.function(lambda *codes: criterion.penalty(codes, "dimension"))
+        library = penalty.get_concrete_function(*spec).graph.as_graph_def().library
+        nodes = [node.op for function in library.function for node in function.node_def]
+        return {"While", "StatelessWhile"} & set(nodes)
+
+    assert loops(None)  # over blocks, however many there are
+    assert not loops(11)
 
 
 @pytest.mark.parametrize(
