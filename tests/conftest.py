@@ -95,13 +95,23 @@ def nursery(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def exported_dense(tmp_path_factory):
-    """The SavedModel of `test_serving.made("dense")`."""
-    import test_serving
+def exported(tmp_path_factory):
+    """A function from a kind of `served.MODELS` to its SavedModel, which is written once."""
+    import served
 
-    folder = tmp_path_factory.mktemp("exported") / "dense"
-    model = test_serving.made("dense")
-    return model.export(folder, score_samples=test_serving.SCORE_SAMPLES)
+    parent = tmp_path_factory.mktemp("exported")
+
+    @functools.cache
+    def export(kind):
+        return served.made(kind).export(parent / kind, score_samples=served.SCORE_SAMPLES)
+
+    return export
+
+
+@pytest.fixture(scope="session")
+def exported_dense(exported):
+    """The SavedModel of `served.made("dense")`."""
+    return exported("dense")
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -180,12 +190,12 @@ def tiny_archives(monkeypatch):
     return result
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def two_epochs(tmp_path_factory):
     """A finished run on digits, to be left as it is."""
     folder = tmp_path_factory.mktemp("runs") / "two"
-    flags = ["--data=digits", "--epochs=2", f"--output_dir={folder}", *SMALL]
-    assert program.main(["train", *flags]) == 0
+    flags = ["--data=digits", "--epochs=2", f"--output_dir={folder}"]
+    assert program.main(["train", *flags, *SMALL]) == 0
     return folder
 
 

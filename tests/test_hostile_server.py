@@ -16,7 +16,7 @@ import numpy as np
 import psutil
 import pytest
 import requests
-from test_serving import CODES
+from served import CODES
 
 pytest.importorskip("kserve", reason="needs the extra serve: pip install -e '.[serve]'")
 

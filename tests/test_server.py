@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import requests
 from PIL import Image
-from test_serving import CODES, IMAGES, SIGNATURES, answer, fed, made, same
+from served import CODES, IMAGES, SIGNATURES, answer, fed, made, same
 
 pytest.importorskip("kserve", reason="needs the extra serve: pip install -e '.[serve]'")
 

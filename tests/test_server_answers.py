@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pytest
 import tensorflow as tf
-from test_serving import BITS, CODES, IMAGES, SIGNATURES, answer, fed, made, same
+from served import BITS, CODES, IMAGES, SIGNATURES, answer, fed, made, same
 
 from mvae_tf.server import rest
 from mvae_tf.server.answers import Answers, RefusedError, Signature, _joined

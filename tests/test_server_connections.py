@@ -10,7 +10,7 @@ import time
 
 import pytest
 import requests
-from test_serving import IMAGES
+from served import IMAGES
 
 from mvae_tf.commands import program
 
