@@ -171,9 +171,11 @@ def test_moving_averages_follow_training_alone():
 def test_many_steps_bring_evaluation_near_training():
     model = small_model()
     inputs = images((9, 10, 2), 8)
+    model.fit(inputs, batch_size=8, epochs=10, verbose=0)
+    model.optimizer.learning_rate.assign(0.0)  # the weights stay, and the averages come near
     model.fit(inputs, batch_size=8, epochs=60, verbose=0)
     loc = model.encoder(inputs).loc
-    np.testing.assert_allclose(model.encoder(inputs, training=True).loc, loc, atol=0.2)
+    np.testing.assert_allclose(model.encoder(inputs, training=True).loc, loc, atol=5e-3)
 
 
 def test_a_broken_step_leaves_the_averages_as_they_were():
