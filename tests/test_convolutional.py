@@ -173,7 +173,7 @@ def test_many_steps_bring_evaluation_near_training():
     inputs = images((9, 10, 2), 8)
     model.fit(inputs, batch_size=8, epochs=10, verbose=0)
     model.optimizer.learning_rate.assign(0.0)  # the weights stay, and the averages come near
-    model.fit(inputs, batch_size=8, epochs=60, verbose=0)
+    model.fit(inputs, batch_size=8, epochs=100, verbose=0)
     loc = model.encoder(inputs).loc
     np.testing.assert_allclose(model.encoder(inputs, training=True).loc, loc, atol=5e-3)
 
