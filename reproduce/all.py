@@ -14,6 +14,7 @@ import time
 from absl import app, flags
 from tqdm import tqdm
 
+import controls
 from mvae_tf import presets
 from mvae_tf.devices import strategies
 from mvae_tf.training import run_folder
@@ -42,6 +43,9 @@ SCRIPTS = {
     "search_vae": 0.3,
     "controls": 6.0,
 }
+
+# The preset of controls.py's between quick and paper's, in a folder of its name beside the paper's.
+BRIEF = "short"
 
 _RULE = """\
 Verdicts are by a rule (`reproduce/support/verdicts.py`) written down before any but the three seeds
@@ -167,8 +171,21 @@ def _report(stored):
 
 Controls of the claims, judged by the same rule. Single VAEs: the usual one, and those with K times
 the latent dimensions, at KL weight 1/K, with both, and with as many parameters as the mixture.
-
+{_brief_controls()}
 {body}"""
+
+
+def _brief_controls():
+    """Return the scorecard of the controls that `BRIEF` has stored, or nothing."""
+    if (result := _told("controls", BRIEF)) is None:
+        return ""
+    judged = claims.of_controls(BRIEF, result)
+    return f"""
+The same after {controls.epochs_of(result)} epochs, which say nothing of {controls.PAPERS_EPOCHS}
+([their text]({BRIEF}/controls.md)):
+
+{_scorecard({"controls": result}, judged)}
+"""
 
 
 def _other_reading():

@@ -14,6 +14,7 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 import numpy as np
 import pytest
 import recycled
+import served
 import tensorflow as tf
 from nursery import Nursery
 from small_runs import SMALL
@@ -97,8 +98,6 @@ def nursery(tmp_path_factory):
 @pytest.fixture(scope="session")
 def exported(tmp_path_factory):
     """A function from a kind of `served.MODELS` to its SavedModel, which is written once."""
-    import served
-
     parent = tmp_path_factory.mktemp("exported")
 
     @functools.cache
@@ -112,6 +111,18 @@ def exported(tmp_path_factory):
 def exported_dense(exported):
     """The SavedModel of `served.made("dense")`."""
     return exported("dense")
+
+
+@pytest.fixture(scope="module")
+def dense_model():
+    """The model that `exported_dense` was."""
+    return served.made("dense")
+
+
+@pytest.fixture(scope="module")
+def dense_session(exported_dense):
+    """TensorFlow's C++ session on `exported_dense`."""
+    return served.Server(exported_dense)
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -5,6 +5,7 @@ import importlib
 import json
 import operator
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -208,6 +209,21 @@ def test_only_report_writes_what_there_is(tmp_path):
     assert report.count(f"Of training version 0; now it is {TRAINING_VERSION}.") == 1
     assert f"| Mixture     |    {result['mse']['Mixture']['mean']:.2f} |" in report
     assert sorted(path.name for path in tmp_path.iterdir()) == ["REPORT.md", stored.name]
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_controls_of_few_epochs_have_a_scorecard_of_their_own(tmp_path, whole):
+    name = Path("short") / "controls.json"
+    content = (ALL.parent.parent / "figures" / name).read_text()
+    (tmp_path / "short").mkdir()
+    (tmp_path / name).write_text(content if whole else content.replace('"per_seed"', '"each"'))
+    finished = run_all(tmp_path, "--only_print")
+    assert finished.returncode == 0, finished.stderr
+    before, _, briefly = finished.stdout.partition("The same after 10 epochs")
+    judged = [line for line in briefly.splitlines() if line.startswith("| K = 4: ")]
+    assert len(judged) == 6 * whole
+    assert all("controls.py --preset=short" in line for line in judged)
+    assert not re.search(r" (supported|contradicted) \|", before)
 
 
 STORED = (ALL.parent.parent / "figures" / "quick" / "table1.json").read_text()

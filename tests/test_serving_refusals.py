@@ -11,25 +11,13 @@ from served import (
     SIGNATURES,
     D,
     K,
-    Server,
     answer,
     fed,
-    made,
     same,
 )
 
 import mvae_tf
 from mvae_tf import serving
-
-
-@pytest.fixture(scope="module")
-def model():
-    return made("dense")
-
-
-@pytest.fixture(scope="module")
-def server(exported_dense):
-    return Server(exported_dense)
 
 
 @pytest.fixture(scope="module")
@@ -74,25 +62,25 @@ WRONG_SHAPES = [
 
 
 @pytest.mark.parametrize("signature", IMAGE_SIGNATURES)
-def test_images_of_another_shape_are_refused(signature, server):
+def test_images_of_another_shape_are_refused(signature, dense_session):
     dtype = SIGNATURES[signature][0]["images"][0]
     for shape in WRONG_SHAPES:
         sizes = f"[{' '.join(map(str, shape))}]"
-        refused(server, signature, {"images": np.zeros(shape, dtype)}, sizes)
+        refused(dense_session, signature, {"images": np.zeros(shape, dtype)}, sizes)
 
 
 @pytest.mark.parametrize("signature", [n for n in IMAGE_SIGNATURES if not n.endswith("_uint8")])
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, -1e-6, 1.00001, 255])
-def test_values_outside_0_to_1_are_refused(signature, value, server):
+def test_values_outside_0_to_1_are_refused(signature, value, dense_session):
     for place in ((0, 0, 0, 0), (2, 4, 5, 1), (-1, -1, -1, -1)):
         shown = "inf" if np.isinf(value) else "nan" if np.isnan(value) else "values from"
-        refused(server, signature, {"images": put(IMAGES, place, value)}, shown)
+        refused(dense_session, signature, {"images": put(IMAGES, place, value)}, shown)
 
 
-def test_edges_of_the_range_are_taken(server, model):
+def test_edges_of_the_range_are_taken(dense_session, dense_model):
     images = put(put(IMAGES, 0, 0), 1, 1)
-    received = server("features", {"images": images})["features"]
-    np.testing.assert_allclose(received, model.features(images), atol=1e-5)
+    received = dense_session("features", {"images": images})["features"]
+    np.testing.assert_allclose(received, dense_model.features(images), atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -105,8 +93,8 @@ def test_edges_of_the_range_are_taken(server, model):
         (put(CODES, (0, 0, 0), -np.inf), "-inf"),
     ],
 )
-def test_other_codes_are_refused(codes, received, server):
-    refused(server, "decode", {"codes": codes}, received)
+def test_other_codes_are_refused(codes, received, dense_session):
+    refused(dense_session, "decode", {"codes": codes}, received)
 
 
 @pytest.mark.parametrize(
@@ -121,12 +109,12 @@ def test_other_codes_are_refused(codes, received, server):
         ("seed", [], r"received_seed \[0\] is not compatible with expected shape \[\]"),
     ],
 )
-def test_other_counts_and_seeds_are_refused(name, value, message, server):
+def test_other_counts_and_seeds_are_refused(name, value, message, dense_session):
     inputs = fed("sample") | {name: np.array(value, np.int32)}
-    before = server("sample", fed("sample"))["images"]
+    before = dense_session("sample", fed("sample"))["images"]
     with pytest.raises(tf.errors.InvalidArgumentError, match=message):
-        server("sample", inputs)
-    np.testing.assert_array_equal(server("sample", fed("sample"))["images"], before)
+        dense_session("sample", inputs)
+    np.testing.assert_array_equal(dense_session("sample", fed("sample"))["images"], before)
 
 
 def test_python_is_refused_by_name_too(served):
@@ -169,17 +157,17 @@ def test_python_methods_name_the_input_the_expected_and_the_received(
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float16", tf.bfloat16.as_numpy_dtype])
-def test_python_methods_take_floats_of_any_precision(dtype, served, model):
+def test_python_methods_take_floats_of_any_precision(dtype, served, dense_model):
     images = (BITS // 64 / 4).astype(dtype)  # exact in each
     for name in IMAGE_OUTPUTS:
         method = getattr(served, name)
         same(method(images), method(images.astype("float32")), "dense")
     codes = np.round(CODES * 4).astype(dtype)
     same(served.decode(codes), served.decode(codes.astype("float32")), "dense")
-    same(served.sample(np.int64(7), np.int64(-3)), answer(model, "sample"), "dense")
+    same(served.sample(np.int64(7), np.int64(-3)), answer(dense_model, "sample"), "dense")
 
 
-def test_a_call_of_sample_asks_for_a_gibibyte_at_most(model):
-    assert serving.max_count(model) == 10_000
+def test_a_call_of_sample_asks_for_a_gibibyte_at_most(dense_model):
+    assert serving.max_count(dense_model) == 10_000
     large = mvae_tf.MixtureVAE((256, 256, 4), 2, 2, (1,))
     assert serving.max_count(large) == 2**30 // (2 * 4 * 256 * 256 * 4) == 512

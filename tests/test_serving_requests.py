@@ -5,21 +5,11 @@ import json
 import numpy as np
 import pytest
 import tensorflow as tf
-from served import IMAGES, SIGNATURES, Server, answer, fed, made, same
-
-
-@pytest.fixture(scope="module")
-def model():
-    return made("dense")
-
-
-@pytest.fixture(scope="module")
-def server(exported_dense):
-    return Server(exported_dense)
+from served import IMAGES, SIGNATURES, answer, fed, same
 
 
 @pytest.mark.parametrize("signature", SIGNATURES)
-def test_grpc_request_and_response(signature, server, model):
+def test_grpc_request_and_response(signature, dense_session, dense_model):
     predict_pb2 = pytest.importorskip(
         "tensorflow_serving.apis.predict_pb2", reason="needs the package tensorflow-serving-api"
     )
@@ -31,7 +21,7 @@ def test_grpc_request_and_response(signature, server, model):
 
     # What a server does with it.
     request = predict_pb2.PredictRequest.FromString(request.SerializeToString())
-    definition = server.signatures[request.model_spec.signature_name]
+    definition = dense_session.signatures[request.model_spec.signature_name]
     assert request.inputs.keys() == definition.inputs.keys()
     for name, proto in request.inputs.items():
         declared = definition.inputs[name]
@@ -40,12 +30,12 @@ def test_grpc_request_and_response(signature, server, model):
         assert shape.is_compatible_with(tf.TensorShape(proto.tensor_shape))
     inputs = {name: tf.make_ndarray(proto) for name, proto in request.inputs.items()}
     response = predict_pb2.PredictResponse(model_spec=request.model_spec)
-    for name, values in server(signature, inputs).items():
+    for name, values in dense_session(signature, inputs).items():
         response.outputs[name].CopyFrom(tf.make_tensor_proto(values))
 
     response = predict_pb2.PredictResponse.FromString(response.SerializeToString())
     received = {name: tf.make_ndarray(proto) for name, proto in response.outputs.items()}
-    same(received, answer(model, signature), "dense")
+    same(received, answer(dense_model, signature), "dense")
 
 
 def rest(server, text):
@@ -73,11 +63,11 @@ def rest(server, text):
 
 
 @pytest.mark.parametrize("signature", [name for name in SIGNATURES if name != "sample"])
-def test_rest_requests_by_rows(signature, server, model):
+def test_rest_requests_by_rows(signature, dense_session, dense_model):
     (values,) = fed(signature).values()
     text = json.dumps({"signature_name": signature, "instances": values.tolist()})
-    rows = json.loads(rest(server, text))["predictions"]
-    expected = answer(model, signature)
+    rows = json.loads(rest(dense_session, text))["predictions"]
+    expected = answer(dense_model, signature)
     if len(expected) == 1:
         rows = [{name: row} for row in rows for name in expected]
     received = {name: [row[name] for row in rows] for name in expected}
@@ -85,14 +75,14 @@ def test_rest_requests_by_rows(signature, server, model):
 
 
 @pytest.mark.parametrize("signature", SIGNATURES)
-def test_rest_requests_by_columns(signature, server, model):
+def test_rest_requests_by_columns(signature, dense_session, dense_model):
     columns = {name: values.tolist() for name, values in fed(signature).items()}
     text = json.dumps({"signature_name": signature, "inputs": columns})
-    received = json.loads(rest(server, text))["outputs"]
-    expected = answer(model, signature)
+    received = json.loads(rest(dense_session, text))["outputs"]
+    expected = answer(dense_model, signature)
     same(received if len(expected) > 1 else {n: received for n in expected}, expected, "dense")
 
 
-def test_rest_request_of_the_default_signature(server, model):
-    rows = json.loads(rest(server, json.dumps({"instances": IMAGES.tolist()})))
-    np.testing.assert_allclose(rows["predictions"], model.reconstruct(IMAGES), atol=1e-5)
+def test_rest_request_of_the_default_signature(dense_session, dense_model):
+    rows = json.loads(rest(dense_session, json.dumps({"instances": IMAGES.tolist()})))
+    np.testing.assert_allclose(rows["predictions"], dense_model.reconstruct(IMAGES), atol=1e-5)
