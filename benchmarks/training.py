@@ -43,7 +43,7 @@ flags.DEFINE_enum("device", "cpu", ["cpu", "gpu"], "Where all of them train.")
 flags.DEFINE_list("num_components", ["4", "10"], "K.")
 flags.DEFINE_list("batch_sizes", ["128"], "Images a step.")
 flags.DEFINE_list("precisions", None, "Dtype policies. Default: what is said above.")
-flags.DEFINE_multi_string("contenders", None, "Only these. Default: all.")
+flags.DEFINE_multi_string("contenders", None, "Only these, one each time. Default: all.")
 flags.DEFINE_integer("rounds", 5, "Turns of each contender.")
 flags.DEFINE_integer("steps", 120, "Of a turn, at K = 4 and 128 images; fewer of larger ones.")
 flags.DEFINE_integer(
@@ -333,6 +333,11 @@ CONTENDERS = {
 }
 ON_CPU = (OURS, "Keras loop", "PyTorch loop", "PyTorch compiled", "limit", "limit and Adam")
 ON_GPU = tuple(name for name in CONTENDERS if name not in ("Keras loop", "mvae_tf, compiled"))
+flags.register_validator(
+    "contenders",
+    lambda names: set(names or ()) <= set(CONTENDERS),
+    f"one each time, of {', '.join(map(repr, CONTENDERS))}.",
+)
 
 
 if __name__ == "__main__":

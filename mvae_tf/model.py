@@ -12,7 +12,7 @@ import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from mvae_tf import checks, presets
+from mvae_tf import checks, presets, traced
 from mvae_tf.devices import distribution
 from mvae_tf.fitting import ImageTrainer
 from mvae_tf.networks import banks, contract
@@ -258,7 +258,7 @@ class MixtureVAE(ImageTrainer):
         num_samples = checks.size("num_samples", num_samples)
         # As tensors: to TensorFlow a new Python number would be a new function.
         num_samples, seed = tf.constant(num_samples), tf.constant(checks.seed(seed))
-        bound = self._log_mean_weight(images, num_samples, seed)
+        bound = traced.of_model(self, _log_mean_weight)(images, num_samples, seed)
         if self.mixing == "likelihood":
             bound = tf.reduce_logsumexp(bound, axis=1) - tf.math.log(float(self.num_components))
         if self.likelihood == "gaussian":
@@ -279,7 +279,7 @@ class MixtureVAE(ImageTrainer):
             [n], nats, of the same p(x) as `log_likelihood`.
         """
         images = checks.images(images, self.image_shape)
-        bound = self._elbo(images, tf.constant([checks.seed(seed), 0]))
+        bound = traced.of_model(self, _elbo)(images, tf.constant([checks.seed(seed), 0]))
         if self.likelihood == "gaussian":
             bound += melbo.gaussian_constant(self.image_shape)
         return bound
@@ -322,29 +322,29 @@ class MixtureVAE(ImageTrainer):
             weights=weights,
         )
 
-    @tf.function(reduce_retracing=True)
-    def _elbo(self, images, seed):
-        seed_z, seed_w = tf.unstack(tf.random.split(seeds.apart(seed), 2))
-        posterior = self._posterior(images)
-        return melbo.elbo(
-            images,
-            self.decoder(posterior.z.sample(seed=seed_z)),
-            posterior.w.sample(seed=seed_w),
-            posterior,
-            self._prior_w(),
-            likelihood=self.likelihood,
-            mixing=self.mixing,
-        )
 
-    @tf.function(reduce_retracing=True)
-    def _log_mean_weight(self, images, num_samples, seed):
-        return importance.log_mean_weight(
-            images,
-            self._posterior(images),
-            self.decoder,
-            self._prior_w(),
-            num_samples,
-            seed,
-            likelihood=self.likelihood,
-            mixing=self.mixing,
-        )
+def _elbo(model, images, seed):
+    seed_z, seed_w = tf.unstack(tf.random.split(seeds.apart(seed), 2))
+    posterior = model._posterior(images)
+    return melbo.elbo(
+        images,
+        model.decoder(posterior.z.sample(seed=seed_z)),
+        posterior.w.sample(seed=seed_w),
+        posterior,
+        model._prior_w(),
+        likelihood=model.likelihood,
+        mixing=model.mixing,
+    )
+
+
+def _log_mean_weight(model, images, num_samples, seed):
+    return importance.log_mean_weight(
+        images,
+        model._posterior(images),
+        model.decoder,
+        model._prior_w(),
+        num_samples,
+        seed,
+        likelihood=model.likelihood,
+        mixing=model.mixing,
+    )

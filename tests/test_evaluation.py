@@ -172,6 +172,19 @@ def test_a_call_leaves_no_graph_behind(digits, small_model, measure):
     assert np.all(kept() <= before)  # other tests' graphs may go meanwhile
 
 
+def test_many_models_are_evaluated_without_a_word_of_retracing(digits, caplog):
+    logger = tf.get_logger()
+    logger.addHandler(caplog.handler)
+    images = digits.test.float_images(0, 4)
+    for seed in range(6):  # TensorFlow warns from the fifth on
+        model = mvae_tf.MixtureVAE((8, 8, 1), 1, 2, (2,), seed=seed)
+        evaluation.component_errors(model, digits.test)
+        model.elbo(images)
+        model.log_likelihood(images, 2)
+    logger.removeHandler(caplog.handler)
+    assert "retracing" not in caplog.text
+
+
 def test_graphs_follow_the_models_weights_and_go_with_the_model(digits):
     model = mvae_tf.MixtureVAE((8, 8, 1), 2, 2, (4,), seed=0)
     before = evaluation.reconstruction_errors(model, digits.test)

@@ -10,8 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mvae_tf import files
-from mvae_tf.evaluation import graphs
+from mvae_tf import files, traced
 from mvae_tf.evaluation.batches import batches_of
 
 
@@ -52,7 +51,9 @@ def encode_split(
         >>> codes = encode_split(model, dataset, out="codes")
         >>> np.load("codes/means.npy", mmap_mode="r")             # the same later, [n, K, d]
     """
-    encoded = map(graphs.of(model, _encoded), batches_of(model.image_shape, source, batch_size))
+    encoded = map(
+        traced.of_model(model, _encoded), batches_of(model.image_shape, source, batch_size)
+    )
     if out is None:
         return Codes(*(np.concatenate(parts) for parts in zip(*encoded, strict=True)))
     means, weights = (model.num_components, model.latent_dim), (model.num_components,)

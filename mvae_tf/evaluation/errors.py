@@ -9,8 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from mvae_tf import checks
-from mvae_tf.evaluation import graphs
+from mvae_tf import checks, traced
 from mvae_tf.evaluation.batches import batches_of
 from mvae_tf.objective import melbo, seeds
 
@@ -57,7 +56,7 @@ def reconstruction_errors(model, source, *, batch_size: int = 1000, seed: int = 
         ValueError: The source has no end or no images, its images don't fit the model, or it is
             something else.
     """
-    squared_errors = graphs.of(model, _squared_errors)
+    squared_errors = traced.of_model(model, _squared_errors)
     count, total = 0, np.zeros(2)
     for images in batches_of(model.image_shape, source, batch_size):
         errors = squared_errors(images, tf.constant([checks.seed(seed), count]))
@@ -82,7 +81,7 @@ def component_errors(model, source, *, batch_size: int = 1000) -> np.ndarray:
     Raises:
         ValueError: As for `reconstruction_errors`.
     """
-    squared_errors = graphs.of(model, _component_squared_errors)
+    squared_errors = traced.of_model(model, _component_squared_errors)
     count, total = 0, np.zeros(model.num_components)
     for images in batches_of(model.image_shape, source, batch_size):
         total += np.sum(squared_errors(images), axis=0, dtype=np.float64)

@@ -17,8 +17,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from mvae_tf import checks
-from mvae_tf.evaluation import graphs
+from mvae_tf import checks, traced
 from mvae_tf.evaluation.batches import batches_of
 from mvae_tf.objective import melbo, seeds
 
@@ -54,7 +53,7 @@ def batch_errors(model, source, *, batch_size: int = 128, seed: int = 0) -> dict
         >>> errors = batch_errors(model, mnist.test)["sampled"]
         >>> errors.mse, errors.batches.std(ddof=1)     # of 78 batches of 128 test images
     """
-    squared_errors = graphs.of(model, _squared_errors)
+    squared_errors = traced.of_model(model, _squared_errors)
     count, total, batches = 0, {}, {}
     for images in batches_of(model.image_shape, source, batch_size):
         errors = squared_errors(images, tf.constant([checks.seed(seed), count]))
@@ -86,7 +85,7 @@ def codes_by_way(model, source, *, batch_size: int = 1000, seed: int = 0) -> dic
     Raises:
         ValueError: As for `errors.reconstruction_errors`.
     """
-    encoded, count, parts = graphs.of(model, _codes), 0, {}
+    encoded, count, parts = traced.of_model(model, _codes), 0, {}
     for images in batches_of(model.image_shape, source, batch_size):
         for name, codes in encoded(images, tf.constant([checks.seed(seed), count])).items():
             parts.setdefault(name, []).append(codes.numpy())
