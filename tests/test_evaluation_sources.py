@@ -69,6 +69,28 @@ def test_a_dataset_gives_what_a_split_of_its_images_gives(small_model, images, m
     np.testing.assert_equal(received, expected)
 
 
+ARRAYS = {
+    "floats": lambda images: images,
+    "float64": lambda images: images.astype(np.float64),
+    "a list": lambda images: images.tolist(),
+    "a tensor": tf.constant,
+    "bytes": lambda images: np.round(images * 255).astype(np.uint8),
+}
+
+
+@pytest.mark.parametrize("kind", ARRAYS)
+def test_an_arrays_images_are_those_that_the_model_takes(small_model, images, kind):
+    given = ARRAYS[kind](images)
+    codes = evaluation.encode_split(small_model, given, batch_size=4)
+    expected = small_model.encode(given).z.mean()
+    np.testing.assert_allclose(codes.means, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_of_a_loaded_dataset_the_test_images_are_measured(small_model, digits):
+    expected = evaluation.component_errors(small_model, digits.test.float_images())
+    np.testing.assert_array_equal(evaluation.component_errors(small_model, digits), expected)
+
+
 @pytest.mark.parametrize("source", SOURCES)
 def test_a_datasets_images_come_in_their_order_however_it_is_made(small_model, images, source):
     codes = evaluation.encode_split(small_model, SOURCES[source](images), batch_size=4)
@@ -160,7 +182,15 @@ REFUSED = {
         lambda images: tf.data.Dataset.from_tensors(tf.ragged.constant([[0.0], [0.0, 1.0]])),
         "Received: one of RaggedTensorSpec",
     ),
-    "an array": (lambda images: images, "split of a loaded dataset or a tf.data.*: ndarray"),
+    "an array of another shape": (
+        lambda images: images[..., 0],
+        r"shape \[n, 8, 8, 1\]. Received: shape \(23, 8, 8\)",
+    ),
+    "an array of 0 to 255": (lambda images: 255 * images, r"in \[0, 1\]. Received: values from"),
+    "an empty array": (lambda images: images[:0], "Received: none"),
+    "an array of labels": (lambda images: np.arange(23), "dtype int64"),
+    "a path": (lambda images: "digits", "a tf.data.Dataset. Received: a str"),
+    "nothing": (lambda images: None, "a tf.data.Dataset. Received: None"),
     "an empty split": (lambda images: Split(images[:0], None, False), "Received: none"),
     "a split of another shape": (
         lambda images: Split(images[:, 1:], None, False),

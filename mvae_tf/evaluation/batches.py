@@ -1,9 +1,10 @@
 """Where the images come from that a model is measured on.
 
-A source is what `datasets.load` gives as `.train` or `.test`, or a `tf.data.Dataset` of batches of
-float images in [0, 1], [b, *image], or of tuples (images, ...) of which only the images are used. A
-dataset's batches may be of any sizes: they are cut anew into `batch_size` images. It is gone
-through once, and has to come to an end. Images are taken in a batch at a time and let go.
+A source is what `datasets.load` gives as `.train` or `.test`, or the whole of it, of which `.test`
+is meant; an array of images as the model takes them, [n, *image], also one mapped into memory; or a
+`tf.data.Dataset` of batches of such images, or of tuples (images, ...) of which only the images are
+used. A dataset's batches may be of any sizes: they are cut anew into `batch_size` images. It is
+gone through once, and has to come to an end. Images are taken in a batch at a time and let go.
 """
 
 from collections.abc import Iterable, Iterator
@@ -18,18 +19,27 @@ def batches_of(image_shape, source, batch_size, max_images=None) -> Iterator[tf.
     checks.size("batch_size", batch_size)
     if max_images is not None:
         checks.size("max_images", max_images)
+    source = getattr(source, "test", source)
     if isinstance(source, tf.data.Dataset):
         source = checks.image_dataset(source, image_shape, endless=max_images is not None)
         batches = source.rebatch(batch_size)
     elif hasattr(source, "float_images"):
-        starts = range(0, len(source), batch_size)
-        batches = (source.float_images(start, start + batch_size) for start in starts)
+        parts = _slices(len(source), batch_size)
+        batches = (source.float_images(part.start, part.stop) for part in parts)
+    elif hasattr(source, "__array__") or isinstance(source, list):
+        images = checks.image_array(source, image_shape)
+        checks.image_spec(images, image_shape)
+        batches = (images[part] for part in _slices(len(images), batch_size))
     else:
         raise ValueError(
-            "Expected source to be a split of a loaded dataset or a tf.data.Dataset. "
-            f"Received: {type(source).__name__}."
+            "Expected source to be a loaded dataset, a split of one, an array of images or a "
+            f"tf.data.Dataset. Received: {checks.described(source)}."
         )
     return _checked(batches, image_shape, max_images)
+
+
+def _slices(count, batch_size):
+    return (slice(start, start + batch_size) for start in range(0, count, batch_size))
 
 
 def _checked(batches: Iterable, image_shape, max_images):
