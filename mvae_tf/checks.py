@@ -90,27 +90,6 @@ def not_negative(name: str, value) -> float:
     return float(value)
 
 
-def activation(name: str, value, count: int):
-    """Return value if it is an activation of Keras's, or one for each of `count` hidden layers.
-
-    By name or as a function; several as a tuple.
-    """
-    is_one = isinstance(value, str) or not isinstance(value, Sequence)
-    given = [value] if is_one else value
-    with contextlib.suppress(ValueError, TypeError):
-        found = [keras.activations.get(each) for each in given]
-        # A class is none of its layers. A file has a function as a dict.
-        kept = [
-            one if isinstance(each, dict) else each for each, one in zip(given, found, strict=True)
-        ]
-        if (is_one or len(kept) == count) and not any(isinstance(each, type) for each in kept):
-            return kept[0] if is_one else tuple(kept)
-    raise ValueError(
-        f"Expected {name} to be one of Keras's, or {count}, one a hidden layer. Received: "
-        f"{value!r}."
-    )
-
-
 def no_classes(class_weight) -> None:
     """Refuse weights of classes."""
     if class_weight is not None:

@@ -15,7 +15,7 @@ import tensorflow_probability as tfp
 from mvae_tf import checks, presets, traced
 from mvae_tf.devices import distribution
 from mvae_tf.fitting import ImageTrainer
-from mvae_tf.networks import banks, contract
+from mvae_tf.networks import activations, banks, contract
 from mvae_tf.objective import importance, melbo, seeds, step
 from mvae_tf.objective.dirichlet import sample_log_weights
 from mvae_tf.objective.posterior import Posterior, posterior, symmetric_prior
@@ -120,8 +120,8 @@ class MixtureVAE(ImageTrainer):
             hidden_units = banks.NETWORKS[network].hidden_units
         self.hidden_units = checks.sizes("hidden_units", hidden_units)
         layers = len(self.hidden_units)
-        self.activation = checks.activation("activation", activation, layers)
-        self.decoder_activation = checks.activation(
+        self.activation = activations.checked("activation", activation, layers)
+        self.decoder_activation = activations.checked(
             "decoder_activation", decoder_activation, layers
         )
         self.dropout = checks.share("dropout", dropout)

@@ -62,6 +62,8 @@ def test_presets_say_what_the_paper_and_the_authors_code_do():
         ("activation", ()),
         ("activation", ("elu", "no such")),
         ("activation", keras.layers.ReLU),
+        ("activation", keras.layers.PReLU()),
+        ("activation", keras.layers.Dropout(0.5)),
         ("activation", {"elu": 1}),
         ("decoder_activation", ("elu",) * 3),
         ("dropout", 1.0),
@@ -74,6 +76,28 @@ def test_presets_say_what_the_paper_and_the_authors_code_do():
 def test_constructor_refuses(argument, value):
     with pytest.raises(ValueError, match=f"Expected .*{argument}.*Received: "):
         make(**{argument: value})
+
+
+def doubled_sine(values):
+    return 2 * tf.sin(values)
+
+
+@pytest.mark.parametrize(
+    ("activation", "how"),
+    [
+        (doubled_sine, {"custom_objects": {"doubled_sine": doubled_sine}}),
+        (lambda values: values - values**3, {"safe_mode": False}),
+        (keras.layers.LeakyReLU(0.1), {}),
+    ],
+)
+def test_activations_of_ones_own_load_as_keras_loads_them(activation, how, tmp_path):
+    model = make(activation=activation)
+    model.save(tmp_path / "model.keras")
+    if how:  # the refusal says how
+        with pytest.raises(ValueError, match=f"which load_model takes with {next(iter(how))}"):
+            keras.models.load_model(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras", **how)
+    np.testing.assert_array_equal(loaded.reconstruct(IMAGES), model.reconstruct(IMAGES))
 
 
 BAD_IMAGES = {

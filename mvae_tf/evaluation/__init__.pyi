@@ -2,7 +2,6 @@ from . import (
     classifiers as classifiers,
     codes as codes,
     errors as errors,
-    graphs as graphs,
     image_classifiers as image_classifiers,
     image_scores as image_scores,
     resnet as resnet,

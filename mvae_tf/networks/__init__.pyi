@@ -1,4 +1,10 @@
-from . import banks as banks, contract as contract, convolutional as convolutional, dense as dense
+from . import (
+    activations as activations,
+    banks as banks,
+    contract as contract,
+    convolutional as convolutional,
+    dense as dense,
+)
 from .contract import (
     DecoderBank as DecoderBank,
     EncoderBank as EncoderBank,
