@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 from test_controls import flags_of
 
+import ablation_readings
 import all as everything
+import readings_heldout
 import table1
 from mvae_tf import presets
-from support import additions, claims, study as study_module, verdicts
+from support import additions, claims, paper, study as study_module, verdicts
 from support.summaries import summary
 
 FIGURES = Path(table1.__file__).parent.parent / "figures"
@@ -131,3 +133,73 @@ def test_one_reading_is_not_added_to_another(tmp_path, monkeypatch):
     monkeypatch.setattr(study, "account", lambda: account)
     with pytest.raises(additions.AdditionError, match="another reading, precision"):
         additions.Addition(old, {}).check(study)
+
+
+def readings(*indices, closest=None):
+    """The stored readings, some of them; `closest` is given the printed numbers."""
+    result = stored("ablation_readings") | {"command": "it"}
+    rows = list(ablation_readings.ROWS)
+    joined, *components, single = paper.TABLE2["KNN"]
+    for vae in result["vaes"].values():
+        vae["mse"], vae["knn"] = summary([13.44]), summary([single])
+    if closest is not None:
+        row = ablation_readings.by_name(result)[rows[closest]]
+        row["mse"], row["knn"] = summary([12.49]), summary([joined])
+        row["knn_components"] = [summary([each]) for each in components]
+    result["rows"] = [result["rows"][index] for index in indices]
+    return result | {"complete": len(indices) == len(rows)}
+
+
+@pytest.mark.parametrize(
+    ("indices", "closest", "told"),
+    [
+        (range(12), 0, "By rank the choice stays.\n"),
+        (range(12), 7, "By rank the choice does not stay.\n"),
+        ((0, 3, 7), 0, "By rank the choice stays among these.\n"),
+        ((0, 3, 7), 7, "By rank the choice does not stay among these.\n"),
+    ],
+)
+def test_whether_the_choice_of_a_reading_stays(indices, closest, told):
+    result = readings(*indices, closest=closest)
+    (first,) = (row for row in ablation_readings.ranked(result) if row["rank"] == 1)
+    assert ablation_readings.reading_of(first) == ablation_readings.READINGS[closest]
+    assert (first["table1"], first["table2"]) == pytest.approx((0, 0), abs=1e-3)
+    text = readings_heldout.text(result)
+    assert told in text
+    assert ("Not run: " in text) == (len(indices) < 12)
+
+
+def test_readings_that_were_not_run_are_named():
+    text = ablation_readings.text(readings(0, 3, 7))
+    (line,) = (line for line in text.splitlines() if line.startswith("Not run: "))
+    assert len(line.split("; ")) == 9
+    assert "nearer to both printed tables than those 2 others: undecided (one seed)" in text
+    without = readings_heldout.text(readings(3, 7))
+    assert "nearer to both" not in without and "By rank the choice" not in without
+
+
+def test_readings_added_are_ranked_with_those_that_were_there():
+    old, new = readings(0, 3, closest=0), readings(1, closest=0)
+    rows = list(ablation_readings.ROWS)
+    addition = additions.Addition(old, {}, rows[1:2], rows, rows, ablation_readings.by_name)
+    joined = addition.joined(new) | {"command": "it"}
+    whole = readings(0, 1, 3, closest=0)
+    assert joined["rows"] == whole["rows"] and not joined["complete"]
+    assert ablation_readings.table(joined) == ablation_readings.table(whole)
+
+
+def test_what_is_added_to_is_checked_once_the_images_are_chosen(tmp_path, monkeypatch):
+    data = types.SimpleNamespace(
+        train=range(100), digest="0", with_validation=lambda count: f"{count} held out"
+    )
+    monkeypatch.setattr(study_module.mvae_tf.datasets, "load", lambda name, data_dir: data)
+    study, seen = study_module.Study("paper", [0], None, tmp_path), []
+
+    def refuse(study):
+        seen.append(study.data)
+        raise additions.AdditionError
+
+    study.check_first(refuse)
+    with pytest.raises(additions.AdditionError):
+        readings_heldout.rebuild(study)
+    assert seen == ["10000 held out"]

@@ -186,7 +186,10 @@ def run_all(folder, *arguments):
 def test_rows_are_for_single_tables(tmp_path):
     finished = run_all(tmp_path, "--rows=10")
     assert finished.returncode != 0
-    assert "with tables 1, 3 and controls.py alone" in finished.stderr + finished.stdout
+    assert (
+        "--rows with tables 1 and 3, controls.py and the scripts of readings alone"
+        in finished.stderr + finished.stdout
+    )
 
 
 def test_only_print_shows_what_remains_without_running_it(tmp_path):

@@ -238,7 +238,7 @@ def test_nothing_is_added_to_nothing(tmp_path):
         assert "Received: none; leave out --add" in finished.stderr
 
 
-@pytest.mark.parametrize("name", ["fig3_latents", "ablation_readings", "all"])
+@pytest.mark.parametrize("name", ["fig3_latents", "search_mnist", "all"])
 def test_what_does_not_grow_refuses_additions(name, tmp_path):
     finished = subprocess.run(
         [sys.executable, TABLE1.with_name(f"{name}.py"), "--add", f"--output_dir={tmp_path}"],
@@ -250,8 +250,9 @@ def test_what_does_not_grow_refuses_additions(name, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_rows_are_those_of_the_table(tmp_path):
-    finished = script("--preset=quick", "--rows=9", f"--output_dir={tmp_path}")
+@pytest.mark.parametrize("rows", ["9", ""])
+def test_rows_are_those_of_the_table(rows, tmp_path):
+    finished = script("--preset=quick", f"--rows={rows}", f"--output_dir={tmp_path}")
     assert finished.returncode != 0
     assert (
         "Expected --rows among 7, 8, 10, 1, cosine:10, best:10, best:1, searched:1"
@@ -259,6 +260,8 @@ def test_rows_are_those_of_the_table(tmp_path):
     )
 
 
-def test_seeds_must_be_integers(tmp_path):
-    finished = script("--preset=quick", "--seeds=0,x", f"--output_dir={tmp_path}")
-    assert finished.returncode != 0 and "--seeds" in finished.stderr + finished.stdout
+@pytest.mark.parametrize("seeds", ["0,x", "0,1,0", ""])
+def test_seeds_must_be_integers_each_of_them_once(seeds, tmp_path):
+    finished = script("--preset=quick", f"--seeds={seeds}", f"--output_dir={tmp_path}")
+    expected = f"Expected --seeds as integers, each of them once. Received: {seeds or 'none'}."
+    assert finished.returncode != 0 and expected in finished.stderr + finished.stdout

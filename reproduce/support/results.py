@@ -79,7 +79,7 @@ flags.DEFINE_list(
     "rows",
     None,
     "Rows to train, where a table takes long: of Table I K, of Table III K:weight, of the controls "
-    "reading:K. Default: the preset's.",
+    "reading:K, of the readings mixing:likelihood:concentration:prior. Default: the preset's.",
 )
 # All scripts know the flags of CIFAR-10's, so that all.py can hand its own to each of them.
 flags.DEFINE_enum(
@@ -103,6 +103,7 @@ flags.DEFINE_string(
 DAMAGED = (ValueError, TypeError, LookupError, AttributeError)
 # The flags that a result depends on, beside --preset, seeds and rows.
 _CHOICES = ("reading", "split", "classifier", "strategy")
+_WITH_ROWS = "tables 1 and 3, controls.py and the scripts of readings"
 
 
 def run_script(
@@ -207,7 +208,7 @@ def _rebuild(path, rebuild, text, dataset, named, addition, redraw):
             reading=FLAGS.reading,
         )
         if addition:
-            addition.check(study)
+            study.check_first(addition.check)
         content, pictures = rebuild(study)
         if not is_chief:
             return
@@ -273,18 +274,25 @@ def check_strategy() -> None:
 def chosen_rows(rows: Collection[str] = (), usual: Collection[str] = ()) -> list[str]:
     """Return those of the rows that --rows names, the usual ones by default; refuse any other."""
     chosen = list(usual) if FLAGS.rows is None else FLAGS.rows
-    if not set(chosen) <= set(rows):
-        expected = f"among {', '.join(rows)}" if rows else "with tables 1, 3 and controls.py alone"
-        raise app.UsageError(f"Expected --rows {expected}. Received: {','.join(chosen)}.")
+    if not set(chosen) <= set(rows) or (rows and not chosen):
+        expected = f"among {', '.join(rows)}" if rows else f"with {_WITH_ROWS} alone"
+        received = ",".join(chosen) or "none"
+        raise app.UsageError(f"Expected --rows {expected}. Received: {received}.")
     return chosen
 
 
 def seeds() -> list[int]:
     """Return --seeds as integers, the preset's by default."""
+    given = SEEDS[FLAGS.preset] if FLAGS.seeds is None else FLAGS.seeds
     try:
-        return [int(seed) for seed in FLAGS.seeds or SEEDS[FLAGS.preset]]
+        chosen = [int(seed) for seed in given]
     except ValueError:
-        raise app.UsageError(f"Expected --seeds as integers. Received: {FLAGS.seeds}.") from None
+        chosen = []
+    if not chosen or len(set(chosen)) < len(chosen):
+        received = ",".join(map(str, given)) or "none"
+        message = f"Expected --seeds as integers, each of them once. Received: {received}."
+        raise app.UsageError(message)
+    return chosen
 
 
 def command(settings: dict, rows: Collection[str] = ()) -> str:

@@ -87,6 +87,11 @@ class Study:
         self._classifier, self._inception_weights = classifier, inception_weights
         self._began, self._spent = time.monotonic(), 0.0
         self._runs: dict[tuple[runs.Settings, str], runs.StoredRun] = {}  # and the data's digest
+        self._checks = []
+
+    def check_first(self, check) -> None:
+        """Have check(study) called before the first model is trained, its images chosen by then."""
+        self._checks.append(check)
 
     def train_on(self, count: int) -> None:
         """From now on, train on the first `count` images at most."""
@@ -116,6 +121,8 @@ class Study:
             data: A `mvae_tf.datasets` dataset to train on. Default: the study's.
             **overrides: Arguments of `MixtureVAE`.
         """
+        while self._checks:
+            self._checks.pop()(self)
         preset = preset or self.reading
         length = {**EPOCHS[self.dataset], **(epochs or {})}[self.preset]
         differing = tuple(sorted(overrides.items()))
