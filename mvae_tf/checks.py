@@ -119,6 +119,8 @@ def bandwidths(values, count: int) -> str | list[float]:
     """Return values if they are a rule of `dhsic`'s or `count` positive numbers."""
     if isinstance(values, str):
         return choice("bandwidths", values, ("dimension", "median"))
+    if hasattr(values, "numpy") or isinstance(values, np.ndarray):
+        values = np.asarray(values).tolist()
     if not isinstance(values, Sequence) or len(values) != count:
         raise ValueError(
             f'Expected bandwidths to be "dimension", "median" or {count} positive numbers. '

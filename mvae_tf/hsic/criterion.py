@@ -15,6 +15,7 @@ from mvae_tf import checks, traced
 from mvae_tf.hsic import deficits, kernels
 from mvae_tf.hsic.blocks import exponents_by_differences, paste, single
 from mvae_tf.hsic.median import median_distance
+from mvae_tf.hsic.variables import as_matrices, as_weights
 
 # Of the largest |x|^2 of a variable around its mean, in bandwidths: in between, sums over kernels
 # have the digits they should; outside of it, sums over deficits have them.
@@ -39,7 +40,8 @@ def dhsic(
     samples are all within a third of a bandwidth of their mean, or one a hundred away.
 
     Args:
-        variables: K >= 1 float arrays, variable k of shape [n, d_k], whose rows are joint samples.
+        variables: K >= 1 arrays of real numbers, variable k of shape [n, d_k], whose rows are joint
+            samples.
         bandwidths: how sigma_k is chosen. "dimension": the mean distance between two standard
             normal draws in d_k dimensions (`dimension_bandwidth`); "median": the median distance
             between the samples (`median_bandwidth`), without a gradient of its own; or K positive
@@ -50,12 +52,14 @@ def dhsic(
             None: 1 each.
 
     Returns:
-        A scalar, at least 0 up to rounding, float64 if any variable is and float32 otherwise. A
-        constant variable is independent of the others; n = 1 or K = 1 give 0.
+        A scalar, at least 0 up to rounding, float64 if any variable is, or is a list or of integers
+        of more than 16 bits, and float32 otherwise. A constant variable is independent of the
+        others; n = 1 or K = 1 give 0.
 
     Raises:
-        ValueError: if a variable is not of rank 2, is empty, or differs in n; if the bandwidths are
-            not a known rule nor K positive numbers; or if weights are not [n], or meet "median",
+        ValueError: if a variable is not of real numbers or of rank 2, is empty, is masked, or
+            differs in n; if the bandwidths are not a known rule nor K positive numbers; or if
+            weights are not finite numbers of at least 0, [n], inside a graph NaN, or meet "median",
             which knows of none. Also, NaN inside a graph, if a variable varies, but by less than
             1e-8 bandwidths (float64: 1e-35), too little for a number; where samples are weighted,
             if all of them are within a third of a bandwidth of their mean, or one a hundred away.
@@ -66,6 +70,9 @@ def dhsic(
         >>> dhsic([x, tf.random.normal([100, 5])])   # near 0
         >>> dhsic([x, x[:, :2] ** 2])                # clearly larger
     """
+    variables = as_matrices(variables)
+    if weights is not None:
+        weights = as_weights(weights, variables[0].shape[0])
     samples, sigmas, shares = _prepared(variables, bandwidths, weights, compiled)
     if shares is None:
         way = "deficits" if compiled else "either"
@@ -86,7 +93,7 @@ def penalty(
     Codes drawn from posteriors vary by about a bandwidth; where they don't, the penalty and its
     gradient keep fewer digits, and a step takes no longer.
     """
-    prepared = _prepared(codes, bandwidths, weights, compiled)
+    prepared = _prepared(as_matrices(codes), bandwidths, weights, compiled)
     return _statistic(*prepared, compiled=compiled, way="kernels")
 
 
@@ -119,28 +126,13 @@ def bandwidths_of(
     return _sigmas(variables, bandwidths)
 
 
-def as_matrices(variables: Sequence[tf.Tensor]) -> list[tf.Tensor]:
-    """Return checked variables [n, d_k] in one dtype; see `dhsic`."""
-    variables = [tf.convert_to_tensor(variable) for variable in variables]
-    if not variables:
-        raise ValueError("Expected at least one variable. Received: none.")
-    wide = any(variable.dtype == tf.float64 for variable in variables)
-    variables = [tf.cast(variable, tf.float64 if wide else tf.float32) for variable in variables]
-    shapes = [tuple(variable.shape) for variable in variables]
-    if any(len(shape) != 2 or 0 in shape for shape in shapes):
-        raise ValueError(f"Expected variables of shape [n, d], n and d >= 1. Received: {shapes}.")
-    if len({shape[0] for shape in shapes if shape[0] is not None}) > 1:
-        raise ValueError(f"Expected the same number of samples in all. Received: {shapes}.")
-    return variables
-
-
 def _prepared(variables, bandwidths, weights, compiled):
     """Return variables, one tensor [K, n, d] or several [1, n, d_k], their sigmas, and shares."""
-    variables = as_matrices(variables)
     sigmas = _sigmas(variables, bandwidths, compiled)
     shares = _shares(weights, variables[0], bandwidths)
     sigmas = [tf.convert_to_tensor(sigma, variables[0].dtype) for sigma in sigmas]
-    if len({variable.shape[1] for variable in variables}) == 1:  # All in one batched operation.
+    sizes = {variable.shape[1] for variable in variables}
+    if len(sizes) == 1 and None not in sizes:  # All in one batched operation.
         sigmas = tf.stack(sigmas)[:, None, None]
         return [tf.stack(variables)], [sigmas], shares
     return [variable[None] for variable in variables], sigmas, shares
@@ -149,10 +141,19 @@ def _prepared(variables, bandwidths, weights, compiled):
 def _sigmas(variables, bandwidths, compiled=False):
     bandwidths = checks.bandwidths(bandwidths, len(variables))
     if bandwidths == "dimension":
-        return [dimension_bandwidth(variable.shape[1]) for variable in variables]
+        return [_dimension_bandwidth(variable) for variable in variables]
     if bandwidths == "median":
         return [median_bandwidth(variable, compiled=compiled) for variable in variables]
     return bandwidths
+
+
+def _dimension_bandwidth(variable):
+    """Return `dimension_bandwidth` also where a graph doesn't know the dimension."""
+    if variable.shape[1] is not None:
+        return dimension_bandwidth(variable.shape[1])
+    half = tf.cast(tf.shape(variable)[1], tf.float64) / 2
+    sigma = 2 * tf.exp(tf.math.lgamma(half + 0.5) - tf.math.lgamma(half))
+    return tf.cast(sigma, variable.dtype)
 
 
 def _shares(weights, variable, bandwidths):
@@ -165,10 +166,6 @@ def _shares(weights, variable, bandwidths):
             '"median".'
         )
     weights = tf.cast(weights, variable.dtype)
-    if not variable.shape[:1].is_compatible_with(weights.shape):
-        raise ValueError(
-            f"Expected weights of shape [{variable.shape[0]}]. Received: {weights.shape}."
-        )
     return tf.math.divide_no_nan(weights, tf.reduce_sum(weights))
 
 

@@ -9,7 +9,8 @@ import tensorflow as tf
 
 from mvae_tf import checks
 from mvae_tf.hsic import deficits, permuted
-from mvae_tf.hsic.criterion import as_matrices, bandwidths_of, dhsic
+from mvae_tf.hsic.criterion import bandwidths_of, dhsic
+from mvae_tf.hsic.variables import as_matrices
 
 # Statistics of permuted samples that differ by rounding alone, relative to what they are sums of,
 # are equal.
@@ -43,7 +44,7 @@ def dhsic_test(
     In float64. Memory grows as K n^2, and the permutation test's time as num_permutations K n^2.
 
     Args:
-        variables: K >= 2 finite float arrays [n, d_k], n >= 2, whose rows are joint samples.
+        variables: K >= 2 arrays [n, d_k] of finite numbers, n >= 2, whose rows are joint samples.
         bandwidths: As for `dhsic`. The default does not depend on the scale of the data.
         method: "permutation": p = (1 + number of permuted samples with as large a dHSIC) / (1 +
             num_permutations), valid for any n; or "gamma": p from the gamma distribution with the
@@ -67,8 +68,7 @@ def dhsic_test(
     checks.choice("method", method, ("permutation", "gamma"))
     checks.size("num_permutations", num_permutations)
     rng = np.random.default_rng(checks.seed(seed) % 2**32)
-    expected = "Expected variables that are arrays of numbers."
-    variables = as_matrices([checks.floats(expected, variable) for variable in variables])
+    variables = [tf.cast(variable, tf.float64) for variable in as_matrices(variables)]
     if len(variables) < 2:
         raise ValueError("Expected at least two variables. Received: one.")
     if not all(np.all(np.isfinite(variable)) for variable in variables):

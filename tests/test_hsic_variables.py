@@ -1,0 +1,123 @@
+"""What dHSIC is handed: other kinds of numbers, sizes that a graph doesn't know, odd weights."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from test_hsic import brute_force
+
+from mvae_tf.hsic import dhsic, dhsic_test, dimension_bandwidth
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=[30, 1])
+# Far from 0, as times are: in float32 all the same.
+FAR = [1_700_000_000 + np.arange(7)[:, None], 1_700_000_000 + np.array([[0, 3, 1, 5, 2, 6, 4]]).T]
+
+
+@pytest.mark.parametrize("kind", [np.float64, np.int64, np.uint32, list, tuple])
+def test_integers_and_numbers_in_lists_keep_their_digits(kind):
+    variables = [v.tolist() if kind is list else tuple(map(tuple, v.tolist())) if kind is tuple
+                 else v.astype(kind) for v in FAR]  # fmt: skip
+    expected = brute_force([each - 1_700_000_000.0 for each in FAR], [2.0, 2.0])
+    value = dhsic(variables, [2.0, 2.0])
+    assert value.dtype == tf.float64
+    assert float(value) == pytest.approx(expected, rel=1e-9) and expected > 1e-2
+    assert dhsic_test(variables, [2.0, 2.0]).statistic == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    "variable",
+    [np.float16, np.float32, np.uint8, np.int16, np.bool_, tf.bfloat16.as_numpy_dtype],
+)
+def test_what_float32_can_tell_is_in_float32(variable):
+    variables = [np.round(3 * X[:8]).astype(variable), np.round(X[8:16] + X[:8]).astype(variable)]
+    value = dhsic(variables, [1.0, 2.0])
+    assert value.dtype == tf.float32
+    expected = brute_force([each.astype(np.float64) for each in variables], [1.0, 2.0])
+    assert float(value) == pytest.approx(expected, rel=1e-5, abs=1e-7)
+
+
+def test_keras_variables_and_lists_of_tensors_have_gradients():
+    held = keras.Variable(X + 1)
+    with tf.GradientTape(persistent=True) as tape:
+        of_variable = dhsic([held, X])
+        of_list = dhsic([tf.unstack(held.value), X])
+    plus, minus = (float(dhsic([(1 + sign * 1e-6) * X + 1, X])) for sign in (1, -1))
+    for value in (of_variable, of_list):
+        along_x = np.sum(tape.gradient(value, held.value) * X)
+        assert along_x == pytest.approx((plus - minus) / 2e-6, rel=1e-4)
+
+
+ODD = {
+    "masked": np.ma.masked_array(X, X > 1),
+    "complex": 1j * X,
+    "text": np.array([["1"]] * 30),
+    "dates": np.array([["2020-01-01"]] * 30, "M8[s]"),
+    "objects": np.array([[None]] * 30),
+    "none": None,
+    "sparse": tf.sparse.from_dense(X),
+    "ragged": tf.RaggedTensor.from_tensor(X),
+    "a list that is ragged": [[1.0], [1.0, 2.0]],
+}
+
+
+@pytest.mark.parametrize("kind", ODD)
+@pytest.mark.parametrize("function", [dhsic, dhsic_test])
+def test_what_are_no_real_numbers_is_refused(kind, function):
+    with pytest.raises(ValueError, match="^Expected variables that are arrays of real numbers"):
+        function([X, ODD[kind]])
+
+
+@pytest.mark.parametrize("variables", [None, "xy", 3, {"x": X, "y": X}])
+def test_variables_come_in_a_list(variables):
+    with pytest.raises(ValueError, match=r"real numbers, \[n, d\], in a list. Received: "):
+        dhsic(variables)
+
+
+@pytest.mark.parametrize("bandwidths", [np.array([1.0, 2.0]), tf.constant([1.0, 2.0])])
+def test_bandwidths_may_be_an_array(bandwidths):
+    np.testing.assert_array_equal(dhsic([X, X**2], bandwidths), dhsic([X, X**2], [1.0, 2.0]))
+
+
+@pytest.mark.parametrize("bandwidths", ["dimension", "median", [1.0, 2.0]])
+@pytest.mark.parametrize("sizes", [(1, 2), (2, 2)])
+def test_a_graph_need_not_know_a_variables_size(bandwidths, sizes):
+    variables = [np.hstack([X] * size) ** (k + 1) for k, size in enumerate(sizes)]
+    signature = [tf.TensorSpec([None, None], tf.float64)] * 2
+    graph = tf.function(lambda *each: dhsic(each, bandwidths), input_signature=signature)
+    expected = dhsic(variables, bandwidths)
+    assert float(graph(*variables)) == pytest.approx(float(expected), rel=1e-10)
+    if bandwidths == "dimension":
+        sigmas = [dimension_bandwidth(size) for size in sizes]
+        some = [variable[:6] for variable in variables]
+        assert float(graph(*some)) == pytest.approx(brute_force(some, sigmas), rel=1e-9)
+
+
+WEIGHTS = {
+    "below 0": np.r_[-2.0, np.ones(29)],
+    "of both signs": np.r_[np.ones(15), -np.ones(15)],
+    "NaN": np.r_[np.nan, np.ones(29)],
+    "infinite": np.r_[np.inf, np.ones(29)],
+}
+
+
+@pytest.mark.parametrize("kind", WEIGHTS)
+def test_weights_that_are_no_weights_are_refused_and_nan_inside_a_graph(kind):
+    with pytest.raises(ValueError, match="Expected weights that are finite and at least 0"):
+        dhsic([X, X**2], weights=WEIGHTS[kind])
+    inside = tf.function(lambda weights: dhsic([X, X**2], weights=weights))
+    assert np.isnan(inside(tf.constant(WEIGHTS[kind])))
+
+
+@pytest.mark.parametrize("odd", ["heavy", 1j * X[:, 0], np.ma.masked_array(X[:, 0], X[:, 0] > 1)])
+def test_weights_are_real_numbers(odd):
+    with pytest.raises(ValueError, match=r"Expected weights of shape \[30\], real numbers."):
+        dhsic([X, X**2], weights=odd)
+
+
+@pytest.mark.parametrize("size", [1e-300, 1e-44, 1e37, 1e308])
+def test_the_weights_scale_changes_nothing(size):
+    """Also where float32 has no number for it, or their sum is infinite."""
+    variables = [X.astype(np.float32), (X**2).astype(np.float32)]
+    expected = dhsic(variables, weights=np.ones(30))
+    assert float(dhsic(variables, weights=np.full(30, size))) == pytest.approx(float(expected))
