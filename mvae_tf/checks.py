@@ -14,6 +14,8 @@ import tensorflow as tf
 POLICIES = ("float32", "mixed_bfloat16", "mixed_float16")
 # What images are made of.
 _IMAGES = "floats or uint8"
+# By its name a graph's complaint of images is told from others'.
+SHAPED_IMAGES = "shaped_images"
 # What a graph says of images and weights that it refuses, before their extremes.
 OUT_OF_RANGE = "Expected images in [0, 1]. Received: values from"
 WRONG_WEIGHTS = "Expected sample_weight to be finite numbers of at least 0. Received: values from"
@@ -184,7 +186,8 @@ def unchecked_images(values, shape: tuple[int, ...]) -> tf.Tensor:
     image_spec(values, shape)
     is_bytes = tf.as_dtype(values.dtype) == tf.uint8
     values = tf.cast(values, tf.float32)
-    return tf.ensure_shape(values / 255.0 if is_bytes else values, [None, *shape])
+    values = values / 255.0 if is_bytes else values
+    return tf.ensure_shape(values, [None, *shape], name=SHAPED_IMAGES)
 
 
 def sample_weight(values, count: int | None = None) -> tf.Tensor:

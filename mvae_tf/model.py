@@ -12,11 +12,11 @@ import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from mvae_tf import checks, presets, traced
+from mvae_tf import bounds, checks, presets
 from mvae_tf.devices import distribution
 from mvae_tf.fitting import ImageTrainer
 from mvae_tf.networks import activations, banks, contract
-from mvae_tf.objective import importance, melbo, seeds, step
+from mvae_tf.objective import melbo, seeds, step
 from mvae_tf.objective.dirichlet import sample_log_weights
 from mvae_tf.objective.posterior import Posterior, posterior, symmetric_prior
 
@@ -153,10 +153,12 @@ class MixtureVAE(ImageTrainer):
         return cls(**{**presets.get(name).model, **overrides})
 
     def get_config(self):
-        """Return the constructor's arguments."""
+        """Return the constructor's arguments, and what of the banks is frozen, if anything is."""
         saved = keras.saving.serialize_keras_object
+        frozen = banks.frozen((self.encoder, self.decoder))
         return {
             **super().get_config(),
+            **({"frozen": frozen} if frozen else {}),
             **{name: getattr(self, name) for name in _ARGUMENTS},
             "encoder": saved(self.encoder) if self._own_encoder else None,
             "decoder": saved(self.decoder) if self._own_decoder else None,
@@ -167,7 +169,12 @@ class MixtureVAE(ImageTrainer):
         """Return a model of the settings that `get_config` gives."""
         restored = keras.saving.deserialize_keras_object
         own = {name: restored(config[name]) for name in ("encoder", "decoder") if config.get(name)}
-        return cls(**{**config, **own})
+        given = {**config, **own}
+        frozen = given.pop("frozen", None)
+        model = cls(**given)
+        if frozen:
+            banks.freeze((model.encoder, model.decoder), frozen)
+        return model
 
     # The model's answers -------------------------------------------------------------------------
 
@@ -254,16 +261,7 @@ class MixtureVAE(ImageTrainer):
             [n], nats. Of the density where the likelihood is Gaussian; for "bernoulli" a true
             log-probability only of binary images.
         """  # noqa: D205
-        images = checks.images(images, self.image_shape)
-        num_samples = checks.size("num_samples", num_samples)
-        # As tensors: to TensorFlow a new Python number would be a new function.
-        num_samples, seed = tf.constant(num_samples), tf.constant(checks.seed(seed))
-        bound = traced.of_model(self, _log_mean_weight)(images, num_samples, seed)
-        if self.mixing == "likelihood":
-            bound = tf.reduce_logsumexp(bound, axis=1) - tf.math.log(float(self.num_components))
-        if self.likelihood == "gaussian":
-            bound += melbo.gaussian_constant(self.image_shape)
-        return bound
+        return bounds.log_likelihood(self, images, num_samples, seed)
 
     def elbo(self, images, seed: int = 0) -> tf.Tensor:
         """Estimate the evidence lower bound of log p(x), at one draw: in expectation a true bound.
@@ -278,11 +276,7 @@ class MixtureVAE(ImageTrainer):
         Returns:
             [n], nats, of the same p(x) as `log_likelihood`.
         """
-        images = checks.images(images, self.image_shape)
-        bound = traced.of_model(self, _elbo)(images, tf.constant([checks.seed(seed), 0]))
-        if self.likelihood == "gaussian":
-            bound += melbo.gaussian_constant(self.image_shape)
-        return bound
+        return bounds.elbo(self, images, seed)
 
     # Parts ---------------------------------------------------------------------------------------
 
@@ -321,30 +315,3 @@ class MixtureVAE(ImageTrainer):
             gather=functools.partial(distribution.gather, count),
             weights=weights,
         )
-
-
-def _elbo(model, images, seed):
-    seed_z, seed_w = tf.unstack(tf.random.split(seeds.apart(seed), 2))
-    posterior = model._posterior(images)
-    return melbo.elbo(
-        images,
-        model.decoder(posterior.z.sample(seed=seed_z)),
-        posterior.w.sample(seed=seed_w),
-        posterior,
-        model._prior_w(),
-        likelihood=model.likelihood,
-        mixing=model.mixing,
-    )
-
-
-def _log_mean_weight(model, images, num_samples, seed):
-    return importance.log_mean_weight(
-        images,
-        model._posterior(images),
-        model.decoder,
-        model._prior_w(),
-        num_samples,
-        seed,
-        likelihood=model.likelihood,
-        mixing=model.mixing,
-    )

@@ -179,6 +179,39 @@ def test_training_goes_on_from_a_file_as_without_it(kind, tmp_path):
     np.testing.assert_array_equal(model._seeds.state, copy._seeds.state)
 
 
+FROZEN = {
+    "encoder": lambda model: [model.encoder],
+    "a layer": lambda model: [model.decoder.stack[0]],
+    "all but a layer": lambda model: [model.encoder, *model.decoder.stack[1:]],
+    "everything": lambda model: [model],
+}
+
+
+@pytest.mark.parametrize("kind", FROZEN)
+def test_what_is_frozen_is_frozen_in_a_file(kind, tmp_path):
+    model = make()
+    for layer in FROZEN[kind](model):
+        layer.trainable = False
+    model.compile(optimizer="adam")
+    if kind != "everything":
+        model.fit(IMAGES, batch_size=8, shuffle=False, verbose=0)
+    model.save(tmp_path / "model.keras")
+    copy = keras.models.load_model(tmp_path / "model.keras")
+    trained, those_of_copy = (
+        [any(each is other for other in one.trainable_variables) for each in one.weights]
+        for one in (model, copy)
+    )
+    assert trained == those_of_copy and sum(trained) < len(make().trainable_variables)
+    assert [layer.trainable for layer in FROZEN[kind](copy)] == [False] * len(FROZEN[kind](copy))
+    if kind != "everything":  # there nothing trains
+        for each in (model, copy):
+            each.fit(IMAGES, batch_size=8, shuffle=False, verbose=0)
+        assert same(model.get_weights(), copy.get_weights())
+    for layer in FROZEN[kind](copy):
+        layer.trainable = True
+    assert len(copy.trainable_variables) == len(make().trainable_variables)
+
+
 def test_export_writes_what_serves(tmp_path):
     model = make()
     model.fit(IMAGES, verbose=0)

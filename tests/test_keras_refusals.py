@@ -285,3 +285,30 @@ def test_graphs_of_ones_own_refuse_images_out_of_range(tmp_path):
         for call in (graph, exported, likelihood):
             with pytest.raises(tf.errors.InvalidArgumentError, match=r"images in \[0, 1\]. Rec"):
                 call(tf.constant(bad))
+
+
+@pytest.mark.parametrize("method", ["fit", "evaluate", "predict"])
+@pytest.mark.parametrize("cut", [lambda image: image[:3], lambda image: image.ravel()])
+def test_a_wrong_size_that_comes_to_light_with_the_batch_is_named(cut, method):
+    """What Python gives inside a pipeline has no shape before."""
+
+    def read(index):
+        return tf.numpy_function(lambda index: cut(IMAGES[index]), [index], tf.float32)
+
+    model = make()
+    before = model.get_weights()
+    expected = ", ".join(map(str, IMAGES.shape[1:]))
+    received = ", ".join(map(str, (8, *cut(IMAGES[0]).shape)))
+    message = rf"Expected images of shape \[n, {expected}\]. Received: shape \[{received}\]."
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        getattr(model, method)(tf.data.Dataset.range(16).map(read).batch(8), verbose=0)
+    assert same(model.get_weights(), before)
+
+
+def test_a_pipelines_own_complaint_stays_its_own():
+    def read(index):
+        image = tf.numpy_function(lambda index: IMAGES[index][:3], [index], tf.float32)
+        return tf.ensure_shape(image, IMAGES.shape[1:])
+
+    with pytest.raises(tf.errors.InvalidArgumentError, match="not compatible with expected shape"):
+        make().fit(tf.data.Dataset.range(16).map(read).batch(8), verbose=0)

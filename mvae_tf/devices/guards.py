@@ -19,6 +19,12 @@ _KINDS = {each.__name__: each for each in (ValueError, FloatingPointError, OSErr
 _MARKED = re.compile(rf"<<({'|'.join(_KINDS)}): (.*?)>>", re.DOTALL)
 # The same of an assertion whose message TensorFlow puts together.
 _IN_PARTS = re.compile(rf"({re.escape(checks.OUT_OF_RANGE)})\] \[(\S+)\] \[to\] \[(\S+)\]")
+# Of images of which the shape comes to light with the batch.
+_OF_SHAPE = re.compile(
+    r"Shape of tensor \S+ \[([\d,]*)\] is not compatible with expected shape \[\?,([\d,]+)\]"
+    rf".*{checks.SHAPED_IMAGES}",
+    re.DOTALL,
+)
 _NOT_FINITE = (
     "Expected finite gradients. Received: a gradient that is not finite, of {}, at step {}. The "
     "weights are those before that step."
@@ -97,13 +103,24 @@ def clear_errors():
     try:
         yield
     except tf.errors.InvalidArgumentError as error:
-        ours = _MARKED.search(error.message)
-        if ours is None:
-            ours = _IN_PARTS.search(error.message)
-            if ours is None:
-                raise
-            raise ValueError("{} {} to {}.".format(*ours.groups())) from None
-        raise _KINDS[ours[1]](ours[2].replace("\\'", "'")) from None
+        told = _told(error.message)
+        if told is None:
+            raise
+        raise told from None
+
+
+def _told(message):
+    """Return the exception that a failed assertion of ours means, or None for another's."""
+    if ours := _MARKED.search(message):
+        return _KINDS[ours[1]](ours[2].replace("\\'", "'"))
+    if ours := _IN_PARTS.search(message):
+        return ValueError("{} {} to {}.".format(*ours.groups()))
+    if ours := _OF_SHAPE.search(message):
+        received, expected = (each.replace(",", ", ") for each in ours.groups())
+        return ValueError(
+            f"Expected images of shape [n, {expected}]. Received: shape [{received}]."
+        )
+    return None
 
 
 def _of_all_replicas(finite, names, terms):

@@ -62,3 +62,18 @@ def arguments(banks, dropout_seed: tf.Tensor | None, training: bool = False) -> 
         for each, drops, seed in zip(given, dropping, drawn, strict=True):
             each |= {"seed": seed} if drops else {}
     return given
+
+
+def frozen(banks) -> list[int]:
+    """Return which layers of banks don't train, by their place among all, however deep."""
+    return [place for place, layer in enumerate(_layers(banks)) if not layer.trainable]
+
+
+def freeze(banks, places: list[int]) -> None:
+    """Let those layers train that aren't at one of these places, see `frozen`."""
+    for place, layer in enumerate(_layers(banks)):
+        layer.trainable = place not in places  # and those within it, which come later
+
+
+def _layers(banks):
+    return [layer for bank in banks for layer in bank._flatten_layers()]
