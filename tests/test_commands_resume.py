@@ -89,6 +89,13 @@ def test_the_images_may_move_but_not_change(run_train, tmp_path, digits):
     np.save(after, images)
     status, _, _ = run_train(*more, f"--data={after}")
     assert status == 0 and settings.read(tmp_path / "run").data["source"] == str(after)
+    # Nor where nothing is left to do.
+    after.rename(before)
+    status, out, _ = run_train(*more, f"--data={before}")
+    assert status == 0 and "done before" in out
+    np.save(before, 255 - images)
+    status, out, err = run_train(*more, f"--data={before}")
+    assert status == 1 and "begun with" in err and "done before" not in out
 
 
 SLOWER = ["--data=digits", "--epochs=3", *SMALL[:-1], "--batch_size=8"]

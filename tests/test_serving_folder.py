@@ -73,6 +73,20 @@ def test_an_existing_version_is_left_as_it_is(model, writes, tmp_path):
     assert serving.export_saved_model(model, tmp_path).name == "4"
 
 
+def test_a_folder_of_other_things_gets_no_version_among_them(model, writes, tmp_path):
+    photos = tmp_path / "photos"
+    for name in ("cats", "dogs"):
+        (photos / name).mkdir(parents=True)
+    before = tree(tmp_path)
+    with pytest.raises(FileExistsError, match="Expected a folder of versions.*holds cats, dogs"):
+        serving.export_saved_model(model, photos)
+    assert tree(tmp_path) == before
+    assert serving.export_saved_model(model, photos / "1") == photos / "1"  # meant so
+    assert serving.export_saved_model(model, photos) == photos / "2"
+    (tmp_path / "empty" / ".cache").mkdir(parents=True)
+    assert serving.export_saved_model(model, tmp_path / "empty").name == "1"
+
+
 @pytest.mark.parametrize("error", [OSError("disk full"), KeyboardInterrupt()])
 def test_nothing_is_seen_before_the_end_and_nothing_is_left_after_a_failure(
     error, model, writes, tmp_path

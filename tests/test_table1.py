@@ -260,6 +260,12 @@ def test_rows_are_those_of_the_table(rows, tmp_path):
     )
 
 
+def test_words_that_are_no_flags_are_refused(tmp_path):
+    finished = script("--preset=quick", "only_print", f"--output_dir={tmp_path}")
+    told = finished.stderr + finished.stdout
+    assert finished.returncode != 0 and "Expected flags alone. Received: only_print." in told
+
+
 @pytest.mark.parametrize("seeds", ["0,x", "0,1,0", ""])
 def test_seeds_must_be_integers_each_of_them_once(seeds, tmp_path):
     finished = script("--preset=quick", f"--seeds={seeds}", f"--output_dir={tmp_path}")

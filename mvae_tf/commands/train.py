@@ -131,17 +131,13 @@ def _resume(given, folder):
                 f"Expected --epochs of at least {done}, those of the last checkpoint in {folder}. "
                 f"Received: {epochs}."
             )
-        if run_folder.is_done(folder, given.strategy) and _is_done(folder, epochs):
-            return
         # Where they are may have changed; what they are may not.
         place = {name: value for name, value in described.items() if value is not None}
-        if not stored.data["source"] and given.data is None:
-            name = stored.data["name"]
-            raise UsageError(
-                f"Expected --data: of the images of the run only a name, {name}, is left."
-            )
-        data = sources.load_data({**stored.data, **place})
-        sources.require_digest(data, stored.data["digest"], "begun with")
+        moved = not place.items() <= stored.data.items()
+        data = _load_again(stored, place) if moved else None
+        if run_folder.is_done(folder, given.strategy) and _is_done(folder, epochs):
+            return
+        data = data or _load_again(stored, place)
         if stored.versions != settings.versions():
             _say(f"The run was begun under other versions, {stored.versions}.")
         if stored.training_version != TRAINING_VERSION:
@@ -162,6 +158,17 @@ def _resume(given, folder):
         kept_jit = jit.Choice(stored.training.get("jit", "off"), "the run's own")
         model = _build(stored, data, kept, kept_jit, given.strategy)
         _train(model, stored, data, folder, given.strategy)
+
+
+def _load_again(stored, place):
+    """Return a run's images, from where the flags say that they are now; refuse others."""
+    described = {**stored.data, **place}
+    if not described["source"]:
+        name = stored.data["name"]
+        raise UsageError(f"Expected --data: of the images of the run only a name, {name}, is left.")
+    data = sources.load_data(described)
+    sources.require_digest(data, stored.data["digest"], "begun with")
+    return data
 
 
 def _is_done(folder, epochs):

@@ -64,7 +64,8 @@ def export_saved_model(
 
     Raises:
         ValueError: for an argument outside what is said above.
-        FileExistsError: the version exists, and is left as it is; or a file is in the way.
+        FileExistsError: the version exists, and is left as it is; a file is in the way; or the
+            folder of all versions has other things in it and no version.
         OSError: the folder can't be written.
 
     Example:

@@ -4,6 +4,7 @@ import errno
 import os
 import pathlib
 import re
+import textwrap
 import uuid
 from collections.abc import Callable
 
@@ -29,6 +30,8 @@ def require_new(path: str | os.PathLike) -> tuple[pathlib.Path, int | None]:
     versions, version = _destination(path)
     if version:
         _refuse_existing(versions / str(version))
+    else:
+        _refuse_others(versions)
     files.require_writable(versions, str(version or ""))
     return versions, version
 
@@ -91,6 +94,16 @@ def _publish(aside, versions, version):
 def _next_version(versions):
     taken = [int(name) for name in os.listdir(versions) if re.fullmatch(r"\d+", name)]
     return max(taken, default=0) + 1
+
+
+def _refuse_others(folder):
+    """Refuse a folder with things in it of which none is a version: it is another's."""
+    names = sorted(path.name for path in folder.glob("[!.]*"))
+    if names and not any(map(str.isdecimal, names)):
+        raise FileExistsError(
+            f"Expected a folder of versions, an empty one or a new one. Received: {folder}, which "
+            f"holds {textwrap.shorten(', '.join(names), 100)}."
+        )
 
 
 def _refuse_existing(target):

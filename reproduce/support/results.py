@@ -234,9 +234,14 @@ def run_app(main: Callable[[list[str]], None]) -> None:
     def terminate(*_):
         raise Terminated
 
+    def of_flags(argv):
+        if argv[1:]:
+            raise app.UsageError(f"Expected flags alone. Received: {' '.join(argv[1:])}.")
+        main(argv)
+
     signal.signal(signal.SIGTERM, terminate)
     try:
-        app.run(main)
+        app.run(of_flags)
     except KeyboardInterrupt as stop:
         number = signal.SIGTERM if isinstance(stop, Terminated) else signal.SIGINT
         advice = "The same command goes on from the last checkpoint."
