@@ -44,8 +44,8 @@ def dhsic(
             samples.
         bandwidths: how sigma_k is chosen. "dimension": the mean distance between two standard
             normal draws in d_k dimensions (`dimension_bandwidth`); "median": the median distance
-            between the samples (`median_bandwidth`), without a gradient of its own; or K positive
-            numbers.
+            between the samples (`median_bandwidth`), without a gradient of its own and not under
+            `tf.vectorized_map`; or K positive numbers.
         compiled: whether by operations that XLA compiles, for use under `jit_compile=True`: all
             pairs at once, so that memory grows as K n^2.
         weights: [n], at least 0, of the samples: a sample of weight 2 counts as two. All 0 give 0.
