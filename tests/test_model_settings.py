@@ -82,6 +82,7 @@ def doubled_sine(values):
     return 2 * tf.sin(values)
 
 
+@pytest.mark.filterwarnings("ignore:The object being serialized includes a `lambda`:UserWarning")
 @pytest.mark.parametrize(
     ("activation", "how"),
     [
