@@ -13,7 +13,7 @@ ACCOUNT = {
     "preset": "paper",
     "reading": "paper_mnist",
     "training_version": 2,
-    "dataset": {"name": "mnist", "digest": "a"},
+    "dataset": {"name": "mnist", "source": "a mirror", "digest": "a"},
     "environment": {"packages": {"keras": "3"}, "processor": "P", "cores": 2, "gpus": []},
     "machines": ["2 cores (P)"],
 }
@@ -90,7 +90,7 @@ def test_without_rows_seeds_alone_can_be_added():
     ("named", "differing"),
     [
         ("training_version", {"training_version": 3}),
-        ("dataset", {"dataset": {"name": "mnist", "digest": "b"}}),
+        ("dataset", {"dataset": {"name": "mnist", "source": "a mirror", "digest": "b"}}),
         ("packages", {"environment": {"packages": {"keras": "4"}}}),
         ("preset, precision", {"preset": "quick", "precision": "mixed_bfloat16"}),
         ("jit", {"jit": "on"}),
@@ -99,6 +99,11 @@ def test_without_rows_seeds_alone_can_be_added():
 def test_what_was_made_in_another_way_is_named(named, differing):
     with pytest.raises(AdditionError, match=f"Received: one of another {named}\\."):
         addition(result([0], "4"), "7").check(study([0], **differing))
+
+
+def test_the_same_images_may_come_from_elsewhere():
+    elsewhere = {"dataset": {"name": "mnist", "source": "archives", "digest": "a"}}
+    addition(result([0], "4"), "7").check(study([0], **elsewhere))
 
 
 def test_another_choice_is_named():

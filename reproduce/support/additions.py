@@ -54,7 +54,7 @@ class Addition:
         Raises:
             AdditionError: it is made in another way, or is there already.
         """
-        stored, account = self._stored, study.account()
+        stored, account = _of_data(self._stored), _of_data(study.account())
         settings = {"seeds": [], "training": {}} | stored.get("settings", {})
         made = {name: stored.get(name) for name in _SAME} | stored.get("choices", {})
         made["precision"] = settings["training"].get("precision")
@@ -107,6 +107,13 @@ class Addition:
             "rows": [rows[name] for name in self._order if name in rows],
             "complete": set(self._whole) <= set(rows),
         }
+
+
+def _of_data(result):
+    """Return a result whose images are what they are, by their digest, wherever they came from."""
+    data = dict(result.get("dataset", {}))
+    data.pop("source", None)
+    return result | {"dataset": data}
 
 
 def _common(old, new):
