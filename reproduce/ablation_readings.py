@@ -25,8 +25,13 @@ READINGS = [
 ]
 
 
-def _name(mixing, likelihood, concentration, prior):
-    return f"{mixing}:{likelihood}:{concentration}:{'1/K' if prior is None else f'{prior:g}'}"
+def _name(*reading):
+    *names, prior = reading
+    return ":".join([*names, _in_short(prior)])
+
+
+def _in_short(prior):
+    return "1/K" if prior is None else f"{prior:g}"
 
 
 # By the name that --rows takes.
@@ -247,7 +252,7 @@ def in_words(reading: tuple) -> str:
     """Return a reading, one of `READINGS`, in words."""
     *names, prior = reading
     preset = f" ({PRESETS[reading]})" if reading in PRESETS else ""
-    return f"{', '.join(names)}, prior {'1/K' if prior is None else f'{prior:g}'}{preset}"
+    return f"{', '.join(names)}, prior {_in_short(prior)}{preset}"
 
 
 if __name__ == "__main__":

@@ -190,11 +190,10 @@ def test_without_weights_to_train_there_is_no_training(either):
 def test_a_loader_is_gone_through_again_and_again(either):
     """Its batches may be images alone, which Keras's own reader refuses, or have weights."""
     first, second = IMAGES[:12], IMAGES[12:]  # of one size, as XLA compiles each anew
-    alone = Loader(first, second), [IMAGES]
-    loader = Loader((first, None, WEIGHTS[:12]), [second, None, WEIGHTS[12:]])
-    weighted = loader, [IMAGES, (), WEIGHTS]
-    # XLA, which is long about each, is given what is then the same tuples in both.
-    for loader, dataset in [weighted] if either else [alone, weighted]:
+    for loader, dataset in (
+        (Loader(first, second), [IMAGES]),
+        (Loader((first, None, WEIGHTS[:12]), [second, None, WEIGHTS[12:]]), [IMAGES, (), WEIGHTS]),
+    ):
         one, other = make(either), make(either)
         dataset = batches(*dataset, size=12)
         history = one.fit(loader, epochs=2, validation_data=loader, verbose=0).history
