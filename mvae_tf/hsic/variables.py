@@ -32,11 +32,11 @@ def as_weights(weights, count: int | None) -> tf.Tensor:
     weights = tf.cast(_as_real(f"{expected}, real numbers", weights), tf.float64)
     if not tf.TensorShape([count]).is_compatible_with(weights.shape):
         raise ValueError(f"{expected}. Received: {weights.shape}.")
-    # Compared with the least number rather than with 0, NaN and infinity are refused, too.
+    # Of NaN neither holds, and infinity is above the largest number.
     are_right = tf.reduce_all((weights >= 0) & (weights <= weights.dtype.max))
     if tf.executing_eagerly() and not are_right:
         raise ValueError("Expected weights that are finite and at least 0. Received: others.")
-    # Their sum would not be finite, nor those of float32 more than 0, of all that there are.
+    # Of the size of 1: the sum of large ones would be infinite, and small ones 0 in float32.
     weights = tf.math.divide_no_nan(weights, tf.reduce_max(weights))
     return tf.where(are_right, weights, tf.constant(float("nan"), weights.dtype))
 
