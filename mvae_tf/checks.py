@@ -123,6 +123,8 @@ def bandwidths(values, count: int) -> str | list[float]:
         return choice("bandwidths", values, ("dimension", "median"))
     if hasattr(values, "numpy") or isinstance(values, np.ndarray):
         values = np.asarray(values).tolist()
+    elif isinstance(values, Sequence):  # in which there may be the like
+        values = [each.numpy().tolist() if hasattr(each, "numpy") else each for each in values]
     if not isinstance(values, Sequence) or len(values) != count:
         raise ValueError(
             f'Expected bandwidths to be "dimension", "median" or {count} positive numbers. '

@@ -6,7 +6,13 @@ import pytest
 import tensorflow as tf
 from test_hsic import brute_force
 
-from mvae_tf.hsic import dhsic, dhsic_test, dimension_bandwidth
+from mvae_tf.hsic import (
+    dhsic,
+    dhsic_test,
+    dimension_bandwidth,
+    gaussian_kernel,
+    median_bandwidth,
+)
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=[30, 1])
@@ -42,6 +48,8 @@ def test_keras_variables_and_lists_of_tensors_have_gradients():
     with tf.GradientTape(persistent=True) as tape:
         of_variable = dhsic([held, X])
         of_list = dhsic([tf.unstack(held.value), X])
+        of_variables = dhsic([[keras.Variable(row) for row in X], X])
+    assert float(of_variables) == pytest.approx(float(of_list))  # whose values are X + 1
     plus, minus = (float(dhsic([(1 + sign * 1e-6) * X + 1, X])) for sign in (1, -1))
     for value in (of_variable, of_list):
         along_x = np.sum(tape.gradient(value, held.value) * X)
@@ -68,13 +76,57 @@ def test_what_are_no_real_numbers_is_refused(kind, function):
         function([X, ODD[kind]])
 
 
+@pytest.mark.parametrize("kind", ODD)
+def test_the_median_and_a_kernel_take_what_dhsic_takes(kind):
+    for function in (median_bandwidth, lambda variable: gaussian_kernel(variable, 1.0)):
+        with pytest.raises(ValueError, match="^Expected variables that are arrays of real numbers"):
+            function(ODD[kind])
+        for shape in ([30], [0, 2], [3, 0], [2, 3, 1]):
+            with pytest.raises(ValueError, match=r"Expected variables of shape \[n, d\]"):
+                function(np.zeros(shape))
+    rounded = np.round(3 * X).astype(np.int64)
+    distances = np.abs(rounded - rounded.T)[np.triu_indices(30, 1)]
+    median = np.median(distances[distances > 0])
+    assert float(median_bandwidth(rounded.tolist())) == pytest.approx(median)
+    half = gaussian_kernel(rounded.astype(np.float16), 2.0)
+    np.testing.assert_allclose(half, np.exp(-((rounded - rounded.T) ** 2) / 8), rtol=1e-5)
+
+
+@pytest.mark.parametrize("bandwidth", [0.0, -1.0, np.nan, "median", None])
+def test_a_kernels_bandwidth_is_positive(bandwidth):
+    with pytest.raises(ValueError, match="Expected bandwidth to be a finite number above 0"):
+        gaussian_kernel(X, bandwidth)
+
+
+@pytest.mark.parametrize("dimension", [0, -1, 2.5, None])
+def test_a_dimension_is_an_integer_of_at_least_1(dimension):
+    with pytest.raises(ValueError, match="Expected dimension to be an integer"):
+        dimension_bandwidth(dimension)
+
+
+@pytest.mark.parametrize("variable", [X, tf.constant(X), X[:, 0]])
+def test_a_variable_without_its_list_is_told_of_in_a_line(variable):
+    with pytest.raises(ValueError, match=r"in a list. Received: an? .* of shape \(30"):
+        dhsic(variable)
+    stacked = np.stack([X, X**2])  # all of one size may come in one array
+    assert float(dhsic(stacked)) == pytest.approx(float(dhsic([X, X**2])))
+
+
 @pytest.mark.parametrize("variables", [None, "xy", 3, {"x": X, "y": X}])
 def test_variables_come_in_a_list(variables):
     with pytest.raises(ValueError, match=r"real numbers, \[n, d\], in a list. Received: "):
         dhsic(variables)
 
 
-@pytest.mark.parametrize("bandwidths", [np.array([1.0, 2.0]), tf.constant([1.0, 2.0])])
+@pytest.mark.parametrize(
+    "bandwidths",
+    [
+        np.array([1.0, 2.0]),
+        tf.constant([1.0, 2.0]),
+        [tf.constant(1.0), keras.Variable(2.0)],
+        [np.float32(1), tf.constant(2.0)],
+    ],
+)
 def test_bandwidths_may_be_an_array(bandwidths):
     np.testing.assert_array_equal(dhsic([X, X**2], bandwidths), dhsic([X, X**2], [1.0, 2.0]))
 
@@ -91,6 +143,35 @@ def test_a_graph_need_not_know_a_variables_size(bandwidths, sizes):
         sigmas = [dimension_bandwidth(size) for size in sizes]
         some = [variable[:6] for variable in variables]
         assert float(graph(*some)) == pytest.approx(brute_force(some, sigmas), rel=1e-9)
+
+
+@pytest.mark.parametrize("rows", [(0, 0), (30, 1), (1, 30), (30, 29)])
+def test_a_graph_that_learns_of_wrong_sizes_stops(rows):
+    signature = [tf.TensorSpec([None, 1], tf.float64), tf.TensorSpec(None, tf.float64)]
+    graph = tf.function(lambda *each: dhsic(each), input_signature=signature)
+    assert float(graph(X, X**2)) == pytest.approx(float(dhsic([X, X**2])), rel=1e-10)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="Expected .*(variables|number)"):
+        graph(*(X[:count] for count in rows))
+
+
+@pytest.mark.parametrize("count", [30, None])  # as the graph knows it
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("other", [X, np.hstack([X, X])])
+def test_a_graph_that_learns_of_too_few_weights_stops(count, compiled, other):
+    """A single one would count for all samples: dHSIC of sums that aren't those of shares."""
+    variables = [X, other**2]
+    weights = np.r_[np.zeros(10), np.ones(20)]
+    signature = [tf.TensorSpec([count, each.shape[1]], tf.float64) for each in variables]
+    graph = tf.function(
+        lambda weights, *each: dhsic(each, compiled=compiled, weights=weights),
+        input_signature=[tf.TensorSpec([None], tf.float64), *signature],
+        jit_compile=compiled,
+    )
+    expected = float(dhsic([each[10:] for each in variables]))
+    assert float(graph(weights, *variables)) == pytest.approx(expected, rel=1e-9)
+    for wrong in (1, 5, 31):
+        with pytest.raises((tf.errors.InvalidArgumentError, ValueError)):
+            graph(np.ones(wrong), *variables)
 
 
 WEIGHTS = {

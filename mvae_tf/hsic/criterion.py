@@ -15,7 +15,7 @@ from mvae_tf import checks, traced
 from mvae_tf.hsic import deficits, kernels
 from mvae_tf.hsic.blocks import exponents_by_differences, paste, single
 from mvae_tf.hsic.median import median_distance
-from mvae_tf.hsic.variables import as_matrices, as_weights
+from mvae_tf.hsic.variables import as_matrices, as_matrix, as_weights, sizes_checked
 
 # Of the largest |x|^2 of a variable around its mean, in bandwidths: in between, sums over kernels
 # have the digits they should; outside of it, sums over deficits have them.
@@ -33,11 +33,11 @@ def dhsic(
 ) -> tf.Tensor:
     """Estimate how far K variables are from joint independence; 0 in the limit means independent.
 
-    Gaussian kernels exp(-r^2 / (2 sigma_k^2)). Differentiable, once, in every variable. Exact;
-    time grows as K n^2, memory as K n, as value and gradient are summed block by block of pairs.
-    The kernels are computed in the variables' precision, the sums in float64. Right at any scale of
-    the variables and with samples far from the others; slower by a few times where a variable's
-    samples are all within a third of a bandwidth of their mean, or one a hundred away.
+    Gaussian kernels exp(-r^2 / (2 sigma_k^2)). Differentiable, once, in every variable, not in
+    weights. Exact; time grows as K n^2, memory as K n, as value and gradient are summed block by
+    block of pairs. The kernels are computed in the variables' precision, the sums in float64. Right
+    at any scale of the variables and with samples far from the others; slower by a few times where
+    a variable's samples are all within a third of a bandwidth of their mean, or one a hundred away.
 
     Args:
         variables: K >= 1 arrays of real numbers, variable k of shape [n, d_k], whose rows are joint
@@ -70,9 +70,9 @@ def dhsic(
         >>> dhsic([x, tf.random.normal([100, 5])])   # near 0
         >>> dhsic([x, x[:, :2] ** 2])                # clearly larger
     """
-    variables = as_matrices(variables)
+    variables = sizes_checked(as_matrices(variables))
     if weights is not None:
-        weights = as_weights(weights, variables[0].shape[0])
+        weights = as_weights(weights, variables[0])
     samples, sigmas, shares = _prepared(variables, bandwidths, weights, compiled)
     if shares is None:
         way = "deficits" if compiled else "either"
@@ -98,15 +98,27 @@ def penalty(
 
 
 def gaussian_kernel(variable: tf.Tensor, bandwidth: float | tf.Tensor) -> tf.Tensor:
-    """Return the matrix exp(-|x_i - x_j|^2 / (2 bandwidth^2)), [n, n], of a variable [n, d]."""
-    block = single([tf.convert_to_tensor(variable)[None] / bandwidth])
+    """Return the matrix exp(-|x_i - x_j|^2 / (2 bandwidth^2)), [n, n], of a variable [n, d].
+
+    Raises:
+        ValueError: for a variable that `dhsic` refuses, or a bandwidth that is no positive number.
+    """
+    if not tf.is_tensor(bandwidth):
+        bandwidth = checks.positive("bandwidth", bandwidth)
+    matrix = as_matrix(variable)
+    block = single([matrix[None] / tf.cast(bandwidth, matrix.dtype)])
     block = block._replace(halves=tf.zeros_like(block.halves))
     return tf.exp(exponents_by_differences(block, block, same=True))[0]
 
 
 def dimension_bandwidth(dimension: int) -> float:
-    """Return 2 Gamma((d + 1) / 2) / Gamma(d / 2): the mean distance of two N(0, I_d) draws."""
-    return 2.0 * math.exp(math.lgamma((dimension + 1) / 2) - math.lgamma(dimension / 2))
+    """Return 2 Gamma((d + 1) / 2) / Gamma(d / 2): the mean distance of two N(0, I_d) draws.
+
+    Raises:
+        ValueError: for a dimension that is no integer of at least 1.
+    """
+    half = checks.size("dimension", dimension) / 2
+    return 2.0 * math.exp(math.lgamma(half + 0.5) - math.lgamma(half))
 
 
 def median_bandwidth(variable: tf.Tensor, *, compiled: bool = False) -> tf.Tensor:
@@ -115,8 +127,11 @@ def median_bandwidth(variable: tf.Tensor, *, compiled: bool = False) -> tf.Tenso
     The exact median of all n (n - 1) / 2 distances, in memory that grows with n; where it is to be
     `compiled` by XLA, with n^2. Neither the variable's scale nor samples far from the others change
     what is right; NaN where the distances overflow.
+
+    Raises:
+        ValueError: for a variable that `dhsic` refuses.
     """
-    return median_distance(tf.stop_gradient(tf.convert_to_tensor(variable)), compiled)
+    return median_distance(tf.stop_gradient(as_matrix(variable)), compiled)
 
 
 def bandwidths_of(

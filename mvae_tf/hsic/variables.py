@@ -7,31 +7,67 @@ import tensorflow as tf
 from mvae_tf import checks
 
 _EXPECTED = "Expected variables that are arrays of real numbers, [n, d]"
+_SAME_NUMBER = "Expected the same number of samples in all."
 
 
 def as_matrices(variables: Sequence[tf.Tensor]) -> list[tf.Tensor]:
     """Return checked variables [n, d_k] in one dtype; see `criterion.dhsic`."""
-    if isinstance(variables, str | Mapping) or not isinstance(variables, Iterable):
-        raise ValueError(f"{_EXPECTED}, in a list. Received: {checks.described(variables)}.")
+    is_list = isinstance(variables, Iterable) and not isinstance(variables, str | Mapping)
+    # An array [K, n, d] is as good as a list; the rows of one [n, d] are no variables.
+    shape = tf.TensorShape(getattr(variables, "shape", [None] * 3) if is_list else None)
+    if shape.rank != 3:
+        received = checks.described(variables) + (f" of shape {shape}" if is_list else "")
+        raise ValueError(f"{_EXPECTED}, in a list. Received: {received}.")
     variables = [_as_real(_EXPECTED, variable) for variable in variables]
     if not variables:
         raise ValueError("Expected at least one variable. Received: none.")
     dtype = tf.float64 if any(_is_wide(each.dtype) for each in variables) else tf.float32
-    variables = [tf.cast(variable, dtype) for variable in variables]
+    variables = [tf.cast(_of_rank(2, variable), dtype) for variable in variables]
     shapes = [tuple(variable.shape) for variable in variables]
     if any(len(shape) != 2 or 0 in shape for shape in shapes):
         raise ValueError(f"Expected variables of shape [n, d], n and d >= 1. Received: {shapes}.")
     if len({shape[0] for shape in shapes if shape[0] is not None}) > 1:
-        raise ValueError(f"Expected the same number of samples in all. Received: {shapes}.")
+        raise ValueError(f"{_SAME_NUMBER} Received: {shapes}.")
     return variables
 
 
-def as_weights(weights, count: int | None) -> tf.Tensor:
-    """Return checked weights [n] of samples as float64, at most 1; inside a graph NaN if wrong."""
+def as_matrix(variable: tf.Tensor) -> tf.Tensor:
+    """Return one variable [n, d], checked as those of `criterion.dhsic`."""
+    (matrix,) = as_matrices([variable])
+    return matrix
+
+
+def sizes_checked(variables: list[tf.Tensor]) -> list[tf.Tensor]:
+    """Return variables of `as_matrices`; a graph that doesn't know their sizes stops at wrong ones.
+
+    But for one that XLA compiles, which knows them all when it does.
+    """
+    if all(variable.shape.is_fully_defined() for variable in variables):
+        return variables
+    sizes = tf.stack([tf.shape(variable) for variable in variables])  # [K, 2]
+    checked = [
+        tf.debugging.assert_positive(sizes, "Expected variables of shape [n, d], n and d >= 1."),
+        tf.debugging.assert_equal(sizes[:, 0], sizes[0, 0], _SAME_NUMBER),
+    ]
+    with tf.control_dependencies(checked):
+        return [tf.identity(variable) for variable in variables]
+
+
+def as_weights(weights, variable: tf.Tensor) -> tf.Tensor:
+    """Return checked weights [n] of a variable's samples as float64, at most 1.
+
+    Inside a graph NaN if one is wrong.
+    """
+    count = variable.shape[0]
     expected = f"Expected weights of shape [{'n' if count is None else count}]"
-    weights = tf.cast(_as_real(f"{expected}, real numbers", weights), tf.float64)
+    weights = tf.cast(_of_rank(1, _as_real(f"{expected}, real numbers", weights)), tf.float64)
     if not tf.TensorShape([count]).is_compatible_with(weights.shape):
         raise ValueError(f"{expected}. Received: {weights.shape}.")
+    if None in (count, weights.shape[0]):
+        # A single weight would pass as that of all samples, in XLA as well, which asserts nothing.
+        as_many = tf.debugging.assert_equal(tf.size(weights), tf.shape(variable)[0], expected)
+        with tf.control_dependencies([as_many] if as_many is not None else []):
+            weights = tf.reshape(weights, tf.shape(variable)[:1])
     # Of NaN neither holds, and infinity is above the largest number.
     are_right = tf.reduce_all((weights >= 0) & (weights <= weights.dtype.max))
     if tf.executing_eagerly() and not are_right:
@@ -41,11 +77,17 @@ def as_weights(weights, count: int | None) -> tf.Tensor:
     return tf.where(are_right, weights, tf.constant(float("nan"), weights.dtype))
 
 
+def _of_rank(rank, values):
+    """Return a tensor; of one of unknown rank, as some graphs have it, this one is taken."""
+    return tf.ensure_shape(values, [None] * rank) if values.shape.rank is None else values
+
+
 def _as_real(expected, values):
     """Return a tensor of real numbers; those of a list are float64."""
     if isinstance(values, list | tuple):
-        holds_tensors = any(map(_is_tensor, tf.nest.flatten(values)))
-        values = tf.convert_to_tensor(values) if holds_tensors else values
+        if any(map(_is_tensor, tf.nest.flatten(values))):
+            rows = [tf.convert_to_tensor(row) if _is_tensor(row) else row for row in values]
+            values = tf.convert_to_tensor(rows)
     elif _is_tensor(values) and not tf.is_tensor(values):  # Keras's variables
         values = tf.convert_to_tensor(values)
     values = checks.as_array(expected, values)
