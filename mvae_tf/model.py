@@ -22,7 +22,7 @@ from mvae_tf.objective.posterior import Posterior, posterior, symmetric_prior
 
 tfd = tfp.distributions
 
-# Of the constructor, kept as attributes of the same names.
+# Of the constructor, kept as attributes of the same names, which can't be set anew.
 _OF_BANKS = (
     *("image_shape", "num_components", "latent_dim", "hidden_units", "activation"),
     *("decoder_activation", "dropout", "initializer"),
@@ -76,6 +76,9 @@ class MixtureVAE(ImageTrainer):
         initializer: of weights, "glorot_uniform" or "he_normal".
         dtype: "float32", "mixed_bfloat16" or "mixed_float16". None: that of
             `keras.config.set_dtype_policy` if it is one of these, or else "float32".
+
+    What a model is made with is kept in attributes of the same names, and stays as it is. Layers of
+    its banks can be frozen, and are in its files as well: whole layers, not single variables.
 
     Raises:
         ValueError: for an argument outside what is said above.
@@ -152,13 +155,26 @@ class MixtureVAE(ImageTrainer):
         """Return a model with a preset's settings, such as "paper_mnist"; overrides win."""
         return cls(**{**presets.get(name).model, **overrides})
 
+    def __setattr__(self, name, value):
+        if name in _ARGUMENTS and self.__dict__.get("built"):
+            raise AttributeError(
+                f"Expected {name} to stay as it is: what has been traced would go on with it. "
+                f"Received: {value!r}; make a model of model.get_config() with another {name}, and "
+                "give it model.get_weights()."
+            )
+        super().__setattr__(name, value)
+
     def get_config(self):
-        """Return the constructor's arguments, and what of the banks is frozen, if anything is."""
+        """Return the constructor's arguments, and which layers of the banks are frozen.
+
+        Of the network's own banks, which are made thawed, only if any is.
+        """
         saved = keras.saving.serialize_keras_object
         frozen = banks.frozen((self.encoder, self.decoder))
+        has_own = self._own_encoder or self._own_decoder
         return {
             **super().get_config(),
-            **({"frozen": frozen} if frozen else {}),
+            **({"frozen": frozen} if frozen or has_own else {}),
             **{name: getattr(self, name) for name in _ARGUMENTS},
             "encoder": saved(self.encoder) if self._own_encoder else None,
             "decoder": saved(self.decoder) if self._own_decoder else None,
@@ -172,7 +188,7 @@ class MixtureVAE(ImageTrainer):
         given = {**config, **own}
         frozen = given.pop("frozen", None)
         model = cls(**given)
-        if frozen:
+        if frozen is not None:
             banks.freeze((model.encoder, model.decoder), frozen)
         return model
 
@@ -250,7 +266,7 @@ class MixtureVAE(ImageTrainer):
 
         Under mixing "image": log mean_s p(x | z_s, w_s) p(z_s) p(w_s) / q(z_s, w_s | x). Under
         "likelihood", p(x) = (1/K) sum_k p_k(x), the prior's mean weights being 1/K, and each p_k is
-        estimated by its own component's posterior.
+        estimated by its own component's posterior. Not inside a function that XLA compiles.
 
         Args:
             images: [n, *image].

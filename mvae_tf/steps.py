@@ -119,7 +119,7 @@ class ImageSteps(keras.Model):
     def _gradients(self, images, count, seed, weights):
         """Return the loss, the terms, and the gradients of what the optimizer is to minimise."""
         if not self.trainable_variables:
-            raise ValueError("Expected a model with weights to train. Received: trainable=False.")
+            raise ValueError("Expected a model with weights to train. Received: all are frozen.")
         with tf.GradientTape() as tape:
             loss, terms = self._objective(images, count, seed, training=True, weights=weights)
             # Of a weighted mean, a batch of small weights would have as much to say as any other.

@@ -183,7 +183,7 @@ def test_a_dtype_is_a_policy_of_ours(dtype):
 def test_without_weights_to_train_there_is_no_training(either):
     model = make.new(either)
     model.trainable = False
-    with pytest.raises(ValueError, match="weights to train. Received: trainable=False"):
+    with pytest.raises(ValueError, match="weights to train. Received: all are frozen"):
         model.fit(IMAGES, verbose=0)
 
 

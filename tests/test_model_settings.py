@@ -1,5 +1,8 @@
 """A model's presets, and what it refuses."""
 
+import functools
+import math
+
 import keras
 import numpy as np
 import pytest
@@ -65,6 +68,16 @@ def test_presets_say_what_the_paper_and_the_authors_code_do():
         ("activation", keras.layers.PReLU()),
         ("activation", keras.layers.Dropout(0.5)),
         ("activation", {"elu": 1}),
+        ("activation", b"relu"),
+        ("activation", 3),
+        ("activation", "glu"),  # half as many numbers
+        ("activation", "threshold"),  # of more arguments
+        ("activation", np.tanh),  # of no graph
+        ("activation", math.tanh),
+        ("activation", lambda values: values[..., 0]),
+        ("activation", keras.layers.Flatten()),
+        ("activation", keras.layers.Reshape([4, 2])),
+        ("activation", functools.partial(keras.activations.leaky_relu, negative_slope=0.3)),
         ("decoder_activation", ("elu",) * 3),
         ("dropout", 1.0),
         ("dropout", -0.1),
@@ -99,6 +112,51 @@ def test_activations_of_ones_own_load_as_keras_loads_them(activation, how, tmp_p
             keras.models.load_model(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras", **how)
     np.testing.assert_array_equal(loaded.reconstruct(IMAGES), model.reconstruct(IMAGES))
+
+
+@pytest.mark.parametrize(
+    ("activation", "reason"),
+    [
+        ("glu", "'glu', which doesn't give a graph as many numbers"),
+        (keras.layers.Reshape([4, 2]), "which doesn't give a graph"),
+        (keras.layers.PReLU(), "which has weights or draws"),
+        (keras.layers.ReLU, "a class"),
+        (b"relu", "b'relu'"),
+        (functools.partial(tf.nn.leaky_relu, alpha=0.3), "which a file can't keep"),
+        (("elu", "no such"), "Received: 'elu'; 'no such', which is none"),
+        ((), "Received: none"),
+    ],
+)
+def test_a_refused_activation_is_told_why(activation, reason):
+    with pytest.raises(ValueError, match=reason):
+        make(activation=activation)
+
+
+def test_a_layer_is_built_by_the_networks_not_by_the_check():
+    """One that takes the size of what it first meets."""
+    activation = keras.Sequential([keras.layers.ReLU()])
+    model = make(activation=activation)
+    model.compile(optimizer="adam")
+    assert np.isfinite(model.fit(IMAGES, verbose=0).history["loss"][0])
+    np.testing.assert_array_equal(
+        make(activation="relu", seed=3).reconstruct(IMAGES),
+        make(activation=keras.Sequential([keras.layers.ReLU()]), seed=3).reconstruct(IMAGES),
+    )
+
+
+def test_settings_stay_as_they_are():
+    """What is traced would go on with the old ones."""
+    model = make()
+    before = model.evaluate(IMAGES, verbose=0, return_dict=True)
+    for name, value in {"kl_weight": 0.0, "mixing": "image", "dropout": 0.5, "seed": 1}.items():
+        with pytest.raises(AttributeError, match=f"Expected {name} to stay as it is.*Received"):
+            setattr(model, name, value)
+    assert model.evaluate(IMAGES, verbose=0, return_dict=True) == before
+    other = type(model).from_config(model.get_config() | {"kl_weight": 0.0})
+    other.set_weights(model.get_weights())
+    other.compile(optimizer="adam")
+    after = other.evaluate(IMAGES, verbose=0, return_dict=True)
+    assert after["mse"] == before["mse"] and after["loss"] < before["loss"]
 
 
 BAD_IMAGES = {

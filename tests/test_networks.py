@@ -234,6 +234,56 @@ def test_components_of_a_bank_are_different_layers():
             networks.EncoderBank(components)
 
 
+def with_trunk(trunk, activation=None):
+    layers = [trunk, *([activation] if activation else []), keras.layers.Dense(2 * D + 1)]
+    return keras.Sequential(layers)
+
+
+@pytest.mark.parametrize("is_frozen", [False, True])
+def test_components_with_weights_in_common_are_refused_as_a_file_would_not_keep_them(is_frozen):
+    trunk = keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(8, "relu")])
+    trunk.trainable = not is_frozen
+    bank = networks.EncoderBank([with_trunk(trunk) for _ in range(K)])
+    with pytest.raises(ValueError, match="Expected encoder's components to share no weights"):
+        make(encoder=bank)
+
+
+def test_components_may_share_a_layer_without_weights(tmp_path):
+    flat, relu = keras.layers.Flatten(), keras.layers.ReLU()
+    model = make(encoder=networks.EncoderBank([with_trunk(flat, relu) for _ in range(K)]))
+    model.fit(IMAGES, verbose=0)
+    model.save(tmp_path / "own.keras")
+    copy = keras.models.load_model(tmp_path / "own.keras")
+    np.testing.assert_array_equal(copy.reconstruct(IMAGES), model.reconstruct(IMAGES))
+
+
+@keras.saving.register_keras_serializable(package="tests")
+class MadeFrozen(networks.EncoderBank):
+    """A bank whose class freezes its components, as those that were trained before."""
+
+    def __init__(self, components, **kwargs):
+        super().__init__(components, **kwargs)
+        for component in self.components:
+            component.trainable = False
+
+
+def test_what_a_class_makes_frozen_and_is_thawed_stays_thawed(tmp_path):
+    model = make(encoder=MadeFrozen([with_trunk(keras.layers.Flatten()) for _ in range(K)]))
+    trained = len(model.trainable_variables)
+    for component in model.encoder.components:
+        component.trainable = True
+    assert len(model.trainable_variables) == trained + 2 * K
+    model.compile(optimizer="adam")
+    model.fit(IMAGES, shuffle=False, verbose=0)
+    model.save(tmp_path / "own.keras")
+    copies = keras.models.load_model(tmp_path / "own.keras"), keras.models.clone_model(model)
+    assert {len(copy.trainable_variables) for copy in copies} == {trained + 2 * K}
+    for each in (model, copies[0]):  # with the optimizer's state
+        each.fit(IMAGES, shuffle=False, verbose=0)
+    for one, other in zip(model.get_weights(), copies[0].get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 # Of a model that was never trained the optimizer has nothing to load yet.
 @pytest.mark.filterwarnings("ignore:Skipping variable loading for optimizer:UserWarning")
 def test_a_class_that_is_not_registered_is_named_when_a_file_is_read(tmp_path):

@@ -1,10 +1,15 @@
 """Which activations hidden layers take: Keras's, and one's own, as long as they have no state."""
 
 import contextlib
+import functools
+import warnings
 from collections.abc import Sequence
 
 import keras
-import numpy as np
+import tensorflow as tf
+
+# What hidden layers hand on, dense and convolutional: an activation need know but one of them.
+_HIDDEN = ([2, 3, 4], [2, 3, 4, 5])
 
 
 def checked(name: str, value, count: int):
@@ -13,34 +18,76 @@ def checked(name: str, value, count: int):
     By name, as a function, or as a layer without weights or draws, for which banks have no place;
     several as a tuple.
     """
-    is_one = isinstance(value, str) or not isinstance(value, Sequence)
-    given = [value] if is_one else value
-    with contextlib.suppress(ValueError, TypeError):
-        found = [keras.activations.get(each) for each in given]
-        # A class is none of its layers. A file has a function as a dict.
-        kept = [
-            one if isinstance(each, dict) else each for each, one in zip(given, found, strict=True)
-        ]
-        if (is_one or len(kept) == count) and not any(map(_is_no_function, kept)):
-            return kept[0] if is_one else tuple(kept)
+    is_one = isinstance(value, str | bytes) or not isinstance(value, Sequence)
+    given = [value] if is_one else list(value)
+    faults = [_fault(each) for each in given]
+    if not any(faults) and (is_one or len(given) == count):
+        # A file has a function as a dict.
+        kept = [keras.activations.get(each) if isinstance(each, dict) else each for each in given]
+        return kept[0] if is_one else tuple(kept)
+    received = (
+        _described(each) + (f", {fault}" if fault else "")
+        for each, fault in zip(given, faults, strict=True)
+    )
     raise ValueError(
         f"Expected {name} to be one of Keras's without weights or draws, or {count}, one a hidden "
-        f"layer. Received: {', '.join(map(_stored, given))}."
+        f"layer. Received: {'; '.join(received) or 'none'}."
     )
 
 
-def _is_no_function(activation):
-    """Return whether it is a class, or a layer with a state: of weights, or of draws."""
+def _fault(activation) -> str:
+    """Return what is wrong with an activation, in words; nothing if it can be one."""
+    if isinstance(activation, type):
+        return "a class"
+    if activation is None or isinstance(activation, str):
+        return _fault_of_name(activation)
     if not isinstance(activation, keras.Layer):
-        return isinstance(activation, type)
-    activation(np.zeros([1, 2], np.float32))  # by which it makes them
-    return bool(activation.variables)
+        return _fault_of_function(activation)
+    # Of a copy, since a layer is built by the first shape that it meets.
+    copy = activation
+    with contextlib.suppress(NotImplementedError):
+        copy = type(activation).from_config(activation.get_config())
+    fault = _fault_of_shape(copy)
+    return "which has weights or draws" if copy.variables else fault
 
 
-def _stored(activation):
+@functools.cache
+def _fault_of_name(name):
+    return _fault_of_function(name)
+
+
+def _fault_of_function(function):
+    try:
+        found = keras.activations.get(function)
+    except (ValueError, TypeError):
+        return "which is none" if not isinstance(function, dict) else "which isn't known"
+    fault = _fault_of_shape(found)
+    if not fault and not isinstance(function, str | dict):
+        try:
+            with warnings.catch_warnings():  # of a lambda, once it is saved
+                warnings.simplefilter("ignore", UserWarning)
+                keras.saving.serialize_keras_object(found)
+        except (TypeError, ValueError):
+            return "which a file can't keep; a function of one's own, by `def`, it can"
+    return fault
+
+
+def _fault_of_shape(function):
+    """Return what is wrong if a graph doesn't get from it the shape that it is given."""
+    for shape in _HIDDEN:
+        for autograph in (False, True):
+            with contextlib.suppress(Exception):  # of a user's function there may be any
+                graph = tf.function(function, autograph=autograph)
+                outputs = graph.get_concrete_function(tf.TensorSpec(shape)).structured_outputs
+                if outputs.shape == shape:
+                    return ""
+    return "which doesn't give a graph as many numbers as it is given"
+
+
+def _described(activation):
     """Return what a file has of a function and how to load it, or what else it is."""
     kind = activation.get("class_name") if isinstance(activation, dict) else None
-    if kind == "__lambda__":
+    if kind in ("__lambda__", "Lambda"):
         return "a lambda, which load_model takes with safe_mode=False"
     if kind == "function":
         one = activation.get("config")

@@ -95,7 +95,7 @@ class _Bank(keras.layers.Layer):
     """K networks side by side.
 
     Args:
-        components: K different layers or models, one a component.
+        components: K different layers or models, one a component, of which no two share weights.
 
     Raises:
         ValueError: for anything else.
@@ -133,8 +133,8 @@ class EncoderBank(_Bank):
     Call: images [n, *image] -> `PosteriorParameters`.
 
     Args:
-        components: K different layers or models, each [n, *image] -> [n, 2 d + 1], see
-            `num_outputs`; without an activation at the end.
+        components: K different layers or models, which share no weights, each [n, *image] ->
+            [n, 2 d + 1], see `num_outputs`; without an activation at the end.
 
     Raises:
         ValueError: for anything else.
@@ -165,8 +165,8 @@ class DecoderBank(_Bank):
     Call: latent codes [n, K, d] -> logits [n, K, *image].
 
     Args:
-        components: K different layers or models, each [n, d] -> logits [n, *image], without a
-            sigmoid at the end.
+        components: K different layers or models, which share no weights, each [n, d] -> logits
+            [n, *image], without a sigmoid at the end.
 
     Raises:
         ValueError: for anything else.
@@ -201,6 +201,7 @@ def _answer(name, bank, input_shape, output_shapes):
     if not isinstance(bank, keras.layers.Layer):
         raise ValueError(f"Expected {name} to be a Keras layer. Received: {bank!r}.")
     answer = bank(tf.zeros([2, *input_shape]))
+    _require_separate(name, bank)
     received = _described(answer)
     expected = _expected(output_shapes)
     if received != expected:
@@ -209,6 +210,17 @@ def _answer(name, bank, input_shape, output_shapes):
             f"Received: {received}."
         )
     return answer
+
+
+def _require_separate(name, bank):
+    """Refuse a bank whose components have weights in common: a file would not keep that."""
+    if isinstance(bank, _Bank):
+        weights = [{id(each) for each in component.variables} for component in bank.components]
+        if len(set().union(*weights)) < sum(map(len, weights)):
+            raise ValueError(
+                f"Expected {name}'s components to share no weights, which a file would not keep. "
+                "Received: some that do; make the bank one layer, of a class of your own."
+            )
 
 
 def _expected(shapes):
