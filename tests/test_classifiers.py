@@ -147,6 +147,8 @@ def test_every_classifier_is_described():
         ({"train_labels": np.arange(40) // 35}, "10 training codes each"),
         ({"train_labels": np.zeros([40])}, "training labels to be 40 integers"),
         ({"test_codes": np.zeros([0, 3])}, "test codes to be floats"),
+        ({"test_codes": np.ma.masked_greater(np.eye(4, 3), 0.5)}, "test codes .* is masked"),
+        ({"test_labels": np.ma.masked_greater(np.arange(4), 2)}, "test labels .* is masked"),
         ({"test_codes": np.full([4, 3], np.inf)}, "test codes to be finite"),
         ({"test_labels": np.zeros([4, 1], int)}, "test labels to be 4 integers"),
         ({"test_labels": np.array([0, 1, 7, 8])}, r"Received: \[7, 8\] in the test labels alone"),

@@ -254,6 +254,10 @@ def test_linear_cka_of_constant_features_is_zero():
         (np.zeros([3, 1]), np.zeros([0, 1]), r"second of shape \[n, d\]"),
         (np.zeros([3, 1]), np.zeros([4, 1]), "Received: 3 and 4"),
         (np.zeros([3, 1]), np.full([3, 1], np.nan), "second to be finite"),
+        (np.ma.masked_array([[1.0], [2], [3]], [[0], [0], [1]]), np.zeros([3, 1]), "is masked"),
+        (np.zeros([3, 1]), np.zeros([3, 1], complex), "second to be real .* dtype complex128"),
+        (np.array([["1"]]), np.zeros([1, 1]), "first to be real numbers .* Received: dtype"),
+        ([[1.0], [1.0, 2.0]], np.zeros([2, 1]), "first to be real numbers .* Received: a list"),
     ],
 )
 def test_linear_cka_refuses_what_it_cannot_compare(first, second, message):

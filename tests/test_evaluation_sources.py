@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -74,6 +75,8 @@ ARRAYS = {
     "float64": lambda images: images.astype(np.float64),
     "a list": lambda images: images.tolist(),
     "a tensor": tf.constant,
+    "a variable": tf.Variable,
+    "a variable of Keras's": keras.Variable,
     "bytes": lambda images: np.round(images * 255).astype(np.uint8),
 }
 

@@ -161,7 +161,8 @@ def require_known(train_labels: np.ndarray, test_labels: np.ndarray) -> None:
 
 def _checked(part, codes, labels):
     """Return codes as float32 [n, d] and integer labels [n]."""
-    codes, labels = np.asarray(codes), np.asarray(labels)
+    codes = np.asarray(checks.as_array(f"Expected {part} codes to be floats", codes))
+    labels = np.asarray(checks.as_array(f"Expected {part} labels to be integers", labels))
     if codes.ndim != 2 or codes.size == 0 or not np.issubdtype(codes.dtype, np.floating):
         raise ValueError(
             f"Expected {part} codes to be floats of shape [n, d], n and d >= 1. "

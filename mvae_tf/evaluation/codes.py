@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mvae_tf import files, traced
+from mvae_tf import checks, files, traced
 from mvae_tf.evaluation.batches import batches_of
 
 
@@ -139,7 +139,11 @@ def _write_headers(files, count, shapes):
 
 
 def _centred(name, features):
-    features = np.asarray(features, np.float64)
+    expected = f"Expected {name} to be real numbers of shape [n, d]"
+    features = np.asarray(checks.as_array(expected, features))
+    if features.dtype.kind in "cUSMm":  # complex, text, dates and spans of time
+        raise ValueError(f"{expected}. Received: dtype {features.dtype}.")
+    features = features.astype(np.float64)
     if features.ndim != 2 or features.size == 0:
         raise ValueError(
             f"Expected {name} of shape [n, d], n and d >= 1. Received: {features.shape}."
