@@ -81,6 +81,15 @@ def test_a_folder_of_other_things_gets_no_version_among_them(model, writes, tmp_
     with pytest.raises(FileExistsError, match="Expected a folder of versions.*holds cats, dogs"):
         serving.export_saved_model(model, photos)
     assert tree(tmp_path) == before
+    numbered = tmp_path / "digits"
+    for name in ("0", "1"):
+        (numbered / name).mkdir(parents=True)
+        (numbered / name / "a.png").touch()
+    with pytest.raises(FileExistsError, match="Expected a folder of versions.*holds 0, 1"):
+        serving.export_saved_model(model, numbered)
+    (numbered / "2").write_text("no folder")
+    with pytest.raises(FileExistsError, match="Expected a folder of versions.*holds 0, 1, 2"):
+        serving.export_saved_model(model, numbered)
     assert serving.export_saved_model(model, photos / "1") == photos / "1"  # meant so
     assert serving.export_saved_model(model, photos) == photos / "2"
     (tmp_path / "empty" / ".cache").mkdir(parents=True)

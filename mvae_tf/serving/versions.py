@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from mvae_tf import files
 
+_MODELS = ("saved_model.pb*", "*.onnx", "*.tflite")  # of which a version has one
 _LARGEST_VERSION = 2**63 - 1  # TensorFlow Serving reads versions as int64
 
 
@@ -98,12 +99,20 @@ def _next_version(versions):
 
 def _refuse_others(folder):
     """Refuse a folder with things in it of which none is a version: it is another's."""
-    names = sorted(path.name for path in folder.glob("[!.]*"))
-    if names and not any(map(str.isdecimal, names)):
+    things = sorted(folder.glob("[!.]*"))
+    if things and not any(map(_is_version, things)):
+        names = [path.name for path in things]
         raise FileExistsError(
             f"Expected a folder of versions, an empty one or a new one. Received: {folder}, which "
             f"holds {textwrap.shorten(', '.join(names), 100)}."
         )
+
+
+def _is_version(path):
+    """Return whether it is a version, or the place of one; classes and years are numbers, too."""
+    if not (path.name.isdecimal() and path.is_dir()):
+        return False
+    return not any(path.iterdir()) or any(any(path.glob(kind)) for kind in _MODELS)
 
 
 def _refuse_existing(target):
