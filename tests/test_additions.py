@@ -92,6 +92,10 @@ def test_without_rows_seeds_alone_can_be_added():
         ("training_version", {"training_version": 3}),
         ("dataset", {"dataset": {"name": "mnist", "source": "a mirror", "digest": "b"}}),
         ("packages", {"environment": {"packages": {"keras": "4"}}}),
+        (
+            "strategy",
+            {"environment": {"packages": {"keras": "3"}, "strategy": "mirrored"}},
+        ),
         ("preset, precision", {"preset": "quick", "precision": "mixed_bfloat16"}),
         ("jit", {"jit": "on"}),
     ],

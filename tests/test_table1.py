@@ -230,12 +230,20 @@ def test_a_result_grown_by_rows_and_by_seeds_is_that_of_one_command(stored):
 
 
 def test_nothing_is_added_to_nothing(tmp_path):
-    for content in (None, "", "{"):
-        if content is not None:
-            (tmp_path / "table1.json").write_text(content)
-        finished = script("--add", "--preset=quick", f"--output_dir={tmp_path}")
-        assert finished.returncode == 1
-        assert "Received: none; leave out --add" in finished.stderr
+    finished = script("--add", "--preset=quick", f"--output_dir={tmp_path}")
+    assert finished.returncode == 1
+    assert "Received: none; leave out --add" in finished.stderr
+
+
+@pytest.mark.parametrize("flag", ["--add", "--only_print"])
+@pytest.mark.parametrize("content", ["", "{", "[]"])
+def test_a_damaged_result_is_not_told_as_none(content, flag, tmp_path):
+    """Made anew it would be replaced, with the seeds of days."""
+    (tmp_path / "table1.json").write_text(content)
+    finished = script(flag, "--preset=quick", f"--output_dir={tmp_path}")
+    assert finished.returncode == 1 and "leave out" not in finished.stderr
+    assert "Received: one that is damaged, or of another version" in finished.stderr
+    assert (tmp_path / "table1.json").read_text() == content
 
 
 @pytest.mark.parametrize("name", ["fig3_latents", "search_mnist", "all"])
@@ -250,7 +258,7 @@ def test_what_does_not_grow_refuses_additions(name, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("rows", ["9", ""])
+@pytest.mark.parametrize("rows", ["9", "", "7,8,7"])
 def test_rows_are_those_of_the_table(rows, tmp_path):
     finished = script("--preset=quick", f"--rows={rows}", f"--output_dir={tmp_path}")
     assert finished.returncode != 0
@@ -266,8 +274,9 @@ def test_words_that_are_no_flags_are_refused(tmp_path):
     assert finished.returncode != 0 and "Expected flags alone. Received: only_print." in told
 
 
-@pytest.mark.parametrize("seeds", ["0,x", "0,1,0", ""])
+@pytest.mark.parametrize("seeds", ["0,x", "0,1,0", "", "99999999999"])
 def test_seeds_must_be_integers_each_of_them_once(seeds, tmp_path):
-    finished = script("--preset=quick", f"--seeds={seeds}", f"--output_dir={tmp_path}")
-    expected = f"Expected --seeds as integers, each of them once. Received: {seeds or 'none'}."
-    assert finished.returncode != 0 and expected in finished.stderr + finished.stdout
+    expected = f"Expected --seeds as 32-bit integers, each once. Received: {seeds or 'none'}."
+    for more in ([], ["--only_print"]):
+        finished = script("--preset=quick", f"--seeds={seeds}", f"--output_dir={tmp_path}", *more)
+        assert finished.returncode != 0 and expected in finished.stderr + finished.stdout

@@ -59,10 +59,10 @@ class Addition:
         made = {name: stored.get(name) for name in _SAME} | stored.get("choices", {})
         made["precision"] = settings["training"].get("precision")
         made["jit"] = settings["training"].get("jit", "off")
-        made["packages"] = stored.get("environment", {}).get("packages")
+        made |= _of_environment(stored)
         asked = self._choices | account | {"reading": reading_of(account)}
         asked |= {"precision": study.precision, "jit": study.jit}
-        asked |= {"packages": account["environment"]["packages"]}
+        asked |= _of_environment(account)
         differing = ", ".join(name for name in made if made[name] != asked.get(name))
         if differing:
             raise AdditionError(
@@ -107,6 +107,14 @@ class Addition:
             "rows": [rows[name] for name in self._order if name in rows],
             "complete": set(self._whole) <= set(rows),
         }
+
+
+def _of_environment(result):
+    environment = result.get("environment", {})
+    return {
+        "packages": environment.get("packages"),
+        "strategy": environment.get("strategy", "none"),
+    }
 
 
 def _of_data(result):

@@ -100,7 +100,7 @@ flags.DEFINE_string(
 )
 
 # What comes of a result that is damaged, or of another version of its script.
-DAMAGED = (ValueError, TypeError, LookupError, AttributeError)
+DAMAGED = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError)
 # The flags that a result depends on, beside --preset, seeds and rows.
 _CHOICES = ("reading", "split", "classifier", "strategy")
 _WITH_ROWS = "tables 1 and 3, controls.py and the scripts of readings"
@@ -145,6 +145,7 @@ def run_script(
         other = () if FLAGS.reading == READINGS[0] else (FLAGS.reading,)
         usual = rows if usual_rows is None else usual_rows(FLAGS.preset, *other)
         names = chosen_rows(rows, usual)
+        seeds()  # now, whatever comes of it
         path = output_dir() / f"{name}.json"
 
         def whole_text(result):
@@ -279,8 +280,9 @@ def check_strategy() -> None:
 def chosen_rows(rows: Collection[str] = (), usual: Collection[str] = ()) -> list[str]:
     """Return those of the rows that --rows names, the usual ones by default; refuse any other."""
     chosen = list(usual) if FLAGS.rows is None else FLAGS.rows
-    if not set(chosen) <= set(rows) or (rows and not chosen):
-        expected = f"among {', '.join(rows)}" if rows else f"with {_WITH_ROWS} alone"
+    is_known = set(chosen) <= set(rows) and len(set(chosen)) == len(chosen)
+    if not is_known or (rows and not chosen):
+        expected = f"among {', '.join(rows)}, each once" if rows else f"with {_WITH_ROWS} alone"
         received = ",".join(chosen) or "none"
         raise app.UsageError(f"Expected --rows {expected}. Received: {received}.")
     return chosen
@@ -293,9 +295,10 @@ def seeds() -> list[int]:
         chosen = [int(seed) for seed in given]
     except ValueError:
         chosen = []
-    if not chosen or len(set(chosen)) < len(chosen):
+    fit = all(-(2**31) <= seed < 2**31 for seed in chosen)
+    if not chosen or len(set(chosen)) < len(chosen) or not fit:
         received = ",".join(map(str, given)) or "none"
-        message = f"Expected --seeds as integers, each of them once. Received: {received}."
+        message = f"Expected --seeds as 32-bit integers, each once. Received: {received}."
         raise app.UsageError(message)
     return chosen
 
@@ -328,9 +331,14 @@ def read_result(path: Path, text: Callable[[dict], str] = str) -> dict:
         stored.require(result, {"settings": {}, "dataset": {}})
         text(result)
         return result
-    except (FileNotFoundError, *DAMAGED):
+    except FileNotFoundError:
         flag = "add" if FLAGS.add else "only_print"
         sys.exit(f"Expected a stored result in {path}. Received: none; leave out --{flag}.")
+    except DAMAGED:
+        sys.exit(
+            f"Expected a stored result in {path}. Received: one that is damaged, or of another "
+            "version of its script. Put back a copy of it; made anew, it would be replaced."
+        )
 
 
 def stored_beside(name: str, under: str = "") -> dict | None:
