@@ -7,6 +7,7 @@ import dataclasses
 import math
 from collections.abc import Callable
 
+from mvae_tf import presets
 from support import measures, paper, verdicts
 from support.linear import Directions
 from support.results import run_script
@@ -28,6 +29,7 @@ class Row:
         kl_weight: Of both KL terms.
         images: Makes of the dataset the one to train on. None: the dataset itself.
         epochs: In place of the usual ones, as for `Study.run`.
+        preset: Of `mvae_tf.presets`.
     """
 
     model: str
@@ -35,6 +37,7 @@ class Row:
     kl_weight: float
     images: Callable | None = None
     epochs: dict[str, int] | None = None
+    preset: str = "paper_cifar10"
 
 
 # By the name that --rows takes, the paper's first; other images are named before it.
@@ -44,6 +47,7 @@ ROWS = {
     "1:0.05": Row("VAE", 1, 0.05),
     "4:1": Row("M-VAE", 4, 1.0),
     "1:1": Row("VAE", 1, 1.0),
+    "authors:4:0.05": Row("M-VAE, `authors_cifar10`", 4, 0.05, preset="authors_cifar10"),
     "half:1:0.05": Row(
         "VAE, half the images", 1, 0.05, lambda data: data.with_train(len(data.train) // 2)
     ),
@@ -88,6 +92,7 @@ def _row(study, classifier, name):
             seed,
             epochs=row.epochs,
             data=trained_on,
+            preset=row.preset,
             num_components=row.num_components,
             kl_weight=row.kl_weight,
         )
@@ -108,26 +113,44 @@ def _row(study, classifier, name):
         "train_images": len(trained_on.train),
         "epochs": len(run.history),
         "paper": PRINTED["M-VAE"] if name == PAPERS else None,
+        **({"linear": _mixed_linear(study.data, row)} if _mixes_images(row) else {}),
         **{what: summary([each[what] for each in per_seed]) for what in per_seed[0]},
     }
+
+
+def _mixes_images(row):
+    return presets.get(row.preset).model["mixing"] == "image"
 
 
 def _linear(data):
     """Return the errors of PCA and of the best linear VAE at each weight."""
     directions = Directions(data, LATENT_DIM)
-    pixels = math.prod(data.test.images.shape[1:])
-    models = {f"PCA, {len(directions)} components": (None, directions.pca_errors())}
+    models = [(f"PCA, {len(directions)} components", None, directions.pca_errors())]
     for weight in sorted({row.kl_weight for row in ROWS.values()}):
-        models[f"best linear VAE, weight {weight:g}"] = (weight, directions.vae_errors(weight))
-    return [
-        {
-            "model": name,
-            "kl_weight": weight,
-            **measures.root_error(errors.test, pixels),
-            "train": math.sqrt(errors.train),
-        }
-        for name, (weight, errors) in models.items()
-    ]
+        name = f"best linear VAE, weight {weight:g}"
+        models.append((name, weight, directions.vae_errors(weight)))
+    return [_errors_of_linear(data, *model) for model in models]
+
+
+def _mixed_linear(data, row):
+    """Return the errors of the best mixture of K linear VAEs whose images are mixed.
+
+    With weights of 1/K it is one linear VAE of K d dimensions, each of whose KL terms eq. 8 counts
+    by a K-th.
+    """
+    count, weight = row.num_components, row.kl_weight
+    errors = Directions(data, count * LATENT_DIM).vae_errors(weight / count)
+    name = f"best {count} linear VAEs, images mixed, weight {weight:g}"
+    return _errors_of_linear(data, name, weight, errors)
+
+
+def _errors_of_linear(data, name, weight, errors):
+    return {
+        "model": name,
+        "kl_weight": weight,
+        **measures.root_error(errors.test, math.prod(data.test.images.shape[1:])),
+        "train": math.sqrt(errors.train),
+    }
 
 
 def text(result: dict) -> str:
@@ -138,7 +161,8 @@ def text(result: dict) -> str:
     header += [f"of {what}, by {classifier['name']}" for what in ("reconstructions", "draws")]
     ours = by_name(result)
     rows = [_own_cells(name, ours.get(name)) for name in ROWS]
-    rows += [_linear_cells(row) for row in result["linear"]]
+    mixed = [row["linear"] for row in ours.values() if "linear" in row]
+    rows += [_linear_cells(row) for row in result["linear"] + mixed]
     rows.append(
         [
             "the images themselves",
@@ -166,13 +190,22 @@ RMSE: root of the squared error of the mixture image, summed over pixels in [0, 
 {dataset["train_images"]:,} but where a row has half of them, or their mirror images too.
 "Per pixel" and PSNR: of the same mean error.
 Linear models are fitted to the training images; the best linear VAE is the optimum of the training
-objective among linear encoders and decoders with d = {LATENT_DIM}.
+objective among linear encoders and decoders with d = {LATENT_DIM}.{_of_mixed(mixed)}
 Score: Inception score, mean (and deviation) over {result["score_splits"]} splits, of the
 reconstructions of all {test} and of as many draws from the prior.
 The paper's is by an Inception network; scores by different classifiers can't be compared. Ours:
 {classifier["description"]}.
 
 {origin(result)}"""
+
+
+def _of_mixed(mixed):
+    return (
+        """ Where images are mixed, K of them with
+equal weights are one of K times the dimensions, at a K-th of the KL weight."""
+        if mixed
+        else ""
+    )
 
 
 def by_name(result: dict) -> dict[str, dict]:
@@ -196,7 +229,8 @@ def verdict(result: dict) -> str:
     measured = by_name(result)
     for name, row in measured.items():
         if ROWS[name].images is None:
-            told.append(_overfitting(row, linear[row["kl_weight"]], dataset["test"]))
+            best = row.get("linear", linear[row["kl_weight"]])
+            told.append(_overfitting(row, best, dataset["test"], f"`{ROWS[name].preset}`"))
     for name, row in measured.items():
         usual = name.partition(":")[2]  # of all images as they are
         if ROWS[name].images is not None and usual in measured:
@@ -204,22 +238,23 @@ def verdict(result: dict) -> str:
     return "\n".join(f"- {line}" for line in told)
 
 
-def _overfitting(row, best, test):
+def _overfitting(row, best, test, reading):
     rmse, train = row["rmse"], row["train"]
     ahead = verdicts.interval([best["train"] - each for each in rmse["per_seed"]])
     growth, expected = rmse["mean"] / train["mean"], best["rmse"] / best["train"]
     pairs = zip(rmse["per_seed"], train["per_seed"], strict=True)
     rest = verdicts.interval([100 * (each / own / expected - 1) for each, own in pairs])
-    below = "its error is below the best linear VAE's on the training images"
+    of = "mixture of linear VAEs" if "linear" in row else "linear VAE"
+    below = f"its error is below the best {of}'s on the training images"
     beyond = "it overfits by this rest"
     return (
         f"{row['model']}, K = {row['num_components']}, KL weight {row['kl_weight']:g}: RMSE "
-        f"{rmse['mean']:.2f} on {test}; the best linear VAE has {best['train']:.2f} on the "
-        f"training images, {best['rmse']:.2f} on these. {verdicts.stated(below, [ahead], READING)} "
+        f"{rmse['mean']:.2f} on {test}; the best {of} has {best['train']:.2f} on the "
+        f"training images, {best['rmse']:.2f} on these. {verdicts.stated(below, [ahead], reading)} "
         f"On the training images it has {train['mean']:.2f}, so that its error grows by "
-        f"{_percent(growth)}, the best linear VAE's by {_percent(expected)}; a rest of "
+        f"{_percent(growth)}, the best {of}'s by {_percent(expected)}; a rest of "
         f"{rest.told(1)} %. "
-        f"{verdicts.stated(beyond, [rest], READING)}"
+        f"{verdicts.stated(beyond, [rest], reading)}"
     )
 
 

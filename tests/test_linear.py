@@ -56,6 +56,31 @@ def test_best_linear_vae_against_a_minimizer(kl_weight):
     assert errors.test == pytest.approx(left.sum() / 4, rel=1e-4)
 
 
+def test_linear_vaes_whose_images_are_mixed_against_a_minimizer():
+    """K = 2, d = 2, weights of 1/2: eq. 8 as it stands, its KL terms counted by a K-th."""
+    deviations, kl_weight = np.array([1.5, 0.8, 0.3, 0.1, 0.05]), 0.05
+    train = np.concatenate([np.diag(deviations), -np.diag(deviations)]) * math.sqrt(5)
+    covariance = train.T @ train / len(train)
+
+    def loss(parameters):
+        decoders, encoders, log_s = np.split(parameters, [20, 40])
+        decoders, encoders = decoders.reshape(2, 5, 2), encoders.reshape(2, 2, 5)
+        mixed = sum(decoders[k] @ encoders[k] for k in range(2)) / 2
+        left = np.eye(5) - mixed
+        variances = np.exp(2 * log_s.reshape(2, 2))
+        noise = sum((decoders[k] ** 2 @ variances[k]).sum() for k in range(2)) / 4
+        squares = sum(np.trace(encoders[k] @ covariance @ encoders[k].T) for k in range(2))
+        kl = 0.5 * (squares + (variances - 1).sum() - 2 * log_s.sum())
+        error = np.trace(left @ covariance @ left.T)
+        return error + noise + kl_weight / 2 * kl, error
+
+    start = 0.3 * np.random.default_rng(0).normal(size=44)
+    found = scipy.optimize.minimize(lambda each: loss(each)[0], start, method="BFGS", tol=1e-9)
+    data = splits(train.reshape(-1, 5, 1, 1), train.reshape(-1, 5, 1, 1))
+    errors = linear.Directions(data, 4).vae_errors(kl_weight / 2)
+    assert errors.train == pytest.approx(loss(found.x)[1], rel=1e-3)
+
+
 def test_without_kl_the_best_linear_vae_is_pca(patches):
     directions = linear.Directions(patches, 30)
     assert directions.vae_errors(0.0) == directions.pca_errors()

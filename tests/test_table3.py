@@ -20,7 +20,7 @@ from mvae_tf import presets
 from mvae_tf.datasets.splits import make_dataset
 from mvae_tf.evaluation import image_classifiers, resnet
 from mvae_tf.training import version
-from support import measures, paper, runs, study as study_module
+from support import linear, measures, paper, runs, study as study_module
 from support.summaries import summary
 
 TABLE3 = Path(table3.__file__)
@@ -44,10 +44,11 @@ def make_study(patches, store, monkeypatch):
         test_part = HELDOUT if arguments["split"] == "heldout" else patches.test_part
         return dataclasses.replace(patches, name="cifar10", test_part=test_part)
 
-    tiny = presets.get("paper_cifar10")
     settings = {"image_shape": (12, 12, 3), "latent_dim": 8, "hidden_units": (4, 4)}
-    tiny = dataclasses.replace(tiny, model=tiny.model | settings, epochs=1)
-    monkeypatch.setitem(presets.PRESETS, "paper_cifar10", tiny)
+    for name in ("paper_cifar10", "authors_cifar10"):
+        tiny = presets.get(name)
+        tiny = dataclasses.replace(tiny, model=tiny.model | settings, epochs=1)
+        monkeypatch.setitem(presets.PRESETS, name, tiny)
     monkeypatch.setattr(mvae_tf.datasets, "load", load)
     monkeypatch.setattr(resnet, "_WIDTHS", (8, 16))
     monkeypatch.setitem(study_module.EPOCHS["cifar10"], "quick", 1)
@@ -82,7 +83,7 @@ def test_table3(make_study, tmp_path):
     result, text = rebuilt("table3", study, tmp_path)
     assert result["complete"]
     assert [(row["num_components"], row["kl_weight"]) for row in result["rows"]] == [
-        (4, 0.05), (1, 0.05), (4, 1), (1, 1), (1, 0.05), (4, 0.05)
+        (4, 0.05), (1, 0.05), (4, 1), (1, 1), (4, 0.05), (1, 0.05), (4, 0.05)
     ]  # fmt: skip
     for row in result["rows"][:4]:
         model = study.run(0, num_components=row["num_components"], kl_weight=row["kl_weight"]).model
@@ -101,6 +102,26 @@ def test_table3(make_study, tmp_path):
     assert result["choices"] == {"classifier": "cifar10"}
     assert "patches of photographs, not CIFAR-10" in text.splitlines()[0]
     assert "not comparable" in text
+
+
+def test_a_row_of_mixed_images_stands_beside_the_best_linear_mixture(make_study, monkeypatch):
+    monkeypatch.setattr(table3, "LATENT_DIM", 8)
+    study = make_study("quick")
+    result, text = part(study, ["4:0.05", "authors:4:0.05"])
+    papers, authors = result["rows"]
+    assert "linear" not in papers
+    model = study.run(0, preset="authors_cifar10", num_components=4, kl_weight=0.05).model
+    assert model.get_config()["mixing"] == "image"
+    assert authors["rmse"]["mean"] == pytest.approx(root(model, study.data.test), rel=1e-4)
+    best = linear.Directions(study.data, 32).vae_errors(0.0125)
+    assert authors["linear"]["train"] == pytest.approx(math.sqrt(best.train))
+    assert authors["linear"]["rmse"] == pytest.approx(math.sqrt(best.test))
+    (line,) = (line for line in text.splitlines() if "the best mixture of linear VAEs has" in line)
+    assert line.startswith("- M-VAE, `authors_cifar10`, K = 4") and "(`authors_cifar10`)" in line
+    assert f"has {math.sqrt(best.train):.2f} on the training images" in line
+    (line,) = (line for line in text.splitlines() if "4 linear VAEs, images mixed" in line)
+    assert f" {math.sqrt(best.test):.2f} |" in line
+    assert "a K-th of the KL weight" in text and "a K-th" not in part(study, ["4:0.05"])[1]
 
 
 def test_rows_of_other_training_images(make_study, monkeypatch):
