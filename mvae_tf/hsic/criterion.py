@@ -63,6 +63,7 @@ def dhsic(
             which knows of none. Also, NaN inside a graph, if a variable varies, but by less than
             1e-8 bandwidths (float64: 1e-35), too little for a number; where samples are weighted,
             if all of them are within a third of a bandwidth of their mean, or one a hundred away.
+        tf.errors.InvalidArgumentError: if a graph learns of wrong sizes only as it runs.
         NotImplementedError: if a second derivative is asked for.
 
     Example:
