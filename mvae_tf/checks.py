@@ -234,11 +234,11 @@ def floats(expected: str, values) -> np.ndarray:
 
 
 def as_array(expected: str, values):
-    """Return a tensor as it is, and else an array; a refusal begins with what was expected."""
+    """Return a tensor, or else an array; a refusal begins with what was expected."""
     if isinstance(values, tf.SparseTensor | tf.RaggedTensor | tf.IndexedSlices):
         raise ValueError(f"{expected}. Received: {described(values)}.")
-    if tf.is_tensor(values):
-        return values
+    if is_tensor(values):
+        return tf.convert_to_tensor(values)
     if np.ma.is_masked(values):
         raise ValueError(f"{expected}. Received: an array some of which is masked.")
     try:
@@ -253,6 +253,26 @@ def as_array(expected: str, values):
         received = f"dtype {array.dtype}" if is_array else f"{described(values)}, no numbers"
         raise ValueError(f"{expected}. Received: {received}.")
     return array
+
+
+def real_numbers(expected: str, values) -> tf.Tensor:
+    """Return a tensor of real numbers; those of a list are float64."""
+    if isinstance(values, list | tuple) and any(map(is_tensor, tf.nest.flatten(values))):
+        rows = [tf.convert_to_tensor(row) if is_tensor(row) else row for row in values]
+        values = tf.convert_to_tensor(rows)
+    values = as_array(expected, values)
+    try:
+        dtype = tf.as_dtype(values.dtype)
+    except TypeError:  # dates, for one
+        raise ValueError(f"{expected}. Received: dtype {values.dtype}.") from None
+    if not (dtype.is_floating or dtype.is_integer or dtype.is_bool):
+        raise ValueError(f"{expected}. Received: dtype {dtype.name}.")
+    return tf.convert_to_tensor(values)
+
+
+def is_tensor(values) -> bool:
+    """Return whether values are a tensor or a variable, TensorFlow's or Keras's."""
+    return tf.is_tensor(values) or hasattr(values, "__tf_tensor__")
 
 
 def described(thing) -> str:

@@ -20,8 +20,6 @@ def batches_of(image_shape, source, batch_size, max_images=None) -> Iterator[tf.
     if max_images is not None:
         checks.size("max_images", max_images)
     source = getattr(source, "test", source)
-    if isinstance(source, tf.Variable) or hasattr(source, "__tf_tensor__"):  # Keras's variable
-        source = tf.convert_to_tensor(source)
     if isinstance(source, tf.data.Dataset):
         source = checks.image_dataset(source, image_shape, endless=max_images is not None)
         batches = source.rebatch(batch_size)

@@ -140,10 +140,7 @@ def _write_headers(files, count, shapes):
 
 def _centred(name, features):
     expected = f"Expected {name} to be real numbers of shape [n, d]"
-    features = np.asarray(checks.as_array(expected, features))
-    if features.dtype.kind in "cUSMm":  # complex, text, dates and spans of time
-        raise ValueError(f"{expected}. Received: dtype {features.dtype}.")
-    features = features.astype(np.float64)
+    features = np.asarray(checks.real_numbers(expected, features), np.float64)
     if features.ndim != 2 or features.size == 0:
         raise ValueError(
             f"Expected {name} of shape [n, d], n and d >= 1. Received: {features.shape}."

@@ -18,7 +18,7 @@ def as_matrices(variables: Sequence[tf.Tensor]) -> list[tf.Tensor]:
     if shape.rank != 3:
         received = checks.described(variables) + (f" of shape {shape}" if is_list else "")
         raise ValueError(f"{_EXPECTED}, in a list. Received: {received}.")
-    variables = [_as_real(_EXPECTED, variable) for variable in variables]
+    variables = [checks.real_numbers(_EXPECTED, variable) for variable in variables]
     if not variables:
         raise ValueError("Expected at least one variable. Received: none.")
     dtype = tf.float64 if any(_is_wide(each.dtype) for each in variables) else tf.float32
@@ -60,13 +60,14 @@ def as_weights(weights, variable: tf.Tensor) -> tf.Tensor:
     """
     count = variable.shape[0]
     expected = f"Expected weights of shape [{'n' if count is None else count}]"
-    weights = tf.cast(_of_rank(1, _as_real(f"{expected}, real numbers", weights)), tf.float64)
+    weights = checks.real_numbers(f"{expected}, real numbers", weights)
+    weights = tf.cast(_of_rank(1, weights), tf.float64)
     if not tf.TensorShape([count]).is_compatible_with(weights.shape):
         raise ValueError(f"{expected}. Received: {weights.shape}.")
     if None in (count, weights.shape[0]):
         # A single weight would pass as that of all samples, in XLA as well, which asserts nothing.
         as_many = tf.debugging.assert_equal(tf.size(weights), tf.shape(variable)[0], expected)
-        with tf.control_dependencies([as_many] if as_many is not None else []):
+        with tf.control_dependencies([as_many]):
             weights = tf.reshape(weights, tf.shape(variable)[:1])
     # Of NaN neither holds, and infinity is above the largest number.
     are_right = tf.reduce_all((weights >= 0) & (weights <= weights.dtype.max))
@@ -80,28 +81,6 @@ def as_weights(weights, variable: tf.Tensor) -> tf.Tensor:
 def _of_rank(rank, values):
     """Return a tensor; of one of unknown rank, as some graphs have it, this one is taken."""
     return tf.ensure_shape(values, [None] * rank) if values.shape.rank is None else values
-
-
-def _as_real(expected, values):
-    """Return a tensor of real numbers; those of a list are float64."""
-    if isinstance(values, list | tuple):
-        if any(map(_is_tensor, tf.nest.flatten(values))):
-            rows = [tf.convert_to_tensor(row) if _is_tensor(row) else row for row in values]
-            values = tf.convert_to_tensor(rows)
-    elif _is_tensor(values) and not tf.is_tensor(values):  # Keras's variables
-        values = tf.convert_to_tensor(values)
-    values = checks.as_array(expected, values)
-    try:
-        dtype = tf.as_dtype(values.dtype)
-    except TypeError:  # dates, for one
-        raise ValueError(f"{expected}. Received: dtype {values.dtype}.") from None
-    if not (dtype.is_floating or dtype.is_integer or dtype.is_bool):
-        raise ValueError(f"{expected}. Received: dtype {dtype.name}.")
-    return tf.convert_to_tensor(values)
-
-
-def _is_tensor(values):
-    return tf.is_tensor(values) or hasattr(values, "__tf_tensor__")
 
 
 def _is_wide(dtype):

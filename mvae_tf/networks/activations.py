@@ -43,7 +43,7 @@ def _fault(activation) -> str:
         return _fault_of_name(activation)
     if not isinstance(activation, keras.Layer):
         return _fault_of_function(activation)
-    # Of a copy, since a layer is built by the first shape that it meets.
+    # Of a copy, since a layer is built by the first shape that it meets; of itself if it has none.
     copy = activation
     with contextlib.suppress(NotImplementedError):
         copy = type(activation).from_config(activation.get_config())
