@@ -44,6 +44,13 @@ def rebuild(study: Study) -> tuple[dict, dict]:
     for label, settings in VARIANTS.items():
         measured = [_measure(study, seed, settings) for seed in study.seeds]
         rows[label] = {name: summary([each[name] for each in measured]) for name in MEASURES}
+    content = {"rows": rows, "dhsic_images": measures.DHSIC_IMAGES}
+    return content, pictures(content)
+
+
+def pictures(result: dict) -> dict:
+    """Draw each measure against beta, with its deviation over seeds."""
+    rows = result["rows"]
     panels = [
         mvae_tf.plots.Measure(
             title,
@@ -53,8 +60,7 @@ def rebuild(study: Study) -> tuple[dict, dict]:
         )
         for name, title in MEASURES.items()
     ]
-    figure = mvae_tf.plots.ablation(list(rows), panels, xlabel=f"beta ({OTHERS})")
-    return {"rows": rows, "dhsic_images": measures.DHSIC_IMAGES}, {"": figure}
+    return {"": mvae_tf.plots.ablation(list(rows), panels, xlabel=f"beta ({OTHERS})")}
 
 
 def _measure(study, seed, settings):
@@ -138,4 +144,4 @@ def _changed(row, off, name, digits):
 
 
 if __name__ == "__main__":
-    run_script("ablation_dhsic", rebuild, text, readings=READINGS)
+    run_script("ablation_dhsic", rebuild, text, grows=True, redraw=pictures, readings=READINGS)

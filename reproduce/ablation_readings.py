@@ -11,6 +11,7 @@ import numpy as np
 import mvae_tf
 from support import measures, paper, verdicts
 from support.results import run_script
+from support.rows import Rows
 from support.study import ABLATION_EPOCHS, Study
 from support.summaries import format_summary, summary
 from support.texts import markdown_table, origin
@@ -260,8 +261,6 @@ if __name__ == "__main__":
         "ablation_readings",
         rebuild,
         text,
-        rows=ROWS,
-        usual_rows=usual_rows,
-        by_name=by_name,
+        rows=Rows(ROWS, by_name, usual_rows),
         grows=True,
     )

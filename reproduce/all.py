@@ -21,6 +21,7 @@ from mvae_tf.training import run_folder
 from mvae_tf.training.version import TRAINING_VERSION, recorded
 from support import claims, results
 from support.results import FLAGS, output_dir
+from support.rows import common_seeds
 from support.study import ABLATION_EPOCHS, READINGS
 from support.texts import markdown_table
 
@@ -116,7 +117,7 @@ def _is_done(name):
     return (
         result is not None
         and result["preset"] == FLAGS.preset
-        and set(results.seeds()) <= set(result["settings"].get("seeds", ()))
+        and set(results.seeds()) <= set(common_seeds(result))
         and all(FLAGS[name].value in (value, "auto") for name, value in _choices(result).items())
         and result.get("complete", True)
         and recorded(result) == TRAINING_VERSION

@@ -17,6 +17,7 @@ import mvae_tf
 from mvae_tf import presets
 from support import ensembles, measures, verdicts
 from support.results import run_script
+from support.rows import Rows, seeds_of
 from support.study import PRESETS, Study
 from support.summaries import format_summary, over_seeds
 from support.texts import markdown_table, origin
@@ -57,7 +58,7 @@ def rebuild(study: Study, chosen: list[str] | None = None) -> tuple[dict, dict]:
     chosen = usual if chosen is None else chosen
     if study.preset == "quick":
         study.train_on(QUICK_TRAIN_IMAGES)
-    rows = [_row(study, *ROWS[name]) for name in ROWS if name in chosen]
+    rows = [_row(study, name) for name in ROWS if name in chosen]
     content = {
         "rows": rows,
         "classifiers": mvae_tf.evaluation.classifiers.DESCRIPTIONS,
@@ -124,12 +125,14 @@ def parameters(preset: str, hidden_units: tuple[int, ...]) -> int:
     )
 
 
-def _row(study, preset, count):
-    models = over_seeds([_one_seed(study, seed, preset, count) for seed in study.seeds])
+def _row(study, name):
+    (preset, count), seeds = ROWS[name], study.seeds_of(name)
+    models = over_seeds([_one_seed(study, seed, preset, count) for seed in seeds])
     units = presets.get(preset).model["hidden_units"]
     return {
         "reading": preset,
         "num_components": count,
+        "seeds": seeds,
         "models": models,
         "parameters": count * parameters(preset, units),
         "vae_parameters": parameters(preset, as_many_units(preset, count)),
@@ -197,7 +200,7 @@ def compared(result: dict, row: dict) -> dict[str, dict[str, verdicts.Interval]]
             continue
         shared = 0.0
         if name == ENSEMBLE:
-            shared = ensembles.overlap(result["settings"]["seeds"], row["num_components"])
+            shared = ensembles.overlap(seeds_of(result, row), row["num_components"])
         ahead[name] = {}
         for measure in models[name]:
             pair = [models[model][measure]["per_seed"] for model in (MIXTURE, name)]
@@ -273,8 +276,8 @@ def _section(name, result, row):
         for control, intervals in compared(result, row).items()
     ]
     titles = [MEASURES[each][0] for each in columns]
-    count = row["num_components"]
-    shared = ensembles.overlap(result["settings"]["seeds"], count)
+    count, seeds = row["num_components"], seeds_of(result, row)
+    shared = ensembles.overlap(seeds, count)
     common = f" Two seeds' ensembles share {shared:.0%} of their VAEs." if shared else ""
     return f"""\
 ### {_title(name)}
@@ -286,7 +289,7 @@ How far the mixture is ahead:
 {markdown_table(["Of", *titles], ahead)}
 
 Parameters: {row["parameters"]:,} of the mixture, {row["vae_parameters"]:,} of the VAE of as \
-many.{common}"""
+many. Seed{"s" * (len(seeds) > 1)}: {", ".join(map(str, seeds))}.{common}"""
 
 
 def _title(name):
@@ -307,9 +310,7 @@ if __name__ == "__main__":
         "controls",
         rebuild,
         text,
-        rows=ROWS,
-        usual_rows=usual_rows,
-        by_name=by_name,
+        rows=Rows(ROWS, by_name, usual_rows, own_seeds=True),
         grows=True,
         redraw=pictures,
         presets=PRESETS,

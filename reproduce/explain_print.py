@@ -21,25 +21,37 @@ import mvae_tf
 from support import measures, one_batch, paper
 from support.one_batch import KS
 from support.results import run_script
+from support.rows import Rows
 from support.study import Study
 from support.summaries import summary
 from support.texts import markdown_table, origin
 
-# Of the readings' settings: by name, a preset and what differs from it.
+# By the name before the epochs in --rows: as the text has it, a preset, what differs from it.
 READINGS = {
-    "`paper_mnist`": ("paper_mnist", {}),
-    "`paper_mnist`, Bernoulli": ("paper_mnist", {"likelihood": "bernoulli"}),
-    "`paper_mnist`, images mixed": ("paper_mnist", {"mixing": "image"}),
-    "`authors_mnist`": ("authors_mnist", {}),
-    "`authors_mnist` without dropout": ("authors_mnist", {"dropout": 0.0}),
-    "`authors_mnist`, Gaussian": ("authors_mnist", {"likelihood": "gaussian"}),
-    "`authors_mnist`, free, prior 100": (
+    "paper": ("`paper_mnist`", "paper_mnist", {}),
+    "paper-bernoulli": ("`paper_mnist`, Bernoulli", "paper_mnist", {"likelihood": "bernoulli"}),
+    "paper-images": ("`paper_mnist`, images mixed", "paper_mnist", {"mixing": "image"}),
+    "authors": ("`authors_mnist`", "authors_mnist", {}),
+    "authors-no-dropout": ("`authors_mnist` without dropout", "authors_mnist", {"dropout": 0.0}),
+    "authors-gaussian": (
+        "`authors_mnist`, Gaussian",
+        "authors_mnist",
+        {"likelihood": "gaussian"},
+    ),
+    "authors-free": (
+        "`authors_mnist`, free, prior 100",
         "authors_mnist",
         {"concentration": "free", "prior_concentration": 100.0},
     ),
 }
-QUICK = ("`paper_mnist`", "`authors_mnist`")
 LENGTHS = {"paper": (20, 100), "quick": (1,)}
+ROWS = {
+    f"{name}:{epochs}": (name, epochs)
+    for name in READINGS
+    for lengths in LENGTHS.values()
+    for epochs in lengths
+}
+QUICK = ("paper", "authors")
 QUICK_TRAIN_IMAGES = 5_000
 # The published script trains its own reading on fewer images.
 TRAIN_IMAGES = {"authors_mnist": 55_000}
@@ -49,22 +61,45 @@ NUMBERS = len(paper.TABLE1) + len(paper.TABLE2) * len(paper.TABLE2_COLUMNS) + 1
 MOST_DEVIATIONS = statistics.NormalDist().inv_cdf(1 - 0.05 / 2 / NUMBERS)
 
 
-def rebuild(study: Study) -> tuple[dict, dict]:
-    """Train (or find) each reading's models at each length; measure them by each way."""
+def usual_rows(preset: str) -> list[str]:
+    """Return the rows of a preset, by the names that --rows takes."""
+    names = QUICK if preset == "quick" else READINGS
+    return [f"{name}:{epochs}" for name in names for epochs in LENGTHS[preset]]
+
+
+def rebuild(study: Study, chosen: list[str] | None = None) -> tuple[dict, dict]:
+    """Train (or find) the models of each chosen reading and length; measure them by each way."""
+    usual = usual_rows(study.preset)
+    chosen = usual if chosen is None else chosen
     if study.preset == "quick":
         study.train_on(QUICK_TRAIN_IMAGES)
-    names = QUICK if study.preset == "quick" else READINGS
     rows = [
-        {"reading": name, "epochs": epochs, **_measured(study, name, epochs)}
-        for name in names
-        for epochs in LENGTHS[study.preset]
+        {
+            "reading": READINGS[ROWS[name][0]][0],
+            "epochs": ROWS[name][1],
+            "seeds": study.seeds_of(name),
+            **_measured(study, name),
+        }
+        for name in ROWS
+        if name in chosen
     ]
-    return {"rows": rows, "most_deviations": MOST_DEVIATIONS}, {"": _picture(rows)}
+    content = {
+        "rows": rows,
+        "most_deviations": MOST_DEVIATIONS,
+        "complete": set(usual) <= set(chosen),
+    }
+    return content, pictures(content)
 
 
-def _measured(study, name, epochs):
-    """Return a reading's errors, accuracies and rise by each way, each a list over seeds."""
-    per_seed = [_one_seed(study, seed, name, epochs) for seed in study.seeds]
+def by_name(result: dict) -> dict[str, dict]:
+    """Return a result's rows by the names that --rows takes."""
+    names = {(READINGS[name][0], epochs): row for row, (name, epochs) in ROWS.items()}
+    return {names[row["reading"], row["epochs"]]: row for row in result["rows"]}
+
+
+def _measured(study, name):
+    """Return a row's errors, accuracies and rise by each way, each a list over seeds."""
+    per_seed = [_one_seed(study, seed, *ROWS[name]) for seed in study.seeds_of(name)]
     ways = per_seed[0]
     return {
         "errors": {
@@ -106,7 +141,7 @@ def _measured(study, name, epochs):
 
 
 def _one_seed(study, seed, name, epochs):
-    preset, overrides = READINGS[name]
+    _, preset, overrides = READINGS[name]
     data = study.data.with_train(min(TRAIN_IMAGES.get(preset, 60_000), len(study.data.train)))
 
     def model(count):
@@ -246,8 +281,9 @@ def within(deviations: list[float]) -> int:
 # What is shown -----------------------------------------------------------------------------------
 
 
-def _picture(rows):
-    panels = []
+def pictures(result: dict) -> dict:
+    """Draw each printed error of Table I against each row's, with two deviations to each side."""
+    rows, panels = result["rows"], []
     for _, count, printed in paper.TABLE1:
         points = []
         for row in rows:
@@ -256,7 +292,7 @@ def _picture(rows):
             points.append((error["mse"]["mean"], error["std"]["mean"]))
         panels.append((f"K = {count}, printed {printed:.2f}", printed, *zip(*points, strict=True)))
     labels = [f"{row['reading'].replace('`', '')}, {row['epochs']}" for row in rows]
-    return mvae_tf.plots.against_print(labels, panels, xlabel="squared error, Table I")
+    return {"": mvae_tf.plots.against_print(labels, panels, xlabel="squared error, Table I")}
 
 
 def text(result: dict) -> str:
@@ -299,7 +335,7 @@ def text(result: dict) -> str:
 
 ![Printed errors of Table I against the spread of each reading](explain_print.png)
 
-{sentence}
+{sentence}{_not_run(result)}
 
 {markdown_table(header, [printed, *table])}
 
@@ -318,9 +354,22 @@ script, on {TRAIN_IMAGES["authors_mnist"]:,} at most under `authors_mnist`.
 {origin(result)}"""
 
 
+def _not_run(result):
+    present = by_name(result)
+    missing = [row for row in usual_rows(result["preset"]) if row not in present]
+    return f"\nNot run: `--rows={','.join(missing)} --add`." if missing else ""
+
+
 def _told(way):
     return way.replace("_dropout", ", dropout on").replace("_", " ")
 
 
 if __name__ == "__main__":
-    run_script("explain_print", rebuild, text)
+    run_script(
+        "explain_print",
+        rebuild,
+        text,
+        rows=Rows(ROWS, by_name, usual_rows, own_seeds=True),
+        grows=True,
+        redraw=pictures,
+    )

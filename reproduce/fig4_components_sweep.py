@@ -17,21 +17,26 @@ def rebuild(study: Study) -> tuple[dict, dict]:
         count: summary([_knn_accuracy(study, seed, count) for seed in study.seeds])
         for count in (*counts, 1)
     }
-    vae = accuracy.pop(1)
+    content = {
+        "accuracy": {str(count): accuracy[count] for count in counts},
+        "vae": accuracy[1],
+        "classifier": mvae_tf.evaluation.classifiers.DESCRIPTIONS["KNN"],
+    }
+    return content, pictures(content)
+
+
+def pictures(result: dict) -> dict:
+    """Draw the accuracy against K, with its deviation over seeds, beside the single VAE's."""
+    accuracy, vae = result["accuracy"], result["vae"]
     figure = mvae_tf.plots.sweep(
-        counts,
-        [accuracy[count]["mean"] for count in counts],
-        [accuracy[count]["std"] for count in counts],
+        [int(count) for count in accuracy],
+        [values["mean"] for values in accuracy.values()],
+        [values["std"] for values in accuracy.values()],
         ("single VAE", vae["mean"], vae["std"]),
         xlabel="number of components K",
         ylabel="KNN accuracy on joined codes (%)",
     )
-    content = {
-        "accuracy": {str(count): values for count, values in accuracy.items()},
-        "vae": vae,
-        "classifier": mvae_tf.evaluation.classifiers.DESCRIPTIONS["KNN"],
-    }
-    return content, {"": figure}
+    return {"": figure}
 
 
 def _knn_accuracy(study, seed, num_components):
@@ -58,4 +63,6 @@ KNN: {result["classifier"]}.
 
 
 if __name__ == "__main__":
-    run_script("fig4_components_sweep", rebuild, text, readings=READINGS)
+    run_script(
+        "fig4_components_sweep", rebuild, text, grows=True, redraw=pictures, readings=READINGS
+    )

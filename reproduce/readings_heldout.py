@@ -7,6 +7,7 @@ other training images and measured on those held out; does the choice stay?
 
 import ablation_readings
 from support.results import run_script
+from support.rows import Rows
 from support.study import Study
 from support.texts import origin
 
@@ -50,8 +51,6 @@ if __name__ == "__main__":
         "readings_heldout",
         rebuild,
         text,
-        rows=ablation_readings.ROWS,
-        usual_rows=ablation_readings.usual_rows,
-        by_name=ablation_readings.by_name,
+        rows=Rows(ablation_readings.ROWS, ablation_readings.by_name, ablation_readings.usual_rows),
         grows=True,
     )

@@ -11,6 +11,7 @@ import mvae_tf
 import search_vae
 from support import beside, paper, verdicts
 from support.results import run_script, stored_beside
+from support.rows import Rows, paired
 from support.study import READINGS, Study, reading_of
 from support.summaries import format_summary, summary
 from support.texts import BEST_MNIST, markdown_table, of_reading, origin
@@ -67,7 +68,8 @@ def rebuild(
             continue
         settings = found if name == SEARCHED else settings
         trained = [
-            study.run(seed, num_components=num_components, **settings) for seed in study.seeds
+            study.run(seed, num_components=num_components, **settings)
+            for seed in study.seeds_of(name)
         ]
         errors = [
             mvae_tf.evaluation.reconstruction_errors(run.model, study.data.test) for run in trained
@@ -77,6 +79,7 @@ def rebuild(
                 "model": model,
                 "num_components": num_components,
                 "paper": printed,
+                "seeds": study.seeds_of(name),
                 "mse": summary([error.mse for error in errors]),
                 "mse_sampled": summary([error.mse_sampled for error in errors]),
                 "mse_per_pixel": summary([error.mse_per_pixel for error in errors]),
@@ -136,21 +139,21 @@ def by_name(result: dict) -> dict[str, dict]:
     return {names[row["model"], row["num_components"]]: row for row in result["rows"]}
 
 
-def errors(result: dict) -> dict[int, dict]:
-    """Return the error of each of the paper's rows that was run, a summary, by K."""
-    return {row["num_components"]: row["mse"] for row in result["rows"] if row["paper"] is not None}
+def printed_rows(result: dict) -> dict[int, dict]:
+    """Return those of the paper's rows that were run, by K."""
+    return {row["num_components"]: row for row in result["rows"] if row["paper"] is not None}
 
 
 def ahead(result: dict) -> verdicts.Interval | None:
     """Return how far the mixture with the largest error, of those run, is ahead of the single VAE.
 
-    None where mixtures and VAE have not both been run.
+    By the seeds that they have in common. None where mixtures and VAE have not both been run.
     """
-    measured = {count: error["per_seed"] for count, error in errors(result).items()}
-    vae = measured.pop(1, None)
-    if vae is None or not measured:
+    rows = printed_rows(result)
+    if 1 not in rows or len(rows) == 1:
         return None
-    return verdicts.interval(verdicts.minus(vae, verdicts.best(measured.values())))
+    vae, *mixtures = paired(result, [rows.pop(1), *rows.values()], "mse")
+    return verdicts.interval(verdicts.minus(vae, verdicts.best(mixtures)))
 
 
 def _cells(row):
@@ -182,7 +185,7 @@ def _verdict(result):
     least = ahead(result)
     if least is None:
         return "Mixtures and the single VAE have not both been run."
-    run = "" if len(errors(result)) == len(paper.TABLE1) else " that was run"
+    run = "" if len(printed_rows(result)) == len(paper.TABLE1) else " that was run"
     claim = f"every mixture{run} has a lower error than the single VAE"
     return f"""\
 {verdicts.stated(claim, [least], f"`{reading_of(result)}`")}
@@ -194,9 +197,7 @@ if __name__ == "__main__":
         "table1",
         lambda study, rows: rebuild(study, rows, stored_beside("search_vae")),
         text,
-        rows=ROWS,
-        usual_rows=usual_rows,
-        by_name=by_name,
+        rows=Rows(ROWS, by_name, usual_rows, own_seeds=True),
         grows=True,
         beside=BESIDE,
         readings=READINGS,

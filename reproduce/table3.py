@@ -11,6 +11,7 @@ from mvae_tf import presets
 from support import measures, paper, verdicts
 from support.linear import Directions
 from support.results import run_script
+from support.rows import Rows, paired, seeds_of
 from support.study import Study
 from support.summaries import format_summary, summary
 from support.texts import heading, markdown_table, origin, tested_images
@@ -87,7 +88,7 @@ def rebuild(study: Study, chosen: list[str] | None = None) -> tuple[dict, dict]:
 def _row(study, classifier, name):
     row, test, per_seed = ROWS[name], study.data.test, []
     trained_on = study.data if row.images is None else row.images(study.data)
-    for seed in study.seeds:
+    for seed in study.seeds_of(name):
         run = study.run(
             seed,
             epochs=row.epochs,
@@ -113,6 +114,7 @@ def _row(study, classifier, name):
         "train_images": len(trained_on.train),
         "epochs": len(run.history),
         "paper": PRINTED["M-VAE"] if name == PAPERS else None,
+        "seeds": study.seeds_of(name),
         **({"linear": _mixed_linear(study.data, row)} if _mixes_images(row) else {}),
         **{what: summary([each[what] for each in per_seed]) for what in per_seed[0]},
     }
@@ -156,17 +158,17 @@ def _errors_of_linear(data, name, weight, errors):
 def text(result: dict) -> str:
     """Return the table beside the paper's and what follows from it, as Markdown."""
     dataset, classifier = result["dataset"], result["classifier"]
-    header = ["Model", "K", "KL weight", "RMSE, paper", "RMSE, ours", "sampled", "training images"]
-    header += ["per pixel", "PSNR (dB)", "score, paper"]
+    header = ["Model", "K", "KL weight", "seeds", "RMSE, paper", "RMSE, ours", "sampled"]
+    header += ["training images", "per pixel", "PSNR (dB)", "score, paper"]
     header += [f"of {what}, by {classifier['name']}" for what in ("reconstructions", "draws")]
     ours = by_name(result)
-    rows = [_own_cells(name, ours.get(name)) for name in ROWS]
+    rows = [_own_cells(result, name, ours.get(name)) for name in ROWS]
     mixed = [row["linear"] for row in ours.values() if "linear" in row]
     rows += [_linear_cells(row) for row in result["linear"] + mixed]
     rows.append(
         [
             "the images themselves",
-            *["-"] * 9,
+            *["-"] * 10,
             f"{result['score_real']:.2f} ({result['score_real_deviation']:.2f})",
             "-",
         ]
@@ -175,7 +177,7 @@ def text(result: dict) -> str:
         if name != "M-VAE":  # stands beside ours
             rmse = "-" if printed["rmse"] is None else f"{printed['rmse']:g}"
             score = f"{printed['score']:.2f}"
-            rows.append([f"{name}, as printed", "-", "-", rmse, *["-"] * 5, score, "-", "-"])
+            rows.append([f"{name}, as printed", *["-"] * 3, rmse, *["-"] * 5, score, "-", "-"])
     test = tested_images(dataset)
     return f"""\
 # Table III: RMSE and Inception score on {heading(dataset)}
@@ -234,7 +236,7 @@ def verdict(result: dict) -> str:
     for name, row in measured.items():
         usual = name.partition(":")[2]  # of all images as they are
         if ROWS[name].images is not None and usual in measured:
-            told.append(_other_images(row, measured[usual], dataset["test"]))
+            told.append(_other_images(result, row, measured[usual]))
     return "\n".join(f"- {line}" for line in told)
 
 
@@ -258,8 +260,9 @@ def _overfitting(row, best, test, reading):
     )
 
 
-def _other_images(row, usual, test):
-    pairs = zip(row["rmse"]["per_seed"], usual["rmse"]["per_seed"], strict=True)
+def _other_images(result, row, usual):
+    test = result["dataset"]["test"]
+    pairs = zip(*paired(result, [row, usual], "rmse"), strict=True)
     change = verdicts.interval([100 * (other / before - 1) for other, before in pairs])
     return (
         f"{row['model']} ({row['train_images']:,} images, {row['epochs']} epochs): RMSE "
@@ -273,10 +276,12 @@ def _percent(ratio):
     return f"{100 * (ratio - 1):.1f} %"
 
 
-def _own_cells(name, row):
+def _own_cells(result, name, row):
     ours = ROWS[name]
     printed = PRINTED["M-VAE"] if name == PAPERS else {"rmse": "-", "score": "-"}
-    cells = [ours.model, str(ours.num_components), f"{ours.kl_weight:g}", str(printed["rmse"])]
+    seeds = "-" if row is None else str(len(seeds_of(result, row)))
+    cells = [ours.model, str(ours.num_components), f"{ours.kl_weight:g}", seeds]
+    cells.append(str(printed["rmse"]))
     if row is None:
         return [*cells, "not run", *["-"] * 4, str(printed["score"]), "-", "-"]
     cells += [format_summary(row[measure], digits) for measure, digits in ERRORS.items()]
@@ -290,8 +295,9 @@ def _own_cells(name, row):
 def _linear_cells(row):
     weight = "-" if row["kl_weight"] is None else f"{row['kl_weight']:g}"
     cells = [f"{row[measure]:.{ERRORS[measure]}f}" for measure in ("train", "per_pixel", "psnr")]
-    return [row["model"], "-", weight, "-", f"{row['rmse']:.2f}", "-", *cells, "-", "-", "-"]
+    return [row["model"], "-", weight, "-", "-", f"{row['rmse']:.2f}", "-", *cells, "-", "-", "-"]
 
 
 if __name__ == "__main__":
-    run_script("table3", rebuild, text, "cifar10", rows=ROWS, by_name=by_name, grows=True)
+    rows = Rows(ROWS, by_name, own_seeds=True)
+    run_script("table3", rebuild, text, "cifar10", rows=rows, grows=True)

@@ -6,6 +6,7 @@ import types
 import pytest
 
 from support.additions import Addition, AdditionError
+from support.rows import Rows
 
 ORDER = ("4", "7", "1", "9")
 WHOLE = ("4", "7", "1")  # row 9 is an extra
@@ -52,8 +53,11 @@ def by_name(result):
     return {row["name"]: row for row in result["rows"]}
 
 
-def addition(stored, *chosen, **choices):
-    return Addition(stored, {"split": "heldout"} | choices, chosen, ORDER, WHOLE, by_name)
+def addition(stored, *chosen, own_seeds=False, **choices):
+    """Chosen rows, names or with own seeds pairs of a name and its seeds."""
+    rows = Rows(ORDER, by_name, own_seeds=own_seeds)
+    chosen = dict(chosen if own_seeds else ((name, None) for name in chosen))
+    return Addition(stored, {"split": "heldout"} | choices, rows, WHOLE, chosen)
 
 
 @pytest.mark.parametrize(
@@ -77,6 +81,47 @@ def test_other_seeds_or_other_rows_may_be_added(seeds, chosen):
 def test_others_are_refused_with_what_is_there(seeds, chosen):
     with pytest.raises(AdditionError, match="Received: a result of rows 4, 7; seeds 0"):
         addition(result([0], "4", "7"), *chosen).check(study(seeds))
+
+
+@pytest.mark.parametrize(
+    "chosen", [{"4": [1]}, {"4": [2, 1], "1": [0]}, {"1": [0, 1], "9": [5]}, {"7": [0], "4": [0]}]
+)
+def test_with_seeds_of_their_own_any_rows_may_gain_any_seeds(chosen):
+    stored = result([1], "7")
+    seeds = [seed for each in chosen.values() for seed in each]
+    addition(stored, *chosen.items(), own_seeds=True).check(study(seeds))
+
+
+@pytest.mark.parametrize("chosen", [{"7": [0]}, {"7": [2, 3]}, {"4": [9], "7": [1, 3]}])
+def test_a_rows_seed_that_is_there_is_refused_with_all_that_are(chosen):
+    stored = result([0, 1], "4", "7")
+    stored["rows"][1]["seeds"] = [0, 3]
+    told = "Received: a result of rows, and their seeds, 4 0, 1; 7 0, 3."
+    with pytest.raises(AdditionError, match=told):
+        addition(stored, *chosen.items(), own_seeds=True).check(study([9]))
+
+
+def with_own_seeds(**rows):
+    """A result each of whose rows, r4=[0], has seeds of its own."""
+    parts = [result(seeds, name[1:])["rows"][0] | {"seeds": seeds} for name, seeds in rows.items()]
+    seeds = list(dict.fromkeys(seed for part in parts for seed in part["seeds"]))
+    return result(seeds) | {"rows": parts, "complete": {"r4", "r7", "r1"} <= set(rows)}
+
+
+def test_rows_gain_seeds_of_their_own():
+    added = with_own_seeds(r7=[2, 1], r1=[2])
+    whole = addition(result([0], "1", "4", "7"), own_seeds=True).joined(added)
+    assert whole == with_own_seeds(r4=[0], r7=[0, 2, 1], r1=[0, 2]) | {"elapsed_seconds": 4.0}
+    whole = addition(whole, own_seeds=True).joined(with_own_seeds(r9=[3]))
+    assert whole["rows"] == with_own_seeds(r4=[0], r7=[0, 2, 1], r1=[0, 2], r9=[3])["rows"]
+    assert whole["settings"]["seeds"] == [0, 2, 1, 3] and whole["complete"]
+
+
+def test_rows_of_seeds_of_their_own_must_have_one_form():
+    added = with_own_seeds(r7=[1])
+    added["rows"][0]["mse"] = 70.0
+    with pytest.raises(AdditionError, match="Received: another form of the rows, mse"):
+        addition(result([0], "7"), own_seeds=True).joined(added)
 
 
 def test_without_rows_seeds_alone_can_be_added():

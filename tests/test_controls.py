@@ -14,7 +14,7 @@ import sklearn.neighbors
 import controls
 import mvae_tf
 from mvae_tf import presets
-from support import additions, claims, ensembles, study as study_module, summaries, verdicts
+from support import additions, claims, ensembles, rows, study as study_module, summaries, verdicts
 
 SCRIPTS = Path(controls.__file__).parent
 
@@ -288,11 +288,10 @@ def test_a_seed_added_joins_those_stored(rebuilt):
     result, _, _ = rebuilt
     other = json.loads(json.dumps(result))
     del other["command"]
-    other["settings"]["seeds"] = [1]
-    grown = additions.Addition(
-        result, {}, ["paper:4"], controls.ROWS, ["paper:4"], controls.by_name
-    ).joined(other)
-    assert grown["settings"]["seeds"] == [0, 1]
+    other["settings"]["seeds"] = other["rows"][0]["seeds"] = [1]
+    known = rows.Rows(controls.ROWS, controls.by_name, own_seeds=True)
+    grown = additions.Addition(result, {}, known, ["paper:4"], {"paper:4": [1]}).joined(other)
+    assert grown["settings"]["seeds"] == grown["rows"][0]["seeds"] == [0, 1]
     assert len(per_seed(grown, controls.MIXTURE, "mse")) == 2
     assert controls.text(grown | {"command": "it"}).count("share") == 1
     assert controls.pictures(grown)[""].axes

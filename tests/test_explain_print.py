@@ -82,12 +82,14 @@ def test_the_way_that_explains_most_is_told():
         values["mse"]["mean"] += 9.0
     assert script.judged(row, IMAGES)["errors"][0] == "sampled_dropout"
     result = {
+        "preset": "paper",
         "rows": [row],
         "most_deviations": script.MOST_DEVIATIONS,
         "dataset": {"test_images": IMAGES, "train_images": 60_000},
     }
     text = _text(result)
     assert text.count("explained by `paper_mnist`, 100 epochs.") == 2
+    assert "Not run: `--rows=paper:20,paper-bernoulli:20," in text and "paper:100" not in text
     assert (
         "If Table I's errors are of a batch each, all 23 printed numbers are explained by" in text
     )
@@ -185,7 +187,8 @@ def test_explain_print(study, tmp_path, monkeypatch):  # noqa: F811
     monkeypatch.setattr(measures, "ERROR_BATCH", 10)
     result, text = rebuilt("explain_print", study, tmp_path)
     result = json.loads(json.dumps(result))
-    assert [row["reading"] for row in result["rows"]] == list(script.QUICK)
+    assert list(script.by_name(result)) == ["paper:1", "authors:1"] and result["complete"]
+    assert "Not run" not in text
     assert [len(row["errors"]) for row in result["rows"]] == [3, 6]
     assert [len(row["accuracy"]) for row in result["rows"]] == [2, 4]
     model = study.run(0, preset="authors_mnist", num_components=7, epochs={"quick": 1}).model

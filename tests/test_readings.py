@@ -14,7 +14,7 @@ import all as everything
 import readings_heldout
 import table1
 from mvae_tf import presets
-from support import additions, claims, paper, study as study_module, verdicts
+from support import additions, claims, paper, rows, study as study_module, verdicts
 from support.summaries import summary
 
 FIGURES = Path(table1.__file__).parent.parent / "figures"
@@ -180,8 +180,9 @@ def test_readings_that_were_not_run_are_named():
 
 def test_readings_added_are_ranked_with_those_that_were_there():
     old, new = readings(0, 3, closest=0), readings(1, closest=0)
-    rows = list(ablation_readings.ROWS)
-    addition = additions.Addition(old, {}, rows[1:2], rows, rows, ablation_readings.by_name)
+    names = list(ablation_readings.ROWS)
+    known = rows.Rows(names, ablation_readings.by_name)
+    addition = additions.Addition(old, {}, known, names, {names[1]: [0]})
     joined = addition.joined(new) | {"command": "it"}
     whole = readings(0, 1, 3, closest=0)
     assert joined["rows"] == whole["rows"] and not joined["complete"]

@@ -32,7 +32,8 @@ def table1(errors, of=seeds):
     rows = [{"num_components": k, "mse": of(mse), "paper": 9.0} for k, mse in errors.items()]
     rows = [row | {"model": "VAE" if row["num_components"] == 1 else "M-VAE"} for row in rows]
     # The paper's claim is not about settings of our own.
-    return {"rows": [*rows, {"num_components": 10, "mse": of(99.0), "paper": None}]}
+    rows = [*rows, {"num_components": 10, "mse": of(99.0), "paper": None}]
+    return {"rows": rows, "settings": {"seeds": list(range(len(of(0.0)["per_seed"])))}}
 
 
 def fig2(mixture, *components):
@@ -73,6 +74,7 @@ def table3(rmse, score, choice="inception", images="cifar10", test="test images"
     """A result of Table III; rmse None: the mixture's row has not been run."""
     row = {"num_components": 4, "kl_weight": 0.05, "paper": None, "rmse": seeds(1)}
     of_as_many = of if rmse and len(rmse["per_seed"]) == 1 else seeds
+    row["seeds"] = list(range(len(of_as_many(vae)["per_seed"])))
     scores = {"score_reconstructions": of_as_many(vae), "score_samples": of_as_many(4.9)}
     single = {**row, **scores, "model": "VAE", "num_components": 1}
     flips = {**row, "model": "M-VAE, flips too"}  # by other images than the paper's
@@ -81,6 +83,7 @@ def table3(rmse, score, choice="inception", images="cifar10", test="test images"
         ours |= {"rmse": rmse, "score_reconstructions": score, "score_samples": of_as_many(5.0)}
     return {
         "rows": [single, flips, *([] if rmse is None else [ours])],
+        "settings": {"seeds": [0]},
         "dataset": {"name": images, "test": test},
         "classifier": {"choice": choice, "name": "own", "description": "one of accuracy 70 %"},
     }
@@ -186,10 +189,8 @@ def run_all(folder, *arguments):
 def test_rows_are_for_single_tables(tmp_path):
     finished = run_all(tmp_path, "--rows=10")
     assert finished.returncode != 0
-    assert (
-        "--rows with tables 1 and 3, controls.py and the scripts of readings alone"
-        in finished.stderr + finished.stdout
-    )
+    scripts = "tables 1 and 3, controls.py, explain_print.py and the scripts of readings"
+    assert f"--rows with {scripts} alone" in finished.stderr + finished.stdout
 
 
 def test_only_print_shows_what_remains_without_running_it(tmp_path):
@@ -305,6 +306,12 @@ COMPILED = {"seeds": [0], "training": {"precision": "float32", "jit": "on"}}
         (["--seeds=1"], {}, False),
         (["--seeds=0"], {"settings": {**SETTINGS, "seeds": [0, 1, 2]}}, True),
         (["--seeds=0,1"], {}, False),
+        # A row has one of its seeds alone.
+        (
+            ["--seeds=0,1"],
+            {"rows": [{"seeds": [0]}, {}], "settings": {**SETTINGS, "seeds": [0, 1]}},
+            False,
+        ),
         (["--precision=auto"], {}, True),
         (["--precision=float32"], {}, True),
         (["--precision=mixed_bfloat16"], {}, False),

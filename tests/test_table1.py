@@ -27,13 +27,14 @@ import sys
 sys.argv[0] = {str(TABLE1)!r}
 sys.path.insert(0, {str(TABLE1.parent)!r})
 import mvae_tf, table1
-from support import results, study
+from support import results, rows, study
 load = mvae_tf.datasets.load
 mvae_tf.datasets.load = lambda name, data_dir: load({str(small_mnist)!r})
 study.EPOCHS["mnist"]["quick"] = 1
 results.run_script(
     "table1", lambda *given: table1.rebuild(*given, results.stored_beside("search_vae")),
-    table1.text, rows=table1.ROWS, usual_rows=table1.usual_rows, by_name=table1.by_name, grows=True
+    table1.text, grows=True,
+    rows=rows.Rows(table1.ROWS, table1.by_name, table1.usual_rows, own_seeds=True),
 )
 """)
 
@@ -175,6 +176,32 @@ def test_a_row_of_our_own_joins_the_quick_table_where_it_is_asked_for(stored):
     assert "osine" not in text and "not run" not in text
 
 
+def test_rows_may_have_seeds_of_their_own(stored):
+    folder, _, rebuild = stored
+    part = [f"--output_dir={folder / 'own'}", f"--runs_dir={folder / 'runs'}"]
+    rebuild("--rows=10@0,1", *part)
+    first = json.loads((folder / "own" / "table1.json").read_text())
+    assert [row["seeds"] for row in first["rows"]] == [[0], [0, 1]]
+    assert "--seeds=0,1 --rows=10@0,1 " in first["command"]
+    ended = rebuild("--rows=7@0,1@1", "--add", *part, status=1)
+    assert "Received: a result of rows, and their seeds, 10 0; 1 0, 1." in ended.err
+    rebuild("--rows=10@1,7@1", "--add", *part)
+    grown = json.loads((folder / "own" / "table1.json").read_text())
+    whole = table1.by_name(json.loads((folder / "out" / "table1.json").read_text()))
+    assert [row["seeds"] for row in grown["rows"]] == [[1], [0, 1], [0, 1]]
+    assert grown["rows"][1]["mse"] == whole["10"]["mse"]
+    assert grown["rows"][0]["mse"]["per_seed"] == whole["7"]["mse"]["per_seed"][1:]
+    assert "--rows=7@1,10,1 " in grown["command"] and grown["settings"]["seeds"] == [0, 1]
+    # Of mixtures and VAE the seed that all three have.
+    worst = max(whole[name]["mse"]["per_seed"][1] for name in ("7", "10"))
+    ahead = table1.ahead(grown)
+    assert ahead.mean == pytest.approx(whole["1"]["mse"]["per_seed"][1] - worst)
+    assert ahead.half == float("inf")
+    text = (folder / "own" / "table1.md").read_text()
+    assert "seeds 0, 1 (a row with @: those after it)." in text
+    assert [line.split("|")[7].strip() for line in text.splitlines()[4:8]] == ["1", "-", "2", "2"]
+
+
 def test_a_vae_of_the_same_search_has_the_settings_that_it_chose(stored):
     folder, _, rebuild = stored
     where = [f"--output_dir={folder / 'searched'}", f"--runs_dir={folder / 'runs'}"]
@@ -225,7 +252,7 @@ def test_a_result_grown_by_rows_and_by_seeds_is_that_of_one_command(stored):
         f"--runs_dir={folder / 'runs'}", status=1,
     )  # fmt: skip
     (line,) = again.err.splitlines()
-    assert line.startswith("table1: Expected ") and "rows 10, 1; seeds 0, 1" in line
+    assert line.startswith("table1: Expected ") and "seeds, 10 0, 1; 1 0, 1." in line
     assert (folder / "grown" / "table1.md").read_text() == table
 
 

@@ -3,13 +3,15 @@
 Both must have been made in one way: by the same version of what training computes and the same
 packages, on the same data, in the same precision, compiled or not; the machines may differ, and all
 are named. The result is then the one that a single command would have made, and names that command.
+Where rows may have seeds of their own, any rows can gain any seeds; else all rows have the same.
 """
 
 import json
-from collections.abc import Callable, Collection
+from collections.abc import Collection, Mapping
 
 from mvae_tf.training.version import recorded
 from support.environments import machines
+from support.rows import Rows, seeds_of
 from support.study import Study, reading_of
 from support.summaries import summary
 
@@ -26,27 +28,24 @@ class Addition:
     Args:
         stored: The result to add to.
         choices: The flags by which the addition is made, by name.
-        chosen: The names of the rows to be added; empty where none can be chosen.
-        order: All names that rows can have, as they are to stand.
-        whole: Those of them without which a result is a part.
-        by_name: Returns a result's rows by name; None where none can be chosen.
+        rows: Those that the result can have; None where none can be chosen.
+        whole: The names of those without which a result is a part.
+        chosen: The seeds of each row to be added, by its name.
     """
 
     def __init__(
         self,
         stored: dict,
         choices: dict,
-        chosen: Collection[str] = (),
-        order: Collection[str] = (),
+        rows: Rows | None = None,
         whole: Collection[str] = (),
-        by_name: Callable[[dict], dict] | None = None,
+        chosen: Mapping[str, list[int]] | None = None,
     ):
         # Its command is that of a part; the caller knows that of the whole.
         self._stored = {name: value for name, value in stored.items() if name != "command"}
         self._stored |= {"training_version": recorded(stored), "reading": reading_of(stored)}
-        self._choices = choices
-        self._chosen, self._order, self._whole = chosen, order, whole
-        self._by_name = by_name
+        self._choices, self._rows, self._whole = choices, rows, whole
+        self._chosen = chosen or {}
 
     def check(self, study: Study) -> None:
         """Refuse, before anything is trained, what can't be added.
@@ -69,16 +68,30 @@ class Addition:
                 "Expected a stored result that was made in the same way, to add to. Received: one "
                 f"of another {differing}."
             )
-        seeds, chosen = settings["seeds"], set(self._chosen)
-        present = self._by_name(stored) if self._by_name else {}
-        other_seeds = chosen == set(present) and not set(seeds) & set(study.seeds)
-        other_rows = chosen and not chosen & set(present) and study.seeds == seeds
+        if self._has_own_seeds():
+            self._require_other_pairs()
+        else:
+            self._require_all_rows_or_other(settings["seeds"], study.seeds)
+
+    def _require_other_pairs(self):
+        present = self._rows.seeds(self._stored)
+        if any(set(seeds) & set(present.get(name, ())) for name, seeds in self._chosen.items()):
+            told = "; ".join(f"{name} {_listed(seeds)}" for name, seeds in present.items())
+            raise AdditionError(
+                "Expected rows, or seeds of rows, that the stored result does not have, to add to "
+                f"it. Received: a result of rows, and their seeds, {told}."
+            )
+
+    def _require_all_rows_or_other(self, seeds, added):
+        chosen = set(self._chosen)
+        present = self._rows.by_name(self._stored) if self._rows else {}
+        other_seeds = chosen == set(present) and not set(seeds) & set(added)
+        other_rows = chosen and not chosen & set(present) and added == seeds
         if not (other_seeds or other_rows):
             rows = f"rows {', '.join(present)}; " if present else ""
             raise AdditionError(
                 "Expected all rows of the stored result by other seeds, or other rows by the same "
-                f"seeds, to add to it. Received: a result of {rows}seeds "
-                f"{', '.join(map(str, seeds))}."
+                f"seeds, to add to it. Received: a result of {rows}seeds {_listed(seeds)}."
             )
 
     def joined(self, result: dict) -> dict:
@@ -96,17 +109,35 @@ class Addition:
             "environment": self._stored["environment"],
             "elapsed_seconds": self._stored["elapsed_seconds"] + result["elapsed_seconds"],
         }
-        if old["seeds"] == new["seeds"]:
+        account["settings"]["seeds"] = list(dict.fromkeys(old["seeds"] + new["seeds"]))
+        if self._has_own_seeds() or old["seeds"] == new["seeds"]:
             return self._stored | self._with_rows(result) | account
-        account["settings"]["seeds"] = old["seeds"] + new["seeds"]
         return _over_all_seeds(self._stored | account, result | account, "result")
 
+    def _has_own_seeds(self):
+        return self._rows is not None and self._rows.own_seeds
+
     def _with_rows(self, result):
-        rows = self._by_name(self._stored) | self._by_name(result)
+        old, new = self._rows.by_name(self._stored), self._rows.by_name(result)
+        rows = old | new
+        if self._has_own_seeds():
+            for name, row in old.items():
+                seeds = {"seeds": seeds_of(self._stored, row)}
+                rows[name] = _more_seeds(row | seeds, new[name]) if name in new else row | seeds
         return {
-            "rows": [rows[name] for name in self._order if name in rows],
+            "rows": [rows[name] for name in self._rows.names if name in rows],
             "complete": set(self._whole) <= set(rows),
         }
+
+
+def _more_seeds(old, new):
+    """Return a row of seeds of its own with those of another result's."""
+    seeds = {"seeds": old["seeds"] + new["seeds"]}
+    return _over_all_seeds(old | seeds, new | seeds, "rows")
+
+
+def _listed(seeds):
+    return ", ".join(map(str, seeds))
 
 
 def _of_environment(result):

@@ -6,6 +6,7 @@ import controls
 from mvae_tf.training import stored
 from mvae_tf.training.version import recorded
 from support.environments import listed
+from support.rows import seeds_of
 from support.summaries import format_summary
 
 # Of the data of two results whose models are to be held against each other.
@@ -64,9 +65,22 @@ def cell(measured: Mapping, name: str, digits: int = 2) -> str:
 
 def told(found: Mapping) -> str:
     """Return what a text has to say of the controls in its tables."""
-    training, seeds = found["settings"]["training"], found["settings"]["seeds"]
     return (
-        f"Controls, in italics: seed{'s' * (len(seeds) > 1)} {listed([*map(str, seeds)])}, "
-        f"{training['precision']}; [what each is, and how far the mixture is ahead]"
-        "(controls.md)."
+        f"Controls, in italics: {_seeds(found)}, {found['settings']['training']['precision']}; "
+        "[what each is, and how far the mixture is ahead](controls.md)."
+    )
+
+
+def _seeds(found):
+    """Return the seeds of the controls, by the mixture where they differ."""
+    by_mixture = {
+        f" of {row['reading']} with K = {row['num_components']}": seeds_of(found, row)
+        for row in found["rows"]
+    }
+    whole = found["settings"]["seeds"]
+    if all(seeds == whole for seeds in by_mixture.values()):
+        by_mixture = {"": whole}
+    return "; ".join(
+        f"seed{'s' * (len(seeds) > 1)} {listed([*map(str, seeds)])}{of}"
+        for of, seeds in by_mixture.items()
     )

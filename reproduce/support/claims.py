@@ -11,6 +11,7 @@ import table2
 import table3
 from mvae_tf.datasets.splits import TEST_IMAGES
 from support import paper, verdicts
+from support.rows import paired
 from support.summaries import format_summary
 
 _PAPER_MNIST = "`paper_mnist`"
@@ -46,20 +47,20 @@ def _undecided(reason: str) -> str:
 
 
 def _error_falls(result):
-    errors = {k: error for k, error in sorted(table1.errors(result).items()) if k != 1}
-    told = "MSE " + ", ".join(f"K = {k}: {format_summary(each, 2)}" for k, each in errors.items())
-    missing = _missing(errors, (count for _, count, _ in paper.TABLE1 if count != 1))
+    rows = {k: row for k, row in sorted(table1.printed_rows(result).items()) if k != 1}
+    told = "MSE " + ", ".join(
+        f"K = {k}: {format_summary(row['mse'], 2)}" for k, row in rows.items()
+    )
+    missing = _missing(rows, (count for _, count, _ in paper.TABLE1 if count != 1))
     if missing:
         return f"{told}; not run: {missing}", _undecided("rows not run")
-    falls = verdicts.slopes(
-        list(errors), [[-e for e in each["per_seed"]] for each in errors.values()]
-    )
-    fall = verdicts.interval(falls)
+    rises = verdicts.slopes(list(rows), paired(result, list(rows.values()), "mse"))
+    fall = verdicts.interval([-rise for rise in rises])
     return f"{told}; a fall of {fall.told(3)} a component", verdicts.verdict([fall])
 
 
 def _beats_vae(result):
-    missing = _missing(table1.errors(result), (count for _, count, _ in paper.TABLE1))
+    missing = _missing(table1.printed_rows(result), (count for _, count, _ in paper.TABLE1))
     if missing:
         return f"not run: {missing}", _undecided("rows not run")
     ahead = table1.ahead(result)
@@ -159,7 +160,7 @@ def _quality(result):
     for what, name in (("score_reconstructions", "reconstructions"), ("score_samples", "draws")):
         scores = [format_summary(row[what], 2) for row in (mixture, vae)]
         told.append(f"{name} {scores[0]} against {scores[1]}")
-        difference = verdicts.minus(mixture[what]["per_seed"], vae[what]["per_seed"])
+        difference = verdicts.minus(*paired(result, [mixture, vae], what))
         ahead.append(verdicts.interval(difference))
     told = f"{', '.join(told)}, by {result['classifier']['name']}"
     if result["dataset"]["name"] != "cifar10":

@@ -1,5 +1,6 @@
 """What the scripts share: flags, and results as files; their texts are in `texts`."""
 
+import itertools
 import json
 import os
 import shlex
@@ -17,6 +18,7 @@ from mvae_tf.training import jit, precision, stored
 from mvae_tf.training.run_folder import DamagedRunError, write_text
 from mvae_tf.training.version import NewerRunError
 from support.additions import Addition, AdditionError
+from support.rows import OWN, Rows
 from support.study import PRESETS, READINGS, SEEDS, Study
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -79,7 +81,9 @@ flags.DEFINE_list(
     "rows",
     None,
     "Rows to train, where a table takes long: of Table I K, of Table III K:weight, of the controls "
-    "reading:K, of the readings mixing:likelihood:concentration:prior. Default: the preset's.",
+    "reading:K, of explain_print.py reading:epochs, of the readings "
+    "mixing:likelihood:concentration:prior. ROW@0+1, but of the readings: by these seeds, not by "
+    "--seeds. Default: the preset's.",
 )
 # All scripts know the flags of CIFAR-10's, so that all.py can hand its own to each of them.
 flags.DEFINE_enum(
@@ -103,7 +107,7 @@ flags.DEFINE_string(
 DAMAGED = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError)
 # The flags that a result depends on, beside --preset, seeds and rows.
 _CHOICES = ("reading", "split", "classifier", "strategy")
-_WITH_ROWS = "tables 1 and 3, controls.py and the scripts of readings"
+_WITH_ROWS = "tables 1 and 3, controls.py, explain_print.py and the scripts of readings"
 
 
 def run_script(
@@ -111,9 +115,7 @@ def run_script(
     rebuild: Callable[..., tuple[dict, dict]],
     text: Callable[..., str],
     dataset: str = "mnist",
-    rows: Collection[str] = (),
-    usual_rows: Callable[[str], Collection[str]] | None = None,
-    by_name: Callable[[dict], dict] | None = None,
+    rows: Rows | None = None,
     grows: bool = False,
     redraw: Callable[[dict], dict] | None = None,
     presets: Collection[str] = USUAL_PRESETS,
@@ -128,10 +130,7 @@ def run_script(
             pictures, matplotlib figures by what is added to `name`.
         text: Returns a result as Markdown; is also given those of `beside`, None where not stored.
         dataset: What the `Study` works on.
-        rows: The names among which --rows chooses; `rebuild` is also given the chosen ones.
-        usual_rows: Returns those of a preset, and of a reading that isn't the usual one, without
-            --rows. None: all.
-        by_name: With `rows`: returns a result's rows by these names.
+        rows: Those among which --rows chooses; `rebuild` is also given the names of the chosen.
         grows: Whether --add can be: whatever differs from seed to seed is a `summary`, and a
             picture shows the first seed, or is made anew by `redraw`.
         redraw: Returns the pictures, as `rebuild` does, of a result that grew. None: they stay.
@@ -142,10 +141,7 @@ def run_script(
 
     def main(_):
         check_known(presets, readings)
-        other = () if FLAGS.reading == READINGS[0] else (FLAGS.reading,)
-        usual = rows if usual_rows is None else usual_rows(FLAGS.preset, *other)
-        names = chosen_rows(rows, usual)
-        seeds()  # now, whatever comes of it
+        chosen = chosen_rows(rows)
         path = output_dir() / f"{name}.json"
 
         def whole_text(result):
@@ -160,23 +156,18 @@ def run_script(
             if not grows:
                 raise app.UsageError(f"Expected --add with a result that grows. Received: {name}.")
             choices = {flag: FLAGS[flag].value for flag in _CHOICES}
-            addition = Addition(read_result(path, whole_text), choices, names, rows, usual, by_name)
+            addition = Addition(read_result(path, whole_text), choices, rows, usual(rows), chosen)
 
         def of_study(study):
-            return rebuild(study, names) if rows else rebuild(study)
-
-        def named(result):
-            """Return the rows that the result's command has to name."""
-            present = by_name(result) if rows else {}
-            return [] if set(present) == set(usual) else list(present)
+            return rebuild(study, list(chosen)) if rows else rebuild(study)
 
         with strategies.only_chief_prints(FLAGS.strategy):
-            _rebuild(path, of_study, whole_text, dataset, named, addition, redraw)
+            _rebuild(path, of_study, whole_text, dataset, rows, chosen, addition, redraw)
 
     run_app(main)
 
 
-def _rebuild(path, rebuild, text, dataset, named, addition, redraw):
+def _rebuild(path, rebuild, text, dataset, rows, row_seeds, addition, redraw):
     """Rebuild a result, print and write it; of several workers the chief does, all take part."""
     is_chief = strategies.is_chief(FLAGS.strategy)
     if is_chief:
@@ -196,7 +187,7 @@ def _rebuild(path, rebuild, text, dataset, named, addition, redraw):
             print(f"strategy: {strategies.described(devices)}", flush=True)
         study = Study(
             FLAGS.preset,
-            seeds(),
+            list(dict.fromkeys(itertools.chain(*row_seeds.values()))) or seeds(),
             FLAGS.data_dir,
             Path(FLAGS.runs_dir),
             dataset=dataset,
@@ -207,6 +198,7 @@ def _rebuild(path, rebuild, text, dataset, named, addition, redraw):
             jit=compiled.jit,
             strategy=FLAGS.strategy,
             reading=FLAGS.reading,
+            row_seeds=row_seeds,
         )
         if addition:
             study.check_first(addition.check)
@@ -217,7 +209,7 @@ def _rebuild(path, rebuild, text, dataset, named, addition, redraw):
         if addition:
             result = addition.joined(result)
             pictures = redraw(result) if redraw else {}
-        result |= {"command": command(result["settings"], named(result))}
+        result |= {"command": command(result, rows)}
         print(text(result))
         for suffix, figure in pictures.items():
             plots.save(figure, path.with_name(f"{path.stem}{suffix}.png"))
@@ -277,13 +269,29 @@ def check_strategy() -> None:
         raise app.UsageError(message, exitcode=2) from error
 
 
-def chosen_rows(rows: Collection[str] = (), usual: Collection[str] = ()) -> list[str]:
-    """Return those of the rows that --rows names, the usual ones by default; refuse any other."""
-    chosen = list(usual) if FLAGS.rows is None else FLAGS.rows
-    is_known = set(chosen) <= set(rows) and len(set(chosen)) == len(chosen)
+def usual(rows: Rows | None) -> list[str]:
+    """Return the rows that are taken without --rows, by name."""
+    if rows is None:
+        return []
+    other = () if FLAGS.reading == READINGS[0] else (FLAGS.reading,)
+    return list(rows.names if rows.usual is None else rows.usual(FLAGS.preset, *other))
+
+
+def chosen_rows(rows: Rows | None = None) -> dict[str, list[int]]:
+    """Return the rows that --rows names, the usual ones by default, and the seeds of each.
+
+    Any other row is refused, and so are wrong seeds, whether there are rows or not.
+    """
+    whole, given = seeds(), usual(rows) if FLAGS.rows is None else FLAGS.rows
+    takes_own, chosen = rows is not None and rows.own_seeds, {}
+    for each in given:
+        name, own, listed = each.partition(OWN) if takes_own else (each, "", "")
+        chosen[name] = _seeds(listed.split("+"), each) if own else whole
+    names = rows.names if rows else ()
+    is_known = set(chosen) <= set(names) and len(chosen) == len(given)
     if not is_known or (rows and not chosen):
-        expected = f"among {', '.join(rows)}, each once" if rows else f"with {_WITH_ROWS} alone"
-        received = ",".join(chosen) or "none"
+        expected = f"among {', '.join(names)}, each once" if rows else f"with {_WITH_ROWS} alone"
+        received = ",".join(given) or "none"
         raise app.UsageError(f"Expected --rows {expected}. Received: {received}.")
     return chosen
 
@@ -291,34 +299,38 @@ def chosen_rows(rows: Collection[str] = (), usual: Collection[str] = ()) -> list
 def seeds() -> list[int]:
     """Return --seeds as integers, the preset's by default."""
     given = SEEDS[FLAGS.preset] if FLAGS.seeds is None else FLAGS.seeds
+    return _seeds(given, ",".join(map(str, given)) or "none")
+
+
+def _seeds(given, received):
     try:
         chosen = [int(seed) for seed in given]
     except ValueError:
         chosen = []
     fit = all(-(2**31) <= seed < 2**31 for seed in chosen)
     if not chosen or len(set(chosen)) < len(chosen) or not fit:
-        received = ",".join(map(str, given)) or "none"
         message = f"Expected --seeds as 32-bit integers, each once. Received: {received}."
         raise app.UsageError(message)
     return chosen
 
 
-def command(settings: dict, rows: Collection[str] = ()) -> str:
+def command(result: dict, rows: Rows | None = None) -> str:
     """Return the command that rebuilds a result; where things are kept does not belong to it.
 
     It names precision and jit in any case: left out, they would be others on other hardware.
 
     Args:
-        settings: The result's.
-        rows: The names of its rows where they are not the preset's.
+        result: Its settings, and its rows where it has such.
+        rows: Those that it can have.
     """
-    script = Path(sys.argv[0]).resolve()
+    script, settings = Path(sys.argv[0]).resolve(), result["settings"]
+    named = rows.named(result) if rows else []
     given = [f"--preset={FLAGS.preset}"]
     if settings["seeds"] != [0]:
         given.append(f"--seeds={','.join(map(str, settings['seeds']))}")
     given += [FLAGS[name].serialize() for name in _CHOICES if FLAGS[name].present]
-    if rows:
-        given.append(f"--rows={','.join(rows)}")
+    if set(named) != set(usual(rows)):
+        given.append(f"--rows={','.join(named)}")
     given.append(f"--precision={settings['training']['precision']}")
     given.append(f"--jit={settings['training'].get('jit', 'off')}")
     return shlex.join(["python", f"{script.parent.name}/{script.name}", *given])

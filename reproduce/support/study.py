@@ -48,6 +48,7 @@ class Study:
         jit: "on" or "off", whether their training steps are compiled.
         strategy: Of `mvae_tf.devices.strategies`, by which models are trained.
         reading: Of `READINGS`; on CIFAR-10 it is `paper_cifar10` in any case.
+        row_seeds: Those of the rows of a result, by name, where a row has its own.
 
     Attributes:
         data: The dataset; of CIFAR-10, the paper's number of training images.
@@ -70,11 +71,12 @@ class Study:
         jit: str = "off",
         strategy: str = "none",
         reading: str = READINGS[0],
+        row_seeds: Mapping[str, list[int]] | None = None,
     ):
         self.reading = reading if dataset == "mnist" else f"paper_{dataset}"
         self.preset, self.seeds, self.dataset = preset, seeds, dataset
         self.precision, self.jit, self.strategy = precision, jit, strategy
-        self._choices = {}
+        self._choices, self._row_seeds = {}, row_seeds or {}
         if dataset == "mnist":
             self.data = mvae_tf.datasets.load("mnist", data_dir=data_dir)
         elif preset == "quick":
@@ -88,6 +90,10 @@ class Study:
         self._began, self._spent = time.monotonic(), 0.0
         self._runs: dict[tuple[runs.Settings, str], runs.StoredRun] = {}  # and the data's digest
         self._checks = []
+
+    def seeds_of(self, row: str) -> list[int]:
+        """Return the seeds of a row, by its name."""
+        return self._row_seeds.get(row, self.seeds)
 
     def check_first(self, check) -> None:
         """Have check(study) called before the first model is trained, its images chosen by then."""

@@ -5,6 +5,7 @@ from tqdm import tqdm
 from mvae_tf import presets
 from mvae_tf.datasets.splits import TEST_IMAGES
 from support.environments import listed, machines
+from support.rows import OWN
 from support.study import READINGS, reading_of
 
 # For the texts of results in which they stand beside the paper's.
@@ -41,8 +42,14 @@ def origin(result: dict) -> str:
 Rebuilt by `{result["command"]}`: {tqdm.format_interval(result["elapsed_seconds"])} ([h:]mm:ss)
 of training and evaluation on {listed(machines(result))}, \
 {training["precision"]}, TensorFlow {environment["packages"]["tensorflow"]};
-{each}seed{"s" * (len(seeds) > 1)} {", ".join(map(str, seeds))}. \
+{each}seed{"s" * (len(seeds) > 1)} {", ".join(map(str, seeds))}\
+{_of_own_seeds(result)}. \
 Data: {dataset["name"]}, {dataset["source"]}.{stands_in}"""
+
+
+def _of_own_seeds(result):
+    """Return how the command names rows of other seeds, where there are such."""
+    return f" (a row with {OWN}: those after it)" if OWN in result["command"] else ""
 
 
 def _of_the_papers(epochs, dataset):

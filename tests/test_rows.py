@@ -1,0 +1,111 @@
+"""Rows of results with seeds of their own: what --rows takes, what is compared, what is common."""
+
+import sys
+
+import pytest
+from absl import app, flags
+
+from support import results
+from support.rows import Rows, common_seeds, paired, seeds_of
+
+NAMES = ("7", "10", "best:10")
+
+
+def by_name(result):
+    return {row["name"]: row for row in result["rows"]}
+
+
+def row(name, *values, seeds=None):
+    own = {} if seeds is None else {"seeds": seeds}
+    return {"name": name, "mse": {"per_seed": list(values)}} | own
+
+
+def result(*rows, seeds=(0, 1)):
+    return {"rows": list(rows), "settings": {"seeds": list(seeds)}}
+
+
+@pytest.fixture
+def given(monkeypatch):
+    """Sets flags of the scripts, by their command line."""
+
+    def parse(*arguments):
+        flags.FLAGS.unparse_flags()
+        monkeypatch.setattr(sys, "argv", ["table1.py", *arguments])
+        flags.FLAGS(sys.argv)
+
+    yield parse
+    flags.FLAGS.unparse_flags()
+    for name in ("rows", "seeds", "preset"):
+        flags.FLAGS[name].unparse()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "chosen"),
+    [
+        ((), {"7": [0], "10": [0], "best:10": [0]}),
+        (("--seeds=3,1",), {"7": [3, 1], "10": [3, 1], "best:10": [3, 1]}),
+        (("--rows=10,7@2+0", "--seeds=0,1"), {"10": [0, 1], "7": [2, 0]}),
+        (("--rows=best:10@-4",), {"best:10": [-4]}),
+    ],
+)
+def test_rows_are_taken_by_the_seeds_or_by_their_own(given, arguments, chosen):
+    given(*arguments)
+    assert results.chosen_rows(Rows(NAMES, by_name, own_seeds=True)) == chosen
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        "7@",
+        "7@0+0",
+        "7@x",
+        "7@0+",
+        "7@0,7@1",
+        "7@0,7",
+        "@0",
+        "8@0",
+        "7@0@1",
+        "7@99999999999",
+        "7 @0",
+    ],
+)
+def test_other_rows_and_seeds_are_refused(given, rows):
+    given(f"--rows={rows}")
+    with pytest.raises(app.UsageError, match="each once"):
+        results.chosen_rows(Rows(NAMES, by_name, own_seeds=True))
+
+
+def test_rows_that_share_their_seeds_take_none_of_their_own(given):
+    given("--rows=7@1")
+    with pytest.raises(
+        app.UsageError, match="--rows among 7, 10, best:10, each once. Received: 7@1"
+    ):
+        results.chosen_rows(Rows(NAMES, by_name))
+    with pytest.raises(app.UsageError, match="alone. Received: 7@1"):
+        results.chosen_rows()
+
+
+def test_the_rows_that_a_command_names_are_taken_again(given):
+    stored = result(row("7", 1, 2), row("10", 3, seeds=[1]), row("best:10", 4, 5, seeds=[1, 0]))
+    rows = Rows(NAMES, by_name, own_seeds=True)
+    named = rows.named(stored)
+    assert named == ["7", "10@1", "best:10@1+0"]
+    given(f"--rows={','.join(named)}", "--seeds=0,1")
+    assert results.chosen_rows(rows) == rows.seeds(stored)
+
+
+def test_rows_are_compared_by_the_seeds_that_all_have():
+    first, second = row("7", 10.0, 11.0, 12.0, seeds=[0, 1, 2]), row("10", 22.0, 20.0, seeds=[2, 0])
+    assert paired(result(), [first, second], "mse") == [[10.0, 12.0], [20.0, 22.0]]
+    assert paired(result(), [second, first], "mse") == [[22.0, 20.0], [12.0, 10.0]]
+    assert paired(result(), [first, row("10", 5.0, seeds=[9])], "mse") == [[], []]
+    of_result = row("7", 1.0, 2.0)  # by the result's seeds, 0 and 1
+    assert paired(result(), [first, of_result], "mse") == [[10.0, 11.0], [1.0, 2.0]]
+    assert seeds_of(result(), of_result) == [0, 1]
+
+
+def test_the_seeds_of_a_result_are_those_of_all_its_rows():
+    assert common_seeds(result(seeds=[0, 1, 2])) == [0, 1, 2]
+    assert common_seeds(result(row("7"), row("10", seeds=[1]), seeds=[0, 1])) == [1]
+    assert common_seeds({"rows": {"beta": {}}, "settings": {"seeds": [0]}}) == [0]
+    assert common_seeds({"settings": {}}) == []
