@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import test_explain_print
 
 from mvae_tf.training.version import TRAINING_VERSION
 from support import claims
@@ -213,6 +214,18 @@ def test_only_report_writes_what_there_is(tmp_path):
     assert report.count(f"Of training version 0; now it is {TRAINING_VERSION}.") == 1
     assert f"| Mixture     |    {result['mse']['Mixture']['mean']:.2f} |" in report
     assert sorted(path.name for path in tmp_path.iterdir()) == ["REPORT.md", stored.name]
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_what_explains_the_print_is_reported_where_it_is_stored(tmp_path, whole):
+    made = {name: value for name, value in json.loads(STORED).items() if name != "rows"}
+    row = test_explain_print.exact() if whole else {"reading": "`paper_mnist`", "epochs": 1}
+    result = made | {"rows": [row], "most_deviations": 3.0}
+    (tmp_path / "explain_print.json").write_text(json.dumps(result))
+    finished = run_all(tmp_path, "--only_print")
+    assert finished.returncode == 0, finished.stderr
+    assert ("## What explains the printed numbers?" in finished.stdout) == whole
+    assert "  explain_print\n" not in finished.stdout  # neither done nor remains
 
 
 @pytest.mark.parametrize("whole", [True, False])
