@@ -19,8 +19,8 @@ from mvae_tf import presets
 from mvae_tf.devices import strategies
 from mvae_tf.training import run_folder
 from mvae_tf.training.version import TRAINING_VERSION, recorded
-from support import claims, results
-from support.results import FLAGS, output_dir
+from support import claims, command_line, results
+from support.command_line import FLAGS, output_dir
 from support.rows import common_seeds
 from support.study import ABLATION_EPOCHS, READINGS
 from support.texts import markdown_table
@@ -62,11 +62,11 @@ weight is the published code's, and it has 10,000 training images, where that co
 
 def main(_):
     """Run what remains, then write and print the report."""
-    results.check_known()
-    results.chosen_rows()
+    command_line.check_known()
+    command_line.chosen_rows()
     if FLAGS.add:
         raise app.UsageError("Expected --add with single scripts alone.")
-    results.check_strategy()
+    command_line.check_strategy()
     with strategies.only_chief_prints(FLAGS.strategy):
         _run()
 
@@ -121,7 +121,7 @@ def _is_done(name):
     return (
         result is not None
         and result["preset"] == FLAGS.preset
-        and set(results.seeds()) <= set(common_seeds(result))
+        and set(command_line.seeds()) <= set(common_seeds(result))
         and all(FLAGS[name].value in (value, "auto") for name, value in _choices(result).items())
         and result.get("complete", True)
         and recorded(result) == TRAINING_VERSION

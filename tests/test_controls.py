@@ -223,16 +223,16 @@ def test_the_text_and_the_picture_say_that_training_was_shorter_than_the_papers(
         assert name == "paper_mnist, K = 4" + ", 10 epochs" * says
 
 
-def flags_of(name, tmp_path, *flags, shown="results.seeds()"):
+def flags_of(name, tmp_path, *flags, shown="command_line.seeds()"):
     """What a script makes of its flags; its rebuild is one that shows it and ends."""
     script = f"""
 import sys
 sys.argv[0] = {str(SCRIPTS / name)!r} + ".py"
 sys.path.insert(0, {str(SCRIPTS)!r})
 import runpy
-from support import results
+from support import command_line, results
 def shown(*_):
-    print(results.output_dir().name, {shown})
+    print(command_line.output_dir().name, {shown})
     sys.exit(0)
 results._rebuild = shown
 runpy.run_path(sys.argv[0], run_name="__main__")

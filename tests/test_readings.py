@@ -69,7 +69,7 @@ def test_models_are_of_the_reading(reading, tmp_path, monkeypatch):
     ],
 )
 def test_each_reading_has_a_folder(name, flags, expected, tmp_path):
-    finished = flags_of(name, tmp_path, *flags, shown="results.output_dir()")
+    finished = flags_of(name, tmp_path, *flags, shown="command_line.output_dir()")
     assert finished.stdout.strip().endswith(expected), finished.stderr
 
 

@@ -5,7 +5,7 @@ import sys
 import pytest
 from absl import app, flags
 
-from support import results
+from support import command_line
 from support.rows import Rows, common_seeds, paired, seeds_of
 
 NAMES = ("7", "10", "best:10")
@@ -50,7 +50,7 @@ def given(monkeypatch):
 )
 def test_rows_are_taken_by_the_seeds_or_by_their_own(given, arguments, chosen):
     given(*arguments)
-    assert results.chosen_rows(Rows(NAMES, by_name, own_seeds=True)) == chosen
+    assert command_line.chosen_rows(Rows(NAMES, by_name, own_seeds=True)) == chosen
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_rows_are_taken_by_the_seeds_or_by_their_own(given, arguments, chosen):
 def test_other_rows_and_seeds_are_refused(given, rows):
     given(f"--rows={rows}")
     with pytest.raises(app.UsageError, match="each once"):
-        results.chosen_rows(Rows(NAMES, by_name, own_seeds=True))
+        command_line.chosen_rows(Rows(NAMES, by_name, own_seeds=True))
 
 
 def test_rows_that_share_their_seeds_take_none_of_their_own(given):
@@ -80,9 +80,9 @@ def test_rows_that_share_their_seeds_take_none_of_their_own(given):
     with pytest.raises(
         app.UsageError, match="--rows among 7, 10, best:10, each once. Received: 7@1"
     ):
-        results.chosen_rows(Rows(NAMES, by_name))
+        command_line.chosen_rows(Rows(NAMES, by_name))
     with pytest.raises(app.UsageError, match="alone. Received: 7@1"):
-        results.chosen_rows()
+        command_line.chosen_rows()
 
 
 def test_the_rows_that_a_command_names_are_taken_again(given):
@@ -91,7 +91,7 @@ def test_the_rows_that_a_command_names_are_taken_again(given):
     named = rows.named(stored)
     assert named == ["7", "10@1", "best:10@1+0"]
     given(f"--rows={','.join(named)}", "--seeds=0,1")
-    assert results.chosen_rows(rows) == rows.seeds(stored)
+    assert command_line.chosen_rows(rows) == rows.seeds(stored)
 
 
 def test_rows_are_compared_by_the_seeds_that_all_have():

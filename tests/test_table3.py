@@ -276,11 +276,13 @@ def test_verdict():
 
 def test_what_other_images_change_is_paired_by_seed():
     common = {"num_components": 4, "kl_weight": 0.05, "train_images": 10, "epochs": 1}
-    usual = {**common, "model": "M-VAE", "rmse": summary([3.0, 3.5, 4.0])}
+    usual = {**common, "model": "M-VAE", "seeds": [0, 1, 2], "rmse": summary([3.0, 3.5, 4.0])}
+    result = {"dataset": {"test": HELDOUT}, "settings": {"seeds": [0, 1, 2]}}
     for factor, word in ((1.02, "higher"), (0.98, "lower")):
-        values = [factor * 3.0, factor * 3.5 + 0.001, factor * 4.0]
-        row = {**common, "model": "M-VAE, flips too", "rmse": summary(values)}
-        told = table3._other_images(row, usual, HELDOUT)
+        # Of seed 3 too, which the usual images don't have, and in another order.
+        values = [9.0, factor * 4.0, factor * 3.0, factor * 3.5 + 0.001]
+        row = {**common, "model": "M-VAE, flips too", "seeds": [3, 2, 0, 1]}
+        told = table3._other_images(result, row | {"rmse": summary(values)}, usual)
         assert told.endswith(f" %: {word}.")  # though seeds differ by much more
 
 
@@ -346,7 +348,7 @@ def test_other_values_of_flags_are_refused(argument, tmp_path):
 
 
 def test_the_command_tells_choices_and_no_paths(monkeypatch):
-    from support import results
+    from support import command_line, rows
 
     given = [
         "table3.py", "--preset=paper", "--split=heldout",
@@ -356,7 +358,9 @@ def test_the_command_tells_choices_and_no_paths(monkeypatch):
     flags.FLAGS(given)
     try:
         settings = {"seeds": [0, 1], "training": {"precision": "float32"}}
-        assert results.command(settings, ["4:0.05", "1:1"]) == (
+        result = {"settings": settings, "rows": {"4:0.05": {}, "1:1": {}}}
+        named = rows.Rows(["4:0.05", "1:1", "4:1"], lambda result: result["rows"])
+        assert command_line.command(result, named) == (
             "python reproduce/table3.py --preset=paper --seeds=0,1 --split=heldout "
             "--classifier=inception --rows=4:0.05,1:1 --precision=float32 --jit=off"
         )
