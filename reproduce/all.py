@@ -104,12 +104,16 @@ def _told(name, under=""):
     result = results.stored_beside(name, under)
     try:
         _section(name, collections.defaultdict(lambda: None, {name: result}))
-        for claim in claims.CLAIMS:
+        for claim in (*claims.CLAIMS, *_of_controls(name, under, result)):
             if claim.source == name:
                 claims.judged(claim, result)
     except results.DAMAGED:
         return None
     return result
+
+
+def _of_controls(name, under, result):
+    return claims.of_controls(under or FLAGS.preset, result) if name == "controls" else ()
 
 
 def _is_done(name):
@@ -118,9 +122,15 @@ def _is_done(name):
     One of more seeds will do.
     """
     result = results.stored_beside(name)
+    try:
+        return result is not None and _is_of_these_flags(result)
+    except results.DAMAGED:
+        return False
+
+
+def _is_of_these_flags(result):
     return (
-        result is not None
-        and result["preset"] == FLAGS.preset
+        result["preset"] == FLAGS.preset
         and set(command_line.seeds()) <= set(common_seeds(result))
         and all(FLAGS[name].value in (value, "auto") for name, value in _choices(result).items())
         and result.get("complete", True)

@@ -20,7 +20,7 @@ from support.results import run_script
 from support.rows import Rows, seeds_of
 from support.study import PRESETS, Study
 from support.summaries import format_summary, over_seeds
-from support.texts import markdown_table, origin
+from support.texts import beside_stored, markdown_table, origin
 
 # By the name that --rows takes: a reading and the number of components.
 ROWS = {
@@ -259,7 +259,7 @@ def _length(result):
 
 def _section(name, result, row):
     if row is None:
-        return f"### {_title(name)}\n\nNot run: `--rows={name} --add`."
+        return f"### {_title(name)}\n\nNot run: `{beside_stored(result, [name])}`."
     columns = _measured(result)
     rows = [
         [

@@ -24,7 +24,7 @@ from support.results import run_script
 from support.rows import Rows
 from support.study import Study
 from support.summaries import summary
-from support.texts import markdown_table, origin
+from support.texts import beside_stored, markdown_table, origin
 
 # By the name before the epochs in --rows: as the text has it, a preset, what differs from it.
 READINGS = {
@@ -357,7 +357,7 @@ script, on {TRAIN_IMAGES["authors_mnist"]:,} at most under `authors_mnist`.
 def _not_run(result):
     present = by_name(result)
     missing = [row for row in usual_rows(result["preset"]) if row not in present]
-    return f"\nNot run: `--rows={','.join(missing)} --add`." if missing else ""
+    return f"\nNot run: `{beside_stored(result, missing)}`." if missing else ""
 
 
 def _told(way):

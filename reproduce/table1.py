@@ -11,7 +11,7 @@ import mvae_tf
 import search_vae
 from support import beside, paper, verdicts
 from support.results import run_script, stored_beside
-from support.rows import Rows, paired
+from support.rows import Rows, of_common_seeds, seeds_of
 from support.study import READINGS, Study, reading_of
 from support.summaries import format_summary, summary
 from support.texts import BEST_MNIST, markdown_table, of_reading, origin
@@ -147,12 +147,16 @@ def printed_rows(result: dict) -> dict[int, dict]:
 def ahead(result: dict) -> verdicts.Interval | None:
     """Return how far the mixture with the largest error, of those run, is ahead of the single VAE.
 
-    By the seeds that they have in common. None where mixtures and VAE have not both been run.
+    By the seeds that they have in common. None where they have none, or where mixtures and VAE have
+    not both been run.
     """
     rows = printed_rows(result)
     if 1 not in rows or len(rows) == 1:
         return None
-    vae, *mixtures = paired(result, [rows.pop(1), *rows.values()], "mse")
+    compared = of_common_seeds(result, [rows.pop(1), *rows.values()])
+    if compared is None:
+        return None
+    vae, *mixtures = (row["mse"]["per_seed"] for row in compared)
     return verdicts.interval(verdicts.minus(vae, verdicts.best(mixtures)))
 
 
@@ -184,12 +188,17 @@ def _control_cells(measured, epochs):
 def _verdict(result):
     least = ahead(result)
     if least is None:
-        return "Mixtures and the single VAE have not both been run."
+        return "Mixtures and the single VAE have not both been run by the same seeds."
     run = "" if len(printed_rows(result)) == len(paper.TABLE1) else " that was run"
     claim = f"every mixture{run} has a lower error than the single VAE"
     return f"""\
 {verdicts.stated(claim, [least], f"`{reading_of(result)}`")}
-The one with the largest error is ahead by {least.told(2)}."""
+The one with the largest error is ahead by {least.told(2)}{_of_common_seeds(result)}."""
+
+
+def _of_common_seeds(result):
+    seeds = [seeds_of(result, row) for row in printed_rows(result).values()]
+    return "" if all(each == seeds[0] for each in seeds) else ", of the seeds that all of them have"
 
 
 if __name__ == "__main__":

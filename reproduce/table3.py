@@ -11,7 +11,7 @@ from mvae_tf import presets
 from support import measures, paper, verdicts
 from support.linear import Directions
 from support.results import run_script
-from support.rows import Rows, paired, seeds_of
+from support.rows import Rows, of_common_seeds, seeds_of
 from support.study import Study
 from support.summaries import format_summary, summary
 from support.texts import heading, markdown_table, origin, tested_images
@@ -261,13 +261,17 @@ def _overfitting(row, best, test, reading):
 
 
 def _other_images(result, row, usual):
-    test = result["dataset"]["test"]
-    pairs = zip(*paired(result, [row, usual], "rmse"), strict=True)
+    test, compared = result["dataset"]["test"], of_common_seeds(result, [row, usual])
+    trained_on = f"{row['model']} ({row['train_images']:,} images, {row['epochs']} epochs)"
+    if compared is None:
+        return f"{trained_on}: of no seed of the {usual['train_images']:,} as they are."
+    row, usual = compared
+    pairs = zip(row["rmse"]["per_seed"], usual["rmse"]["per_seed"], strict=True)
     change = verdicts.interval([100 * (other / before - 1) for other, before in pairs])
     return (
-        f"{row['model']} ({row['train_images']:,} images, {row['epochs']} epochs): RMSE "
-        f"{row['rmse']['mean']:.2f} on {test}; of the {usual['train_images']:,} as they are "
-        f"({usual['epochs']} epochs) {usual['rmse']['mean']:.2f}. A change of {change.told(1)} %: "
+        f"{trained_on}: RMSE {row['rmse']['mean']:.2f} on {test}; of the "
+        f"{usual['train_images']:,} as they are ({usual['epochs']} epochs) "
+        f"{usual['rmse']['mean']:.2f}. A change of {change.told(1)} %: "
         f"{verdicts.word(change, 'higher', 'lower')}."
     )
 

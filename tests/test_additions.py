@@ -117,6 +117,17 @@ def test_rows_gain_seeds_of_their_own():
     assert whole["settings"]["seeds"] == [0, 2, 1, 3] and whole["complete"]
 
 
+@pytest.mark.parametrize("differing", [{"classifier": {"description": "78 %"}}, {"extra": 1}])
+def test_what_stands_beside_rows_of_their_own_seeds_must_be_the_same(differing):
+    stored = result([0], "7") | {"classifier": {"description": "77 %"}, "score_real": 6.7}
+    same = with_own_seeds(r7=[1], r4=[0]) | {"classifier": {"description": "77 %"}}
+    joined = addition(stored, own_seeds=True).joined(same | {"score_real": 6.6999})
+    assert joined["score_real"] == 6.7 and len(joined["rows"]) == 2
+    for added in (with_own_seeds(r7=[1]), with_own_seeds(r4=[0])):
+        with pytest.raises(AdditionError, match="Received: another form of the result"):
+            addition(stored, own_seeds=True).joined(added | differing)
+
+
 def test_rows_of_seeds_of_their_own_must_have_one_form():
     added = with_own_seeds(r7=[1])
     added["rows"][0]["mse"] = 70.0

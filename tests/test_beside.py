@@ -131,13 +131,24 @@ def test_without_such_a_result_there_is_the_table_alone(content, tmp_path):
 
 @pytest.mark.parametrize(("name", "count"), [("table1", 10), ("table2", 4)])
 def test_scripts_find_them_in_the_folder_of_their_result(name, count, tmp_path):
-    result = result_of(name)
-    found = controls_of(result, ("paper_mnist", count, 100))
+    result, found = result_of(name), result_of("controls")
+    found["rows"][0]["num_components"] = count
     (tmp_path / f"{name}.json").write_text(json.dumps(result))
     (tmp_path / "controls.json").write_text(json.dumps(found))
     text = {"table1": table1, "table2": table2}[name].text(result, found)
     assert printed(name, tmp_path) == text + "\n"
     assert f"*{controls.ENSEMBLE}*" in text
+
+
+@pytest.mark.parametrize("name", ["table1", "table2"])
+@pytest.mark.parametrize("lacking", ["reading", "parameters", "models"])
+def test_damaged_ones_are_not_shown(name, lacking, tmp_path):
+    found = result_of("controls")
+    del found["rows"][0][lacking]
+    (tmp_path / f"{name}.json").write_text(json.dumps(result_of(name)))
+    (tmp_path / "controls.json").write_text(json.dumps(found))
+    text = {"table1": table1, "table2": table2}[name].text(result_of(name))
+    assert printed(name, tmp_path) == text + "\n"
 
 
 def printed(name, folder):

@@ -73,8 +73,9 @@ def dhsic(off, on):
 
 def table3(rmse, score, choice="inception", images="cifar10", test="test images", vae=5.0):
     """A result of Table III; rmse None: the mixture's row has not been run."""
-    row = {"num_components": 4, "kl_weight": 0.05, "paper": None, "rmse": seeds(1)}
+    row = {"num_components": 4, "kl_weight": 0.05, "paper": None}
     of_as_many = of if rmse and len(rmse["per_seed"]) == 1 else seeds
+    row["rmse"] = of_as_many(1)
     row["seeds"] = list(range(len(of_as_many(vae)["per_seed"])))
     scores = {"score_reconstructions": of_as_many(vae), "score_samples": of_as_many(4.9)}
     single = {**row, **scores, "model": "VAE", "num_components": 1}
@@ -90,8 +91,19 @@ def table3(rmse, score, choice="inception", images="cifar10", test="test images"
     }
 
 
+def of_other_seeds(result, index):
+    """A result, one of whose rows is of another seed alone, which no other row has."""
+    row = result["rows"][index]
+    row["seeds"] = [9]
+    for name, value in row.items():
+        if isinstance(value, dict):
+            row[name] = of(value["mean"])
+    return result
+
+
 ROWS, IMAGES = "undecided (rows not run)", "undecided (images that the paper doesn't have)"
 ONE = "undecided (one seed)"
+COMMON = "undecided (no seed in common)"
 OTHER = "undecided (a classifier whose scores can't be compared with print)"
 HELDOUT = "held-out training batch 5"
 
@@ -110,6 +122,10 @@ HELDOUT = "held-out training batch 5"
         (1, table1({7: 11.5, 8: 10.2, 10: 9.2, 1: 11.0}), "contradicted"),
         (1, table1({7: 11.5, 8: 10.2, 10: 9.2, 1: 13.4}, of), ONE),
         (1, table1({7: 11.5, 8: 10.2, 10: 9.2}), ROWS),
+        (0, of_other_seeds(table1({7: 11.5, 8: 10.2, 10: 9.2, 1: 13.4}), 1), COMMON),
+        (0, of_other_seeds(table1({7: 11.5, 8: 10.2, 10: 9.2, 1: 13.4}), 3), "supported"),
+        (1, of_other_seeds(table1({7: 11.5, 8: 10.2, 10: 9.2, 1: 13.4}), 3), COMMON),
+        (9, of_other_seeds(table3(seeds(3.1), seeds(6.0)), 0), COMMON),
         (2, errors(seeds(9.0), seeds(10.0)), "supported"),
         (2, errors(seeds(10.0), seeds(9.0)), "contradicted"),
         (2, errors(of(9.0, 9.9, 9.1), of(9.2, 9.3, 9.8)), "undecided"),
@@ -325,6 +341,11 @@ COMPILED = {"seeds": [0], "training": {"precision": "float32", "jit": "on"}}
             {"rows": [{"seeds": [0]}, {}], "settings": {**SETTINGS, "seeds": [0, 1]}},
             False,
         ),
+        # Damaged.
+        ([], {"rows": [{"seeds": 0}]}, False),
+        ([], {"settings": {**SETTINGS, "seeds": None}}, False),
+        ([], {"choices": ["split"]}, False),
+        ([], {"choices": {"of another version": 1}}, False),
         (["--precision=auto"], {}, True),
         (["--precision=float32"], {}, True),
         (["--precision=mixed_bfloat16"], {}, False),

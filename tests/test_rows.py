@@ -6,7 +6,7 @@ import pytest
 from absl import app, flags
 
 from support import command_line
-from support.rows import Rows, common_seeds, paired, seeds_of
+from support.rows import Rows, common_seeds, of_common_seeds, seeds_of
 
 NAMES = ("7", "10", "best:10")
 
@@ -44,13 +44,14 @@ def given(monkeypatch):
     [
         ((), {"7": [0], "10": [0], "best:10": [0]}),
         (("--seeds=3,1",), {"7": [3, 1], "10": [3, 1], "best:10": [3, 1]}),
-        (("--rows=10,7@2+0", "--seeds=0,1"), {"10": [0, 1], "7": [2, 0]}),
+        (("--rows=10,7@2+0", "--seeds=0,1"), {"7": [2, 0], "10": [0, 1]}),  # in the table's order
         (("--rows=best:10@-4",), {"best:10": [-4]}),
     ],
 )
 def test_rows_are_taken_by_the_seeds_or_by_their_own(given, arguments, chosen):
     given(*arguments)
-    assert command_line.chosen_rows(Rows(NAMES, by_name, own_seeds=True)) == chosen
+    found = command_line.chosen_rows(Rows(NAMES, by_name, own_seeds=True))
+    assert list(found.items()) == list(chosen.items())
 
 
 @pytest.mark.parametrize(
@@ -94,18 +95,40 @@ def test_the_rows_that_a_command_names_are_taken_again(given):
     assert command_line.chosen_rows(rows) == rows.seeds(stored)
 
 
+def compared(*rows):
+    """The errors of rows that are to be compared."""
+    found = of_common_seeds(result(), rows)
+    return found and [(row["seeds"], row["mse"]["per_seed"]) for row in found]
+
+
 def test_rows_are_compared_by_the_seeds_that_all_have():
     first, second = row("7", 10.0, 11.0, 12.0, seeds=[0, 1, 2]), row("10", 22.0, 20.0, seeds=[2, 0])
-    assert paired(result(), [first, second], "mse") == [[10.0, 12.0], [20.0, 22.0]]
-    assert paired(result(), [second, first], "mse") == [[22.0, 20.0], [12.0, 10.0]]
-    assert paired(result(), [first, row("10", 5.0, seeds=[9])], "mse") == [[], []]
+    assert compared(first, second) == [([0, 2], [10.0, 12.0]), ([0, 2], [20.0, 22.0])]
+    assert compared(second, first) == [([2, 0], [22.0, 20.0]), ([2, 0], [12.0, 10.0])]
+    assert compared(first, row("10", 5.0, seeds=[9])) is None
     of_result = row("7", 1.0, 2.0)  # by the result's seeds, 0 and 1
-    assert paired(result(), [first, of_result], "mse") == [[10.0, 11.0], [1.0, 2.0]]
+    assert compared(first, of_result) == [([0, 1], [10.0, 11.0]), ([0, 1], [1.0, 2.0])]
     assert seeds_of(result(), of_result) == [0, 1]
+    (cut, _) = of_common_seeds(result(), [first, of_result])
+    assert cut["mse"]["mean"] == 10.5 and first["mse"]["per_seed"] == [10.0, 11.0, 12.0]
+
+
+@pytest.mark.parametrize(
+    "seeds", [[0, 0], [0], [0, 1, 2], [], None, 0, "01", [0, "1"], [0, 1.0], [0, True]]
+)
+def test_seeds_that_cannot_be_are_a_damaged_result(seeds):
+    damaged = row("7", 1.0, 2.0) | {"seeds": seeds}
+    for of in (seeds_of, lambda result, row: common_seeds({**result, "rows": [row]})):
+        with pytest.raises(ValueError, match="Expected "):
+            of(result(), damaged)
+    nested = {"models": {"VAE": [row("7", 1.0, 2.0)]}, "seeds": seeds}
+    with pytest.raises(ValueError, match="Expected "):
+        seeds_of(result(), nested)
 
 
 def test_the_seeds_of_a_result_are_those_of_all_its_rows():
     assert common_seeds(result(seeds=[0, 1, 2])) == [0, 1, 2]
-    assert common_seeds(result(row("7"), row("10", seeds=[1]), seeds=[0, 1])) == [1]
+    assert common_seeds(result(row("7", 1, 2), row("10", 3, seeds=[1]), seeds=[0, 1])) == [1]
     assert common_seeds({"rows": {"beta": {}}, "settings": {"seeds": [0]}}) == [0]
-    assert common_seeds({"settings": {}}) == []
+    with pytest.raises(KeyError):
+        common_seeds({"settings": {}})

@@ -16,6 +16,11 @@ from support.study import Study, reading_of
 from support.summaries import summary
 
 _SAME = ("preset", "reading", "training_version", "dataset")
+# Of a result beside what its script measured: compared before, or joined in ways of their own.
+_ACCOUNT = (
+    *(*_SAME, "settings", "choices", "environment", "machines", "elapsed_seconds"),
+    *("command", "rows", "complete"),
+)
 
 
 class AdditionError(ValueError):
@@ -121,6 +126,7 @@ class Addition:
         old, new = self._rows.by_name(self._stored), self._rows.by_name(result)
         rows = old | new
         if self._has_own_seeds():
+            _over_all_seeds(*map(_beside_rows, (self._stored, result)), "result")
             for name, row in old.items():
                 seeds = {"seeds": seeds_of(self._stored, row)}
                 rows[name] = _more_seeds(row | seeds, new[name]) if name in new else row | seeds
@@ -128,6 +134,11 @@ class Addition:
             "rows": [rows[name] for name in self._rows.names if name in rows],
             "complete": set(self._whole) <= set(rows),
         }
+
+
+def _beside_rows(result):
+    """Return what a script measured beside rows, which no seed changes: such as a classifier."""
+    return {name: value for name, value in result.items() if name not in _ACCOUNT}
 
 
 def _more_seeds(old, new):

@@ -11,7 +11,7 @@ import table2
 import table3
 from mvae_tf.datasets.splits import TEST_IMAGES
 from support import paper, verdicts
-from support.rows import paired
+from support.rows import of_common_seeds
 from support.summaries import format_summary
 
 _PAPER_MNIST = "`paper_mnist`"
@@ -48,15 +48,22 @@ def _undecided(reason: str) -> str:
 
 def _error_falls(result):
     rows = {k: row for k, row in sorted(table1.printed_rows(result).items()) if k != 1}
-    told = "MSE " + ", ".join(
-        f"K = {k}: {format_summary(row['mse'], 2)}" for k, row in rows.items()
-    )
     missing = _missing(rows, (count for _, count, _ in paper.TABLE1 if count != 1))
     if missing:
-        return f"{told}; not run: {missing}", _undecided("rows not run")
-    rises = verdicts.slopes(list(rows), paired(result, list(rows.values()), "mse"))
+        return f"{_errors(rows)}; not run: {missing}", _undecided("rows not run")
+    compared = of_common_seeds(result, list(rows.values()))
+    if compared is None:
+        return _errors(rows), verdicts.NONE_IN_COMMON
+    rows = dict(zip(rows, compared, strict=True))
+    rises = verdicts.slopes(list(rows), [row["mse"]["per_seed"] for row in rows.values()])
     fall = verdicts.interval([-rise for rise in rises])
-    return f"{told}; a fall of {fall.told(3)} a component", verdicts.verdict([fall])
+    return f"{_errors(rows)}; a fall of {fall.told(3)} a component", verdicts.verdict([fall])
+
+
+def _errors(rows):
+    return "MSE " + ", ".join(
+        f"K = {k}: {format_summary(row['mse'], 2)}" for k, row in rows.items()
+    )
 
 
 def _beats_vae(result):
@@ -64,6 +71,8 @@ def _beats_vae(result):
     if missing:
         return f"not run: {missing}", _undecided("rows not run")
     ahead = table1.ahead(result)
+    if ahead is None:
+        return "-", verdicts.NONE_IN_COMMON
     return f"the mixture with the largest error is ahead by {ahead.told(2)}", verdicts.verdict(
         [ahead]
     )
@@ -155,12 +164,15 @@ def _quality(result):
     rows = table3.by_name(result)
     if not {table3.PAPERS, table3.VAE} <= set(rows):
         return "-", _undecided("rows not run")
-    mixture, vae = rows[table3.PAPERS], rows[table3.VAE]
+    compared = of_common_seeds(result, [rows[table3.PAPERS], rows[table3.VAE]])
+    if compared is None:
+        return "-", verdicts.NONE_IN_COMMON
+    mixture, vae = compared
     told, ahead = [], []
     for what, name in (("score_reconstructions", "reconstructions"), ("score_samples", "draws")):
         scores = [format_summary(row[what], 2) for row in (mixture, vae)]
         told.append(f"{name} {scores[0]} against {scores[1]}")
-        difference = verdicts.minus(*paired(result, [mixture, vae], what))
+        difference = verdicts.minus(mixture[what]["per_seed"], vae[what]["per_seed"])
         ahead.append(verdicts.interval(difference))
     told = f"{', '.join(told)}, by {result['classifier']['name']}"
     if result["dataset"]["name"] != "cifar10":

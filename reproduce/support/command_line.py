@@ -150,7 +150,7 @@ def chosen_rows(rows: Rows | None = None) -> dict[str, list[int]]:
         expected = f"among {', '.join(names)}, each once" if rows else f"with {_WITH_ROWS} alone"
         received = ",".join(given) or "none"
         raise app.UsageError(f"Expected --rows {expected}. Received: {received}.")
-    return chosen
+    return {name: chosen[name] for name in names if name in chosen}  # as they are to stand
 
 
 def seeds() -> list[int]:
@@ -183,7 +183,7 @@ def command(result: dict, rows: Rows | None = None) -> str:
     script, settings = Path(sys.argv[0]).resolve(), result["settings"]
     named = rows.named(result) if rows else []
     given = [f"--preset={FLAGS.preset}"]
-    if settings["seeds"] != [0]:
+    if settings["seeds"] != list(SEEDS[FLAGS.preset]):
         given.append(f"--seeds={','.join(map(str, settings['seeds']))}")
     given += [FLAGS[name].serialize() for name in CHOICES if FLAGS[name].present]
     if set(named) != set(usual(rows)):

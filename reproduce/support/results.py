@@ -1,5 +1,6 @@
 """Results as files: how a script makes, prints, writes and reads its own; texts: `texts`."""
 
+import importlib
 import itertools
 import json
 import os
@@ -71,7 +72,7 @@ def run_script(
         path = output_dir() / f"{name}.json"
 
         def whole_text(result):
-            return text(result, *map(stored_beside, beside))
+            return text(result, *map(_told_beside, beside))
 
         if FLAGS.only_print:
             print(whole_text(read_result(path, whole_text)))
@@ -196,6 +197,17 @@ def stored_beside(name: str, under: str = "") -> dict | None:
         result = stored.read_json(output_dir() / under / f"{name}.json")
         stored.require(result, {"settings": {"training": {}}, "preset": stored.TEXT})
     except (FileNotFoundError, ValueError):
+        return None
+    return result
+
+
+def _told_beside(name):
+    """Return the stored result of a script that can be told, or None."""
+    result = stored_beside(name)
+    try:
+        if result is not None:
+            importlib.import_module(name).text(result)
+    except DAMAGED:
         return None
     return result
 

@@ -3,6 +3,8 @@
 import dataclasses
 from collections.abc import Callable, Collection, Mapping
 
+from support.summaries import summary
+
 OWN = "@"  # between a row's name and its own seeds
 
 
@@ -38,31 +40,61 @@ class Rows:
 
 
 def seeds_of(result: Mapping, row: Mapping) -> list[int]:
-    """Return the seeds of one of a result's rows."""
-    return row.get("seeds", result["settings"]["seeds"])
+    """Return the seeds of one of a result's rows.
+
+    Raises:
+        ValueError: the result is damaged: they are no different integers, or not as many as the
+            row's measures are of.
+    """
+    seeds = row.get("seeds", result["settings"]["seeds"])
+    are_seeds = isinstance(seeds, list) and all(type(seed) is int for seed in seeds)
+    if not are_seeds or len(set(seeds)) < len(seeds) or not seeds:
+        raise ValueError(f"Expected seeds of a row, each once. Received: {seeds!r}.")
+    if any(len(each["per_seed"]) != len(seeds) for each in _summaries(row)):
+        raise ValueError(f"Expected measures of {len(seeds)} seeds. Received: of others.")
+    return seeds
 
 
 def common_seeds(result: Mapping) -> list[int]:
-    """Return the seeds that all rows of a result have; those of the result where it has none."""
+    """Return the seeds that all rows of a result have; those of the result where it has none.
+
+    Raises:
+        ValueError: the result is damaged, as for `seeds_of`.
+    """
     rows = result.get("rows")  # of a script's own form, which is not known here
     rows = [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
-    whole = result["settings"].get("seeds", [])  # damaged: none
-    return _in_all([whole, *(row.get("seeds", whole) for row in rows)])
+    return _in_all([seeds_of(result, row) for row in rows] or [seeds_of(result, {})])
 
 
-def paired(result: Mapping, rows: Collection[Mapping], measure: str) -> list[list[float]]:
-    """Return a measure of rows by the seeds that all of them have, [rows][seeds], for comparisons.
+def of_common_seeds(result: Mapping, rows: Collection[Mapping]) -> list[dict] | None:
+    """Return rows with their measures of the seeds that all of them have alone, to be compared.
+
+    None where they have no seed in common.
 
     Args:
         result: Of which the rows are.
         rows: Those to be compared.
-        measure: The name of a `summary` in them.
     """
     shared = _in_all([seeds_of(result, row) for row in rows])
-    by_seed = [
-        dict(zip(seeds_of(result, row), row[measure]["per_seed"], strict=True)) for row in rows
-    ]
-    return [[values[seed] for seed in shared] for values in by_seed]
+    return [_cut(row, seeds_of(result, row), shared) for row in rows] if shared else None
+
+
+def _cut(row, seeds, shared):
+    places = [seeds.index(seed) for seed in shared]
+    cut = {
+        name: value | summary([value["per_seed"][place] for place in places])
+        for name, value in row.items()
+        if isinstance(value, dict) and "per_seed" in value
+    }
+    return row | cut | {"seeds": shared}
+
+
+def _summaries(value):
+    """Return the summaries in a row, however deep."""
+    if isinstance(value, dict) and "per_seed" in value:
+        return [value]
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return [each for part in parts for each in _summaries(part)]
 
 
 def _in_all(lists):

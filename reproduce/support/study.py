@@ -127,8 +127,7 @@ class Study:
             data: A `mvae_tf.datasets` dataset to train on. Default: the study's.
             **overrides: Arguments of `MixtureVAE`.
         """
-        while self._checks:
-            self._checks.pop()(self)
+        self._check()
         preset = preset or self.reading
         length = {**EPOCHS[self.dataset], **(epochs or {})}[self.preset]
         differing = tuple(sorted(overrides.items()))
@@ -152,6 +151,7 @@ class Study:
             ClassifierError: its weights are not there, or damaged.
         """
         self._choices["classifier"] = self._classifier
+        self._check()
         if self._classifier == "inception":
             from mvae_tf.evaluation.image_classifiers import InceptionClassifier
 
@@ -162,6 +162,10 @@ class Study:
         classifier = runs.image_classifier(self.data, self._runs_dir, epochs, self.strategy)
         self._spent += classifier.record["seconds"] - (time.monotonic() - began)
         return classifier
+
+    def _check(self):
+        while self._checks:
+            self._checks.pop()(self)
 
     def account(self) -> dict:
         """Return settings, data, environment and time, for the result's file.

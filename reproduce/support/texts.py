@@ -47,6 +47,12 @@ of training and evaluation on {listed(machines(result))}, \
 Data: {dataset["name"]}, {dataset["source"]}.{stands_in}"""
 
 
+def beside_stored(result: dict, rows: list[str]) -> str:
+    """Return the flags by which rows that were not run join a result."""
+    preset = "" if result["preset"] == "paper" else f"--preset={result['preset']} "
+    return f"{preset}--rows={','.join(rows)} --add"
+
+
 def _of_own_seeds(result):
     """Return how the command names rows of other seeds, where there are such."""
     return f" (a row with {OWN}: those after it)" if OWN in result["command"] else ""

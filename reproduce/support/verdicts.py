@@ -27,6 +27,7 @@ from typing import NamedTuple
 
 SUPPORTED, CONTRADICTED, UNDECIDED = "supported", "contradicted", "undecided"
 NOT_RUN = "not run"
+NONE_IN_COMMON = f"{UNDECIDED} (no seed in common)"
 _LEVEL = 0.95
 
 
@@ -34,7 +35,7 @@ class Interval(NamedTuple):
     """A mean over seeds and its 95 % interval.
 
     Attributes:
-        mean: The mean; NaN where a seed has no finite number, or there is no seed.
+        mean: The mean; NaN where a seed has no finite number.
         half: Half the interval's width; infinite where there is none, of one seed or then.
     """
 
@@ -59,7 +60,7 @@ def interval(differences: Sequence[float], overlap: float = 0.0) -> Interval:
             by a factor 1 - r too little, and their mean by a factor 1 + (n - 1) r more than it
             would be thought to: squares both.
     """
-    if not differences or not all(map(math.isfinite, differences)):
+    if not all(map(math.isfinite, differences)):
         return Interval(math.nan, math.inf)
     count, mean = len(differences), statistics.fmean(differences)
     if count < 2 or overlap >= 1:
