@@ -32,6 +32,8 @@ def size(name: str, value) -> int:
 
 def sizes(name: str, values) -> tuple[int, ...]:
     """Return values as a tuple if they are one or more integers of at least 1."""
+    if isinstance(values, tf.TensorShape | np.ndarray):  # an array's shape, for one
+        values = values.as_list() if isinstance(values, tf.TensorShape) else values.tolist()
     if not isinstance(values, Sequence) or isinstance(values, str) or not values:
         raise ValueError(f"Expected {name} to be a sequence of integers. Received: {values!r}.")
     return tuple(size(f"each of {name}", value) for value in values)
@@ -78,6 +80,8 @@ def choice(name: str, value, choices: Sequence[str]) -> str:
 
 def positive(name: str, value) -> float:
     """Return value if it is a finite number above 0."""
+    if isinstance(value, np.ndarray) and value.ndim == 0:
+        value = value.item()
     if not _is_finite(value) or value <= 0:
         raise ValueError(f"Expected {name} to be a finite number above 0. Received: {value!r}.")
     return float(value)
@@ -121,7 +125,7 @@ def bandwidths(values, count: int) -> str | list[float]:
     """Return values if they are a rule of `dhsic`'s or `count` positive numbers."""
     if isinstance(values, str):
         return choice("bandwidths", values, ("dimension", "median"))
-    if hasattr(values, "numpy") or isinstance(values, np.ndarray):
+    if hasattr(values, "__array__"):
         values = np.asarray(values).tolist()
     elif isinstance(values, Sequence):  # in which there may be the like
         values = [each.numpy().tolist() if hasattr(each, "numpy") else each for each in values]
@@ -239,7 +243,7 @@ def as_array(expected: str, values):
         raise ValueError(f"{expected}. Received: {described(values)}.")
     if is_tensor(values):
         return tf.convert_to_tensor(values)
-    if np.ma.is_masked(values):
+    if _is_masked(values):
         raise ValueError(f"{expected}. Received: an array some of which is masked.")
     try:
         array = np.asarray(values)
@@ -253,6 +257,13 @@ def as_array(expected: str, values):
         received = f"dtype {array.dtype}" if is_array else f"{described(values)}, no numbers"
         raise ValueError(f"{expected}. Received: {received}.")
     return array
+
+
+def _is_masked(values):
+    """Return whether some of an array, or of one in a list, is masked: the list would have all."""
+    if isinstance(values, list | tuple):
+        return any(map(_is_masked, values))
+    return np.ma.is_masked(values)
 
 
 def real_numbers(expected: str, values) -> tf.Tensor:

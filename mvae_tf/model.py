@@ -156,7 +156,7 @@ class MixtureVAE(ImageTrainer):
         return cls(**{**presets.get(name).model, **overrides})
 
     def __setattr__(self, name, value):
-        if name in _ARGUMENTS and self.__dict__.get("built"):
+        if name in (*_ARGUMENTS, "encoder", "decoder") and self.__dict__.get("built"):
             raise AttributeError(
                 f"Expected {name} to stay as it is: what has been traced would go on with it. "
                 f"Received: {value!r}; make a model of model.get_config() with another {name}, and "

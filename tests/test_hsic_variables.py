@@ -92,7 +92,35 @@ def test_the_median_and_a_kernel_take_what_dhsic_takes(kind):
     np.testing.assert_allclose(half, np.exp(-((rounded - rounded.T) ** 2) / 8), rtol=1e-5)
 
 
-@pytest.mark.parametrize("bandwidth", [0.0, -1.0, np.nan, "median", None])
+@pytest.mark.parametrize("bandwidth", [2, np.array(2.0), tf.constant(2.0), tf.Variable(2)])
+def test_a_kernels_bandwidth_may_be_a_tensor(bandwidth):
+    expected = np.exp(-((X - X.T) ** 2) / 8)
+    np.testing.assert_allclose(gaussian_kernel(X, bandwidth), expected, rtol=1e-12)
+    with tf.GradientTape() as tape:
+        sigma = tf.constant(2.0, tf.float64)
+        tape.watch(sigma)
+        value = tf.reduce_sum(gaussian_kernel(X, sigma))
+    slope = np.sum(expected * (X - X.T) ** 2 / 8)  # d exp(-r^2 / (2 s^2)) / ds at s = 2
+    assert float(tape.gradient(value, sigma)) == pytest.approx(slope)
+
+
+@pytest.mark.parametrize("bandwidth", [[1.0, 2.0], [[1.0]], 1j, "one"])
+def test_a_kernels_bandwidth_is_one_real_number(bandwidth):
+    with pytest.raises(ValueError, match="Expected bandwidth to be "):
+        gaussian_kernel(X, tf.constant(bandwidth))
+
+
+@pytest.mark.parametrize("bandwidth", [0.0, -1.0, np.nan, np.inf])
+def test_a_graph_has_nan_for_a_bandwidth_that_is_not_positive(bandwidth):
+    graph = tf.function(lambda sigma: gaussian_kernel(X, sigma))
+    assert np.isnan(graph(tf.constant(bandwidth))).all()
+    assert np.isfinite(graph(tf.constant(1.0))).all()
+
+
+@pytest.mark.parametrize(
+    "bandwidth",
+    [0.0, -1.0, np.nan, "median", None, tf.constant(0.0), tf.constant(-1), np.array(-1.0)],
+)
 def test_a_kernels_bandwidth_is_positive(bandwidth):
     with pytest.raises(ValueError, match="Expected bandwidth to be a finite number above 0"):
         gaussian_kernel(X, bandwidth)
@@ -188,6 +216,35 @@ def test_weights_that_are_no_weights_are_refused_and_nan_inside_a_graph(kind):
         dhsic([X, X**2], weights=WEIGHTS[kind])
     inside = tf.function(lambda weights: dhsic([X, X**2], weights=weights))
     assert np.isnan(inside(tf.constant(WEIGHTS[kind])))
+
+
+@pytest.mark.parametrize("value", [0.0, 50.0, 200.0, 1e30, np.nan, np.inf])
+@pytest.mark.parametrize("in_graph", [False, True])
+def test_a_sample_of_weight_0_counts_for_nothing_whatever_it_is(value, in_graph):
+    function = tf.function(dhsic) if in_graph else dhsic
+    variables = [tf.constant(np.vstack([each, [[value]]])) for each in (X, X**2)]
+    weights = np.r_[np.ones(30), 0.0]
+    with tf.GradientTape() as tape:
+        tape.watch(variables)
+        found = function(variables, weights=weights)
+    assert float(found) == pytest.approx(float(dhsic([X, X**2])), rel=1e-10)
+    for gradient in tape.gradient(found, variables):
+        assert np.isfinite(gradient).all() and gradient[-1] == 0 and np.any(gradient[:-1] != 0)
+
+
+@pytest.mark.parametrize("weight", [0.0, 1e-12])
+def test_a_sample_that_hardly_counts_brings_no_digits(weight):
+    """All others lie within a third of a bandwidth, and dHSIC would be noise."""
+    variables = [np.vstack([1e-3 * each, [[1.0]]]) for each in (X, X**2)]
+    with pytest.raises(ValueError, match="of which some sample is a third to a hundred"):
+        dhsic(variables, weights=np.r_[np.ones(30), weight])
+    assert dhsic(variables, weights=np.ones(31)) > 0
+
+
+def test_a_list_of_masked_rows_is_refused():
+    rows = [np.ma.masked_less(row, 0) for row in X]
+    with pytest.raises(ValueError, match="some of which is masked"):
+        dhsic([rows, X])
 
 
 @pytest.mark.parametrize("odd", ["heavy", 1j * X[:, 0], np.ma.masked_array(X[:, 0], X[:, 0] > 1)])

@@ -96,14 +96,33 @@ def doubled_sine(values):
 
 
 @pytest.mark.filterwarnings("ignore:The object being serialized includes a `lambda`:UserWarning")
+@keras.saving.register_keras_serializable(package="tests")
+def registered(values):
+    return values - values**3 / 2
+
+
+@keras.saving.register_keras_serializable(package="tests")
+class Sloped:
+    """What can be called and has a config, but is not made from it."""
+
+    def __call__(self, values):
+        return 0.5 * values
+
+    def get_config(self):
+        return {}
+
+
 @pytest.mark.parametrize(
     ("activation", "how"),
     [
         (doubled_sine, {"custom_objects": {"doubled_sine": doubled_sine}}),
         (lambda values: values - values**3, {"safe_mode": False}),
         (keras.layers.LeakyReLU(0.1), {}),
+        (keras.layers.Lambda(registered), {}),
+        (keras.layers.Lambda(lambda values: values / 2), {"safe_mode": False}),
     ],
 )
+@pytest.mark.filterwarnings("ignore:The object being serialized includes a `lambda`:UserWarning")
 def test_activations_of_ones_own_load_as_keras_loads_them(activation, how, tmp_path):
     model = make(activation=activation)
     model.save(tmp_path / "model.keras")
@@ -123,6 +142,9 @@ def test_activations_of_ones_own_load_as_keras_loads_them(activation, how, tmp_p
         (keras.layers.ReLU, "a class"),
         (b"relu", "b'relu'"),
         (functools.partial(tf.nn.leaky_relu, alpha=0.3), "which a file can't keep"),
+        (tf.function(tf.nn.relu), "which a file can't keep"),
+        (keras.layers.ReLU().call, "which a file can't keep"),
+        (Sloped(), "which a file can't keep"),
         (("elu", "no such"), "Received: 'elu'; 'no such', which is none"),
         ((), "Received: none"),
     ],
@@ -142,6 +164,22 @@ def test_a_layer_is_built_by_the_networks_not_by_the_check():
         make(activation="relu", seed=3).reconstruct(IMAGES),
         make(activation=keras.Sequential([keras.layers.ReLU()]), seed=3).reconstruct(IMAGES),
     )
+
+
+def test_a_shape_may_be_that_of_a_tensor_or_an_array():
+    for shape in (tf.zeros([9, 4, 4, 1]).shape[1:], np.array([4, 4, 1])):
+        model = make(image_shape=shape, hidden_units=np.array([5, 6]))
+        assert model.image_shape == (4, 4, 1) and model.hidden_units == (5, 6)
+        assert all(type(size) is int for size in model.image_shape + model.hidden_units)
+    with pytest.raises(ValueError, match="Expected each of image_shape to be .*Received: None"):
+        make(image_shape=tf.TensorShape([None, 4, 1]))
+
+
+def test_banks_stay_as_they_are():
+    model, other = make(), make()
+    for name in ("encoder", "decoder"):
+        with pytest.raises(AttributeError, match=f"Expected {name} to stay as it is.*Received"):
+            setattr(model, name, getattr(other, name))
 
 
 def test_settings_stay_as_they_are():

@@ -244,8 +244,63 @@ def test_components_with_weights_in_common_are_refused_as_a_file_would_not_keep_
     trunk = keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(8, "relu")])
     trunk.trainable = not is_frozen
     bank = networks.EncoderBank([with_trunk(trunk) for _ in range(K)])
-    with pytest.raises(ValueError, match="Expected encoder's components to share no weights"):
+    with pytest.raises(ValueError, match="Expected encoder's components to share no variables"):
         make(encoder=bank)
+
+
+def test_encoder_and_decoder_with_weights_in_common_are_refused():
+    common = keras.layers.Dense(D)
+    encoders = [with_trunk(keras.layers.Flatten(), keras.layers.Dense(D)) for _ in range(K)]
+    encoders[1] = with_trunk(
+        keras.layers.Flatten(), keras.Sequential([keras.layers.Dense(D), common])
+    )
+    decoders = [
+        keras.Sequential([first, keras.layers.Dense(30), keras.layers.Reshape(SHAPE)])
+        for first in (common, *(keras.layers.Dense(D) for _ in range(K - 1)))
+    ]
+    with pytest.raises(ValueError, match="Expected encoder and decoder to share no variables"):
+        make(encoder=networks.EncoderBank(encoders), decoder=networks.DecoderBank(decoders))
+
+
+def test_a_layer_twice_in_a_sequential_is_refused_in_a_functional_model_kept(tmp_path):
+    """Keras's own file of a Sequential has it once, and another model."""
+    flat, relu = keras.layers.Flatten(), keras.layers.ReLU()
+    dense = [keras.layers.Dense(size) for size in (5, 6, 2 * D + 1)]
+    twice = [flat, dense[0], relu, dense[1], relu, dense[2]]
+    others = [with_trunk(keras.layers.Flatten()) for _ in range(K - 1)]
+    for first in (keras.Sequential(twice), keras.Sequential([keras.Sequential(twice)])):
+        with pytest.raises(ValueError, match="Expected encoder to hold a layer once in a Sequent"):
+            make(encoder=networks.EncoderBank([first, *others]))
+    image = outputs = keras.Input(SHAPE)
+    for layer in twice:
+        outputs = layer(outputs)
+    model = make(encoder=networks.EncoderBank([keras.Model(image, outputs), *others]))
+    model.fit(IMAGES, verbose=0)
+    model.save(tmp_path / "own.keras")
+    copy = keras.models.load_model(tmp_path / "own.keras")
+    np.testing.assert_array_equal(copy.reconstruct(IMAGES), model.reconstruct(IMAGES))
+
+
+# Of a model that was never trained the optimizer has nothing to load yet.
+@pytest.mark.filterwarnings("ignore:Skipping variable loading for optimizer:UserWarning")
+def test_layers_are_frozen_beside_shared_ones_without_weights(tmp_path):
+    flat, relu = keras.layers.Flatten(), keras.layers.ReLU()
+    encoders = [
+        with_trunk(
+            keras.Sequential([flat, keras.layers.Dense(5 + k), relu, keras.layers.Dense(7 + k)])
+        )
+        for k in range(K)
+    ]
+    model = make(encoder=networks.EncoderBank(encoders))
+    encoders[-1].layers[0].layers[1].trainable = False
+    encoders[0].layers[0].layers[3].trainable = False
+    model.save(tmp_path / "own.keras")
+    copy = keras.models.load_model(tmp_path / "own.keras")
+    for one, other in zip(encoders, copy.encoder.components, strict=True):
+        pairs = [[each.trainable for each in part.layers[0].layers] for part in (one, other)]
+        assert pairs[0] == pairs[1]
+    shapes = [[variable.shape for variable in each.trainable_variables] for each in (model, copy)]
+    assert shapes[0] == shapes[1]
 
 
 def test_components_may_share_a_layer_without_weights(tmp_path):

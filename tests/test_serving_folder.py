@@ -87,6 +87,10 @@ def test_a_folder_of_other_things_gets_no_version_among_them(model, writes, tmp_
         (numbered / name / "a.png").touch()
     with pytest.raises(FileExistsError, match="Expected a folder of versions.*holds 0, 1"):
         serving.export_saved_model(model, numbered)
+    (numbered / "3").mkdir()  # a class without images yet
+    with pytest.raises(FileExistsError, match="Expected a folder of versions.*holds 0, 1, 3"):
+        serving.export_saved_model(model, numbered)
+    (numbered / "3").rmdir()
     (numbered / "2").write_text("no folder")
     with pytest.raises(FileExistsError, match="Expected a folder of versions.*holds 0, 1, 2"):
         serving.export_saved_model(model, numbered)

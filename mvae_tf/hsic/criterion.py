@@ -15,11 +15,20 @@ from mvae_tf import checks, traced
 from mvae_tf.hsic import deficits, kernels
 from mvae_tf.hsic.blocks import exponents_by_differences, paste, single
 from mvae_tf.hsic.median import median_distance
-from mvae_tf.hsic.variables import as_matrices, as_matrix, as_weights, sizes_checked
+from mvae_tf.hsic.variables import (
+    as_bandwidth,
+    as_matrices,
+    as_matrix,
+    as_weights,
+    sizes_checked,
+    without_weightless,
+)
 
 # Of the largest |x|^2 of a variable around its mean, in bandwidths: in between, sums over kernels
 # have the digits they should; outside of it, sums over deficits have them.
 _PLAIN = (1e-1, 1e4)
+# Of a sample's share of the weights, in the mean of all: a lesser one brings no digits.
+_LEAST_SHARE = 1e-3
 # Variables that vary by less, in bandwidths, and do vary: dHSIC would be below the least number.
 _LEAST_SPREAD = {tf.float32: 1e-8, tf.float64: 1e-35}
 
@@ -48,8 +57,8 @@ def dhsic(
             `tf.vectorized_map`; or K positive numbers.
         compiled: whether by operations that XLA compiles, for use under `jit_compile=True`: all
             pairs at once, so that memory grows as K n^2.
-        weights: [n], at least 0, of the samples: a sample of weight 2 counts as two. All 0 give 0.
-            None: 1 each.
+        weights: [n], at least 0, of the samples: a sample of weight 2 counts as two, one of weight
+            0 not at all, whatever it is. All 0 give 0. None: 1 each.
 
     Returns:
         A scalar, at least 0 up to rounding, float64 if any variable is, or is a list or of integers
@@ -62,7 +71,8 @@ def dhsic(
             weights are not finite numbers of at least 0, [n], inside a graph NaN, or meet "median",
             which knows of none. Also, NaN inside a graph, if a variable varies, but by less than
             1e-8 bandwidths (float64: 1e-35), too little for a number; where samples are weighted,
-            if all of them are within a third of a bandwidth of their mean, or one a hundred away.
+            if all of them (but those of a thousandth of the others' weight) are within a third of a
+            bandwidth of their mean, or one a hundred away.
         tf.errors.InvalidArgumentError: if a graph learns of wrong sizes only as it runs.
         NotImplementedError: if a second derivative is asked for.
 
@@ -74,12 +84,13 @@ def dhsic(
     variables = sizes_checked(as_matrices(variables))
     if weights is not None:
         weights = as_weights(weights, variables[0])
+        variables = [without_weightless(variable, weights) for variable in variables]
     samples, sigmas, shares = _prepared(variables, bandwidths, weights, compiled)
     if shares is None:
         way = "deficits" if compiled else "either"
         return _statistic(samples, sigmas, None, compiled=compiled, way=way)
     value = _statistic(samples, sigmas, shares, compiled=compiled, way="kernels")
-    return _refuse_unless(_have_digits(_scaled(samples, sigmas), or_constant=True), value)
+    return _refuse_unless(_have_digits(_scaled(samples, sigmas), shares), value)
 
 
 def penalty(
@@ -102,11 +113,10 @@ def gaussian_kernel(variable: tf.Tensor, bandwidth: float | tf.Tensor) -> tf.Ten
     """Return the matrix exp(-|x_i - x_j|^2 / (2 bandwidth^2)), [n, n], of a variable [n, d].
 
     Raises:
-        ValueError: for a variable that `dhsic` refuses, or a bandwidth that is no positive number.
+        ValueError: for a variable that `dhsic` refuses, or a bandwidth that is no positive number,
+            inside a graph NaN.
     """
-    if not tf.is_tensor(bandwidth):
-        bandwidth = checks.positive("bandwidth", bandwidth)
-    matrix = as_matrix(variable)
+    matrix, bandwidth = as_matrix(variable), as_bandwidth(bandwidth)
     block = single([matrix[None] / tf.cast(bandwidth, matrix.dtype)])
     block = block._replace(halves=tf.zeros_like(block.halves))
     return tf.exp(exponents_by_differences(block, block, same=True))[0]
@@ -252,15 +262,23 @@ def _statistic(variables, sigmas, shares, *, compiled, way):
     return statistic(*variables)
 
 
-def _have_digits(points, or_constant=False):
+def _have_digits(points, shares=None):
     """Return whether sums over kernels of points around their means keep their digits.
 
-    Those of a constant variable, all of them 1, do up to the sums' rounding, if that is enough.
+    Where samples have shares, those far below the others' bring none; and the kernels of a constant
+    variable, all of them 1, will do, which have them up to the sums' rounding.
     """
-    largest = [tf.reduce_max(tf.reduce_sum(each**2, axis=2), axis=1) for each in points]
-    largest = tf.concat(largest, axis=0)
-    holds = (largest >= _PLAIN[0]) & (largest <= _PLAIN[1])
-    return tf.reduce_all(holds | (_spreads(points) == 0) if or_constant else holds)
+    squares = tf.concat([tf.reduce_sum(each**2, axis=2) for each in points], axis=0)  # [K, n]
+    bringing = squares if shares is None else tf.where(_counting(shares), squares, 0)
+    least, most = _PLAIN
+    holds = (tf.reduce_max(bringing, 1) >= least) & (tf.reduce_max(squares, 1) <= most)
+    return tf.reduce_all(holds if shares is None else holds | (_spreads(points) == 0))
+
+
+def _counting(shares):
+    """Return which samples' shares are no less than a thousandth of the mean of those above 0."""
+    positive = tf.reduce_sum(tf.cast(shares > 0, shares.dtype))
+    return shares * positive >= _LEAST_SHARE
 
 
 def _spreads(points):

@@ -78,6 +78,32 @@ def as_weights(weights, variable: tf.Tensor) -> tf.Tensor:
     return tf.where(are_right, weights, tf.constant(float("nan"), weights.dtype))
 
 
+def without_weightless(variable: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
+    """Return a variable whose samples of weight 0 are as the heaviest: nothing of them matters.
+
+    Not even NaN, and none has a gradient.
+    """
+    heaviest = tf.gather(variable, tf.argmax(weights))
+    return tf.where(weights[:, None] == 0, heaviest, variable)
+
+
+def as_bandwidth(value) -> float | tf.Tensor:
+    """Return a bandwidth if it is a positive number, or a scalar tensor of one; see `criterion`.
+
+    Inside a graph NaN if it isn't.
+    """
+    if not checks.is_tensor(value):
+        return checks.positive("bandwidth", value)
+    value = checks.real_numbers("Expected bandwidth to be a finite number above 0", value)
+    value = tf.cast(_of_rank(0, value), tf.float64)
+    if value.shape.rank != 0:
+        raise ValueError(f"Expected bandwidth to be one number. Received: shape {value.shape}.")
+    if not tf.is_symbolic_tensor(value):
+        checks.positive("bandwidth", float(value))
+    is_right = (value > 0) & (value <= value.dtype.max)
+    return tf.where(is_right, value, tf.constant(float("nan"), value.dtype))
+
+
 def _of_rank(rank, values):
     """Return a tensor; of one of unknown rank, as some graphs have it, this one is taken."""
     return tf.ensure_shape(values, [None] * rank) if values.shape.rank is None else values

@@ -1,7 +1,9 @@
 """Which activations hidden layers take: Keras's, and one's own, as long as they have no state."""
 
 import contextlib
+import copy
 import functools
+import types
 import warnings
 from collections.abc import Sequence
 
@@ -22,8 +24,7 @@ def checked(name: str, value, count: int):
     given = [value] if is_one else list(value)
     faults = [_fault(each) for each in given]
     if not any(faults) and (is_one or len(given) == count):
-        # A file has a function as a dict.
-        kept = [keras.activations.get(each) if isinstance(each, dict) else each for each in given]
+        kept = [_found(each) if isinstance(each, dict) else each for each in given]
         return kept[0] if is_one else tuple(kept)
     received = (
         _described(each) + (f", {fault}" if fault else "")
@@ -43,12 +44,13 @@ def _fault(activation) -> str:
         return _fault_of_name(activation)
     if not isinstance(activation, keras.Layer):
         return _fault_of_function(activation)
-    # Of a copy, since a layer is built by the first shape that it meets; of itself if it has none.
-    copy = activation
-    with contextlib.suppress(NotImplementedError):
-        copy = type(activation).from_config(activation.get_config())
-    fault = _fault_of_shape(copy)
-    return "which has weights or draws" if copy.variables else fault
+    # Of a copy, since a layer is built by the first shape that it meets; of itself if it has none,
+    # as one of a lambda.
+    tried = activation
+    with contextlib.suppress(NotImplementedError, ValueError):
+        tried = type(activation).from_config(activation.get_config())
+    fault = _fault_of_shape(tried)
+    return "which has weights or draws" if tried.variables else fault
 
 
 @functools.cache
@@ -58,11 +60,13 @@ def _fault_of_name(name):
 
 def _fault_of_function(function):
     try:
-        found = keras.activations.get(function)
+        found = _found(function)
     except (ValueError, TypeError):
         return "which is none" if not isinstance(function, dict) else "which isn't known"
     fault = _fault_of_shape(found)
     if not fault and not isinstance(function, str | dict):
+        if not isinstance(found, types.FunctionType) and not hasattr(type(found), "from_config"):
+            return "which a file can't keep; a function of one's own, by `def`, it can"
         try:
             with warnings.catch_warnings():  # of a lambda, once it is saved
                 warnings.simplefilter("ignore", UserWarning)
@@ -70,6 +74,13 @@ def _fault_of_function(function):
         except (TypeError, ValueError):
             return "which a file can't keep; a function of one's own, by `def`, it can"
     return fault
+
+
+def _found(activation):
+    """Return an activation by its name, or by the dict that a file has of it, which stays whole."""
+    return keras.activations.get(
+        copy.deepcopy(activation) if isinstance(activation, dict) else activation
+    )
 
 
 def _fault_of_shape(function):

@@ -1,5 +1,6 @@
 """Both banks of a model by the name of its network, or of its user's own."""
 
+import collections
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -43,7 +44,9 @@ def made(network: str, architecture: contract.Architecture, encoder=None, decode
         encoder = contract.checked_encoder(encoder, *shapes)
     if decoder is None:
         return encoder, named.decoder(architecture, name="decoder")
-    return encoder, contract.checked_decoder(decoder, *shapes)
+    decoder = contract.checked_decoder(decoder, *shapes)
+    _require_separate(encoder, decoder)
+    return encoder, decoder
 
 
 def arguments(banks, dropout_seed: tf.Tensor | None, training: bool = False) -> list[dict]:
@@ -76,4 +79,22 @@ def freeze(banks, places: list[int]) -> None:
 
 
 def _layers(banks):
-    return [layer for bank in banks for layer in bank._flatten_layers()]
+    """Return all layers of banks, each after the one that it is in.
+
+    One that several hold, as components may share one without weights, is there for each of them:
+    so a file makes it again.
+    """
+    found, left = [], collections.deque(banks)
+    while left:
+        found.append(left.popleft())
+        left.extendleft(found[-1]._layers)  # the last first, as files have it
+    return found
+
+
+def _require_separate(encoder, decoder):
+    """Refuse banks with variables in common: a file would not keep that."""
+    if {id(each) for each in encoder.variables} & {id(each) for each in decoder.variables}:
+        raise ValueError(
+            "Expected encoder and decoder to share no variables, such as weights, which a file "
+            "would not keep. Received: two that do."
+        )

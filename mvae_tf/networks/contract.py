@@ -202,6 +202,7 @@ def _answer(name, bank, input_shape, output_shapes):
         raise ValueError(f"Expected {name} to be a Keras layer. Received: {bank!r}.")
     answer = bank(tf.zeros([2, *input_shape]))
     _require_separate(name, bank)
+    _require_once(name, bank)
     received = _described(answer)
     expected = _expected(output_shapes)
     if received != expected:
@@ -218,9 +219,21 @@ def _require_separate(name, bank):
         weights = [{id(each) for each in component.variables} for component in bank.components]
         if len(set().union(*weights)) < sum(map(len, weights)):
             raise ValueError(
-                f"Expected {name}'s components to share no weights, which a file would not keep. "
-                "Received: some that do; make the bank one layer, of a class of your own."
+                f"Expected {name}'s components to share no variables, such as weights or a "
+                "Dropout's seed, which a file would not keep. Received: some that do; make the "
+                "bank one layer, of a class of your own."
             )
+
+
+def _require_once(name, layer):
+    """Refuse a Sequential that holds a layer twice: Keras's file would have it once, silently."""
+    if isinstance(layer, keras.Sequential) and len(set(map(id, layer.layers))) < len(layer.layers):
+        raise ValueError(
+            f"Expected {name} to hold a layer once in a Sequential, as Keras's files have it. "
+            "Received: one that holds a layer twice; make it a functional model."
+        )
+    for each in layer._layers:
+        _require_once(name, each)
 
 
 def _expected(shapes):

@@ -98,21 +98,20 @@ def _next_version(versions):
 
 
 def _refuse_others(folder):
-    """Refuse a folder with things in it of which none is a version: it is another's."""
+    """Refuse a folder with things in it of which none is a version: it is another's.
+
+    Classes and years are numbers, too; numbers without anything in them may be places of versions.
+    """
     things = sorted(folder.glob("[!.]*"))
-    if things and not any(map(_is_version, things)):
+    numbers = [path for path in things if path.name.isdecimal()]
+    has_version = any(any(path.glob(kind)) for path in numbers for kind in _MODELS)
+    has_content = any(path.is_dir() and any(path.iterdir()) for path in numbers)
+    if things and not has_version and (has_content or not numbers):
         names = [path.name for path in things]
         raise FileExistsError(
             f"Expected a folder of versions, an empty one or a new one. Received: {folder}, which "
             f"holds {textwrap.shorten(', '.join(names), 100)}."
         )
-
-
-def _is_version(path):
-    """Return whether it is a version, or the place of one; classes and years are numbers, too."""
-    if not (path.name.isdecimal() and path.is_dir()):
-        return False
-    return not any(path.iterdir()) or any(any(path.glob(kind)) for kind in _MODELS)
 
 
 def _refuse_existing(target):
