@@ -1,13 +1,17 @@
 """What may be added to a stored result, and what comes of it; whole scripts: test_reproduce."""
 
 import copy
+import importlib
+import json
 import types
+from pathlib import Path
 
 import pytest
 
 from support.additions import Addition, AdditionError
 from support.rows import Rows
 
+FIGURES = Path(__file__).parent.parent / "figures"
 ORDER = ("4", "7", "1", "9")
 WHOLE = ("4", "7", "1")  # row 9 is an extra
 ACCOUNT = {
@@ -206,6 +210,21 @@ def test_older_results_that_tell_no_reading_are_of_the_usual_one():
 def test_seeds_are_joined_one_by_one():
     whole = addition(result([2], "4", "7"), "4", "7").joined(result([0, 1], "4", "7"))
     assert whole == result([2, 0, 1], "4", "7") | {"elapsed_seconds": 4.0}
+
+
+@pytest.mark.parametrize("name", ["fig4_components_sweep", "ablation_dhsic"])
+def test_figures_over_k_and_beta_grow_by_seeds(name):
+    script = importlib.import_module(name)
+    stored = json.loads((FIGURES / f"{name}.json").read_text())
+    seeds, other = stored["settings"]["seeds"], copy.deepcopy(stored)
+    del other["command"]
+    other["settings"]["seeds"] = added = [seed + 100 for seed in seeds]
+    grown = Addition(stored, {}).joined(other) | {"command": "it"}
+    assert grown["settings"]["seeds"] == seeds + added
+    text = script.text(grown)
+    assert "±" in text and "undecided (one seed)" not in text
+    (figure,) = script.pictures(grown).values()
+    assert figure.axes
 
 
 @pytest.mark.parametrize("older", [True, False])
