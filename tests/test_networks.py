@@ -11,6 +11,7 @@ from recycled import recycled, take_back
 import mvae_tf
 from mvae_tf import networks, training
 from mvae_tf.datasets.splits import Split
+from mvae_tf.networks import banks
 
 K, D, SHAPE = 3, 2, (6, 5, 1)
 IMAGES = np.random.default_rng(0).uniform(size=[20, *SHAPE]).astype("float32")
@@ -279,6 +280,27 @@ def test_a_layer_twice_in_a_sequential_is_refused_in_a_functional_model_kept(tmp
     model.save(tmp_path / "own.keras")
     copy = keras.models.load_model(tmp_path / "own.keras")
     np.testing.assert_array_equal(copy.reconstruct(IMAGES), model.reconstruct(IMAGES))
+
+
+@pytest.mark.parametrize("kind", ["dense", "convolutional", "own"])
+def test_frozen_layers_have_the_places_of_keras_as_older_files_have_them(kind):
+    shape = (8, 8, 1)
+    if kind == "own":
+        parts = [
+            with_trunk(keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(4)]))
+            for _ in "abc"
+        ]
+        own = {"encoder": networks.EncoderBank(parts)}
+    model = mvae_tf.MixtureVAE(
+        shape, K, D, hidden_units=(4, 3), **(own if kind == "own" else {"network": kind})
+    )
+    both = model.encoder, model.decoder
+    layers = [layer for bank in both for layer in bank._flatten_layers()]
+    for place, layer in enumerate(layers):
+        if not layer._layers and layer.trainable:
+            layer.trainable = False
+            assert banks.frozen(both) == [place]
+            layer.trainable = True
 
 
 # Of a model that was never trained the optimizer has nothing to load yet.

@@ -1,6 +1,5 @@
 """Both banks of a model by the name of its network, or of its user's own."""
 
-import collections
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -79,16 +78,18 @@ def freeze(banks, places: list[int]) -> None:
 
 
 def _layers(banks):
-    """Return all layers of banks, each after the one that it is in.
+    """Return all layers of banks, each after the one that it is in, in the order of Keras's own.
 
     One that several hold, as components may share one without weights, is there for each of them:
     so a file makes it again.
     """
-    found, left = [], collections.deque(banks)
-    while left:
-        found.append(left.popleft())
-        left.extendleft(found[-1]._layers)  # the last first, as files have it
-    return found
+    parts = ([bank, *map(_within, bank._layers)] for bank in banks)
+    return tf.nest.flatten(list(parts))
+
+
+def _within(layer):
+    """Return a layer and those within it, the last first, nested."""
+    return [layer, *map(_within, reversed(layer._layers))]
 
 
 def _require_separate(encoder, decoder):

@@ -225,15 +225,14 @@ def _require_separate(name, bank):
             )
 
 
-def _require_once(name, layer):
+def _require_once(name, bank):
     """Refuse a Sequential that holds a layer twice: Keras's file would have it once, silently."""
-    if isinstance(layer, keras.Sequential) and len(set(map(id, layer.layers))) < len(layer.layers):
-        raise ValueError(
-            f"Expected {name} to hold a layer once in a Sequential, as Keras's files have it. "
-            "Received: one that holds a layer twice; make it a functional model."
-        )
-    for each in layer._layers:
-        _require_once(name, each)
+    for each in bank._flatten_layers():
+        if isinstance(each, keras.Sequential) and len({*map(id, each.layers)}) < len(each.layers):
+            raise ValueError(
+                f"Expected {name} to hold a layer once in a Sequential, as Keras's files have it. "
+                "Received: one that holds a layer twice; make it a functional model."
+            )
 
 
 def _expected(shapes):
