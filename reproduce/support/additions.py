@@ -126,6 +126,7 @@ class Addition:
         old, new = self._rows.by_name(self._stored), self._rows.by_name(result)
         rows = old | new
         if self._has_own_seeds():
+            # For its refusal alone: what stands beside rows stays as it is stored.
             _over_all_seeds(*map(_beside_rows, (self._stored, result)), "result")
             for name, row in old.items():
                 seeds = {"seeds": seeds_of(self._stored, row)}

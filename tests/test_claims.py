@@ -1,0 +1,179 @@
+"""The scorecard's verdicts: what each claim makes of a result."""
+
+import pytest
+
+from support import claims
+
+
+def of(*values):
+    return {"mean": sum(values) / len(values), "std": None, "per_seed": list(values)}
+
+
+def seeds(value):
+    """Three seeds' values, close together."""
+    return of(value, value + 0.02, value - 0.01)
+
+
+def table1(errors, of=seeds):
+    rows = [{"num_components": k, "mse": of(mse), "paper": 9.0} for k, mse in errors.items()]
+    rows = [row | {"model": "VAE" if row["num_components"] == 1 else "M-VAE"} for row in rows]
+    # The paper's claim is not about settings of our own.
+    rows = [*rows, {"num_components": 10, "mse": of(99.0), "paper": None}]
+    return {"rows": rows, "settings": {"seeds": list(range(len(of(0.0)["per_seed"])))}}
+
+
+def fig2(mixture, *components):
+    each = {f"Component {k}": mse for k, mse in enumerate(components)}
+    return {"mse": each | {"Mixture": mixture}}
+
+
+def table2(mixture, component, vae):
+    ours = {"Mixture": mixture, "C1": component, "VAE": vae}
+    row = {**ours, "Mixture, `best_mnist`": of(99.0), "VAE, same search": of(99.0)}  # one seed
+    certain = {"Mixture": seeds(99), "C1": seeds(1), "VAE": seeds(1)}
+    return {"accuracy": {"MLP": certain, "KNN": row}}
+
+
+def errors(mixture, vae, vae_sampled=None):
+    ours = {"mse": mixture, "mse_sampled": mixture}
+    return {
+        "errors": {
+            "M-VAE": ours,
+            "VAE": {"mse": vae, "mse_sampled": vae_sampled or vae},
+            "Mixture, `best_mnist`": {"mse": of(1.0), "mse_sampled": of(1.0)},
+        }
+    }
+
+
+def fig4(*accuracy, of=seeds):
+    return {"accuracy": {str(k): of(value) for k, value in enumerate(accuracy, start=4)}}
+
+
+def dhsic(off, on):
+    row, last = {"cka": of(0.5)}, {"dhsic": of(0)}
+    return {
+        "rows": {b: row | {"dhsic": v} for b, v in [("0", off), ("1", on)]} | {"1000": row | last}
+    }
+
+
+def table3(rmse, score, choice="inception", images="cifar10", test="test images", vae=5.0):
+    """A result of Table III; rmse None: the mixture's row has not been run."""
+    row = {"num_components": 4, "kl_weight": 0.05, "paper": None}
+    of_as_many = of if rmse and len(rmse["per_seed"]) == 1 else seeds
+    row["rmse"] = of_as_many(1)
+    row["seeds"] = list(range(len(of_as_many(vae)["per_seed"])))
+    scores = {"score_reconstructions": of_as_many(vae), "score_samples": of_as_many(4.9)}
+    single = {**row, **scores, "model": "VAE", "num_components": 1}
+    flips = {**row, "model": "M-VAE, flips too"}  # by other images than the paper's
+    ours = {**row, "model": "M-VAE"}
+    if rmse is not None:
+        ours |= {"rmse": rmse, "score_reconstructions": score, "score_samples": of_as_many(5.0)}
+    return {
+        "rows": [single, flips, *([] if rmse is None else [ours])],
+        "settings": {"seeds": [0]},
+        "dataset": {"name": images, "test": test},
+        "classifier": {"choice": choice, "name": "own", "description": "one of accuracy 70 %"},
+    }
+
+
+def of_other_seeds(result, index):
+    """A result, one of whose rows is of another seed alone, which no other row has."""
+    row = result["rows"][index]
+    row["seeds"] = [9]
+    for name, value in row.items():
+        if isinstance(value, dict):
+            row[name] = of(value["mean"])
+    return result
+
+
+ROWS, IMAGES = "undecided (rows not run)", "undecided (images that the paper doesn't have)"
+ONE = "undecided (one seed)"
+COMMON = "undecided (no seed in common)"
+OTHER = "undecided (a classifier whose scores can't be compared with print)"
+HELDOUT = "held-out training batch 5"
+
+
+@pytest.mark.parametrize(
+    ("index", "result", "verdict"),
+    [
+        (0, table1({7: 11.5, 8: 10.2, 10: 9.2, 1: 13.4}), "supported"),
+        # A step up does not decide against a fall over all K.
+        (0, table1({7: 11.5, 8: 11.6, 10: 9.2, 1: 13.4}), "supported"),
+        (0, table1({7: 9.2, 8: 10.2, 10: 11.5, 1: 13.4}), "contradicted"),
+        (0, table1({7: 11.5, 8: 10.2, 10: 9.2}), "supported"),
+        (0, table1({7: 11.5, 8: 10.2, 10: 9.2}, of), ONE),
+        (0, table1({10: 9.2, 1: 13.4}), ROWS),
+        (1, table1({7: 11.5, 8: 10.2, 10: 9.2, 1: 13.4}), "supported"),
+        (1, table1({7: 11.5, 8: 10.2, 10: 9.2, 1: 11.0}), "contradicted"),
+        (1, table1({7: 11.5, 8: 10.2, 10: 9.2, 1: 13.4}, of), ONE),
+        (1, table1({7: 11.5, 8: 10.2, 10: 9.2}), ROWS),
+        (0, of_other_seeds(table1({7: 11.5, 8: 10.2, 10: 9.2, 1: 13.4}), 1), COMMON),
+        (0, of_other_seeds(table1({7: 11.5, 8: 10.2, 10: 9.2, 1: 13.4}), 3), "supported"),
+        (1, of_other_seeds(table1({7: 11.5, 8: 10.2, 10: 9.2, 1: 13.4}), 3), COMMON),
+        (9, of_other_seeds(table3(seeds(3.1), seeds(6.0)), 0), COMMON),
+        (2, errors(seeds(9.0), seeds(10.0)), "supported"),
+        (2, errors(seeds(10.0), seeds(9.0)), "contradicted"),
+        (2, errors(of(9.0, 9.9, 9.1), of(9.2, 9.3, 9.8)), "undecided"),
+        # At means and at draws: the error has to be lower at both.
+        (2, errors(seeds(9.0), seeds(10.0), seeds(-5.0)), "contradicted"),
+        (2, errors(of(9.0), of(10.0)), ONE),
+        (2, {"errors": {"M-VAE": {}}}, ROWS),
+        (3, fig2(seeds(9.0), seeds(10.0), seeds(9.5)), "supported"),
+        (3, fig2(seeds(9.0), seeds(10.0), seeds(8.9)), "contradicted"),
+        (3, fig2(seeds(9.0), seeds(10.0), of(8.9, 9.1, 9.05)), "undecided"),
+        (3, fig2(of(9, 9.02, 9.03), of(8, 9.9, 9.9), of(9.9, 8, 8.1)), "contradicted"),
+        (3, fig2(of(9.0), of(10.0), of(9.5)), ONE),
+        (4, table2(seeds(97.0), seeds(96.0), seeds(96.5)), "supported"),
+        (4, table2(of(97, 97.1, 97.2), seeds(97.5), seeds(96.5)), "contradicted"),
+        (4, table2(of(97, 97.1, 97.2), seeds(96.0), seeds(97.5)), "contradicted"),
+        (4, table2(of(97, 97.9, 97.2), seeds(96.0), seeds(97.0)), "undecided"),
+        (4, table2(of(97), of(96.0), of(96.5)), ONE),
+        (5, fig4(96.0, 96.5, 97.0), "supported"),
+        (5, fig4(97.0, 96.5, 96.0), "contradicted"),
+        (5, {"accuracy": {"4": of(96, 97, 96.5), "7": of(97, 96, 96.4)}}, "undecided"),
+        (5, fig4(96.0, 96.5, 97.0, of=of), ONE),
+        (6, dhsic(of(0.01, 0.0102, 0.0101), of(0.002, 0.0021, 0.0019)), "supported"),
+        # A fall by less than a tenth makes nothing differ.
+        (6, dhsic(of(0.01, 0.0102, 0.0101), of(0.0098, 0.0099, 0.0099)), "contradicted"),
+        (6, dhsic(of(0.01), of(0.002)), ONE),
+        (6, None, "not run"),
+        (7, None, "not run"),
+        (7, table3(seeds(3.1), seeds(6.0)), "supported"),
+        (7, table3(of(3.174, 3.1741, 3.1742), seeds(6.0)), "supported"),
+        (7, table3(seeds(3.3), seeds(6.0), test=HELDOUT), "contradicted"),
+        (7, table3(of(3.3), seeds(6.0)), ONE),
+        (7, table3(seeds(3.1), seeds(6.0), images="patches"), IMAGES),
+        (7, table3(None, None), ROWS),
+        (8, table3(seeds(3.1), seeds(6.0)), "supported"),
+        (8, table3(seeds(3.1), of(5.956, 5.957, 5.9565)), "supported"),
+        (8, table3(seeds(3.1), seeds(5.8)), "contradicted"),
+        (8, table3(seeds(3.1), seeds(6.0), "cifar10"), OTHER),
+        (8, table3(seeds(3.1), seeds(6.0), test=HELDOUT), IMAGES),
+        (8, table3(None, None), ROWS),
+        (9, table3(seeds(3.1), seeds(6.0)), "supported"),
+        (9, table3(seeds(3.1), of(4.9, 5.2, 5.0)), "undecided"),
+        (9, table3(of(3.1), of(6.0)), ONE),
+        (9, table3(seeds(3.1), seeds(6.0), vae=7.0), "contradicted"),
+        (9, table3(of(3.1), of(6.0), images="patches"), IMAGES),
+        (9, table3(None, None), ROWS),
+    ],
+)
+def test_verdicts(index, result, verdict):
+    measured, judged = claims.judged(claims.CLAIMS[index], result)
+    assert judged == verdict and measured
+
+
+def test_table3s_judgement_says_of_what_and_by_whom():
+    result = table3(of(3.1), of(6.0), "cifar10", test=HELDOUT)
+    told, _ = claims.judged(claims.CLAIMS[7], result)
+    assert told == "RMSE 3.10 on cifar10 (held-out training batch 5)"
+    told, _ = claims.judged(claims.CLAIMS[8], result)
+    assert "6.00 by one of accuracy 70 %" in told
+    told, _ = claims.judged(claims.CLAIMS[9], result)
+    assert told.startswith("reconstructions 6.00 against 5.00, draws 5.00 against 4.90, by own")
+
+
+def test_what_is_measured_stands_with_its_interval():
+    told, _ = claims.judged(claims.CLAIMS[3], fig2(of(9.0, 9.1), of(10.0, 10.3), of(9.5, 12)))
+    # 0.5 and 1.2: their mean, and 12.71 times its deviation.
+    assert told.endswith("ahead of the best component's by 0.85 (-3.60 to 5.30)")
