@@ -12,14 +12,19 @@ less uncertain than the errors. Both are judged: as of a batch each, the four er
 batch, their mean and the three steps from K to K, by the deviations over batches of just these.
 """
 
-import math
-import statistics
-
-import numpy as np
-
 import mvae_tf
 from support import measures, one_batch, paper
 from support.one_batch import KS
+from support.reach import (
+    MOST_DEVIATIONS,
+    NUMBERS,
+    error_deviations,
+    judged,
+    nearest,
+    of_classifiers,
+    sorted_components,
+    within,
+)
 from support.results import run_script
 from support.rows import Rows
 from support.study import Study
@@ -56,9 +61,6 @@ QUICK_TRAIN_IMAGES = 5_000
 # The published script trains its own reading on fewer images.
 TRAIN_IMAGES = {"authors_mnist": 55_000}
 COMPONENTS, FIRST, LAST = 4, 4, 10  # of Table II; Figure 4's ends
-# Of 4 errors, 18 accuracies and a rise, jointly: Bonferroni.
-NUMBERS = len(paper.TABLE1) + len(paper.TABLE2) * len(paper.TABLE2_COLUMNS) + 1
-MOST_DEVIATIONS = statistics.NormalDist().inv_cdf(1 - 0.05 / 2 / NUMBERS)
 
 
 def usual_rows(preset: str) -> list[str]:
@@ -170,7 +172,7 @@ def _one_seed(study, seed, name, epochs):
         mixture, vae = ([part[way] for part in joined[count]] for count in (COMPONENTS, 1))
         components = [[part[:, k] for part in mixture] for k in range(COMPONENTS)]
         accuracy[way] = {
-            classifier: _sorted_components(
+            classifier: sorted_components(
                 [_accuracy(classifier, codes, data, seed) for codes in (mixture, *components, vae)]
             )
             for classifier in paper.TABLE2
@@ -191,93 +193,6 @@ def _accuracy(classifier, codes, data, seed):
     )
 
 
-def _sorted_components(values):
-    """Return a row of Table II with its components from the lowest up: they have no order."""
-    joined, *components, vae = values
-    return [joined, *sorted(components), vae]
-
-
-# What is judged ----------------------------------------------------------------------------------
-
-
-def error_deviations(errors: dict) -> list[float]:
-    """Return how many deviations of a batch each printed error of Table I is from the measured."""
-    return [
-        _deviations(printed, errors[str(count)]["mse"], errors[str(count)]["std"]["mean"])
-        for _, count, printed in paper.TABLE1
-    ]
-
-
-def one_batch_deviations(of_batch: dict) -> list[float]:
-    """Return the same of the printed errors' mean and steps, by what these deviate over batches."""
-    by_k = {count: printed for _, count, printed in paper.TABLE1}
-    printed = one_batch.mean_and_steps(np.array([by_k[count] for count in KS]))
-    return [
-        _deviations(value, of_batch[name]["mse"], of_batch[name]["std"]["mean"])
-        for name, value in zip(one_batch.NAMES, printed.tolist(), strict=True)
-    ]
-
-
-def accuracy_deviations(accuracy: dict, images: int) -> list[float]:
-    """Return the same of each accuracy of Table II, by the deviation of so many test images."""
-    return [
-        _deviations(printed, measured, _binomial(printed, images))
-        for classifier, row in paper.TABLE2.items()
-        for printed, measured in zip(_sorted_components(row), accuracy[classifier], strict=True)
-    ]
-
-
-def rise_deviations(rise: dict, accuracy: float, images: int) -> float:
-    """Return by how many deviations Figure 4's accuracy falls from its first to its last K."""
-    # Of two accuracies; that their test images are the same makes it less, not more.
-    deviation = math.sqrt(2) * _binomial(accuracy, images)
-    return max(0.0, -rise["mean"]) / math.hypot(deviation, rise["std"] or 0.0)
-
-
-def _deviations(printed, measured, deviation):
-    return abs(printed - measured["mean"]) / math.hypot(deviation, measured["std"] or 0.0)
-
-
-def _binomial(percent, images):
-    share = min(max(percent / 100, 0.5 / images), 1 - 0.5 / images)
-    return 100 * math.sqrt(share * (1 - share) / images)
-
-
-def judged(row: dict, images: int) -> dict:
-    """Return what of the printed numbers a reading explains, by the ways that explain most.
-
-    Args:
-        row: Of the result.
-        images: Test images.
-
-    Returns:
-        "errors", "one_batch" and "codes": the ways by which most printed numbers of Table I, as of
-        a batch each and as of one batch, and of Table II and Figure 4, are within reach, and of
-        several such the one whose farthest is nearest, each as (way, deviations).
-    """
-    errors = {way: error_deviations(values) for way, values in row["errors"].items()}
-    codes = {
-        way: [
-            *accuracy_deviations(values, images),
-            rise_deviations(row["rise"][way], values["KNN"][0]["mean"], images),
-        ]
-        for way, values in row["accuracy"].items()
-    }
-    of_batch = {way: one_batch_deviations(values) for way, values in row["one_batch"].items()}
-    found = {"errors": errors, "one_batch": of_batch, "codes": codes}
-    return {name: _nearest(by_way) for name, by_way in found.items()}
-
-
-def _nearest(by_way):
-    way = min(by_way, key=lambda way: (-within(by_way[way]), max(by_way[way])))
-    return way, by_way[way]
-
-
-def within(deviations: list[float]) -> int:
-    """Return how many are within reach."""
-    return int(np.sum(np.less_equal(deviations, MOST_DEVIATIONS)))
-
-
 # What is shown -----------------------------------------------------------------------------------
 
 
@@ -287,7 +202,7 @@ def pictures(result: dict) -> dict:
     for _, count, printed in paper.TABLE1:
         points = []
         for row in rows:
-            way, _ = _nearest({way: error_deviations(each) for way, each in row["errors"].items()})
+            way, _ = nearest({way: error_deviations(each) for way, each in row["errors"].items()})
             error = row["errors"][way][str(count)]
             points.append((error["mse"]["mean"], error["std"]["mean"]))
         panels.append((f"K = {count}, printed {printed:.2f}", printed, *zip(*points, strict=True)))
@@ -306,7 +221,7 @@ def text(result: dict) -> str:
         values = row["errors"][error_way]
         table.append(
             [
-                f"{row['reading']}, {row['epochs']} epoch{'s' * (row['epochs'] > 1)}",
+                _name(row),
                 _told(error_way),
                 *(f"{values[str(count)]['mse']['mean']:.2f}" for _, count, _ in paper.TABLE1),
                 f"{within(errors)} of {len(errors)}, {max(errors):.1f}",
@@ -339,6 +254,8 @@ def text(result: dict) -> str:
 
 {markdown_table(header, [printed, *table])}
 
+{_by_classifier(result)}
+
 "Within": of the {len(paper.TABLE1)} printed errors, and of the {NUMBERS - len(paper.TABLE1)} other
 numbers, so many are no more than {result["most_deviations"]:.2f} deviations from the measured ones
 (jointly 95 % of all {NUMBERS}), and the farthest is so many away. An error's deviation is that of
@@ -352,6 +269,22 @@ The picture has two deviations to each side. Trained on {trained:,} images, or, 
 script, on {TRAIN_IMAGES["authors_mnist"]:,} at most under `authors_mnist`.
 
 {origin(result)}"""
+
+
+def _by_classifier(result):
+    lines = ["Of Table II within, by classifier, with the mean difference:", ""]
+    for row in result["rows"]:
+        found = of_classifiers(row, result["dataset"]["test_images"])
+        told = [
+            f"{name} {reached} of {count} (ours {above:+.2f} points)"
+            for name, (reached, count, above) in found.items()
+        ]
+        lines.append(f"- {_name(row)}: {', '.join(told)}.")
+    return "\n".join(lines)
+
+
+def _name(row):
+    return f"{row['reading']}, {row['epochs']} epoch{'s' * (row['epochs'] > 1)}"
 
 
 def _not_run(result):

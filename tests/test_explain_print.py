@@ -10,7 +10,7 @@ import scipy.stats
 from test_scripts import rebuilt, store, study  # noqa: F401  fixtures
 
 from mvae_tf import evaluation
-from support import measures, one_batch, paper
+from support import measures, one_batch, paper, reach
 
 script = importlib.import_module("explain_print")
 IMAGES = 10_000
@@ -49,30 +49,42 @@ def judged_of_one_batch(errors, one, deviations=(1.4, 0.3, 0.1, 0.2)):
     return {name: {"mse": one(value), "std": one(std)} for name, value, std in parts}
 
 
+def test_what_is_within_reach_is_told_by_classifier():
+    row = exact()
+    for index in (0, 3):
+        row["accuracy"]["means"]["MLP"][index]["mean"] += 3.0
+    row["accuracy"]["means"]["KNN"][5]["mean"] -= 6.0
+    found = reach.of_classifiers(row, IMAGES)
+    assert list(found) == list(paper.TABLE2)
+    assert found["MLP"] == (4, 6, pytest.approx(1.0))
+    assert found["Linear SVM"] == (6, 6, pytest.approx(0.0))
+    assert found["KNN"] == (5, 6, pytest.approx(-1.0))
+
+
 def test_bounds_are_jointly_95_percent():
-    assert script.NUMBERS == 4 + 18 + 1
-    share = 2 * scipy.stats.norm.sf(script.MOST_DEVIATIONS)
-    assert share * script.NUMBERS == pytest.approx(0.05)
+    assert reach.NUMBERS == 4 + 18 + 1
+    share = 2 * scipy.stats.norm.sf(reach.MOST_DEVIATIONS)
+    assert share * reach.NUMBERS == pytest.approx(0.05)
 
 
 def test_what_is_as_printed_is_explained_and_what_is_far_off_is_not():
     row = exact()
-    (_, errors), (_, of_batch), (_, codes) = script.judged(row, IMAGES).values()
+    (_, errors), (_, of_batch), (_, codes) = reach.judged(row, IMAGES).values()
     assert errors == [0] * 4 and codes == [0] * 19
     assert of_batch == pytest.approx([0] * 4, abs=1e-12)
     row["errors"]["means"]["8"]["mse"]["mean"] += 2 * 1.4
     row["accuracy"]["means"]["KNN"][0]["mean"] -= 1.0
     row["rise"]["means"]["mean"] = -1.0
-    (_, errors), _, (_, codes) = script.judged(row, IMAGES).values()
+    (_, errors), _, (_, codes) = reach.judged(row, IMAGES).values()
     np.testing.assert_allclose(errors, [0, 2, 0, 0])
     of_images = 100 * np.sqrt(0.9717 * 0.0283 / IMAGES)
     np.testing.assert_allclose(codes[12], 1 / of_images)
     fallen = 100 * np.sqrt(2 * 0.9617 * 0.0383 / IMAGES)  # of the accuracy that was measured
     np.testing.assert_allclose(codes[18], 1 / fallen)
-    assert script.within(errors) == 4 and script.within(codes) == 17
+    assert reach.within(errors) == 4 and reach.within(codes) == 17
     # Several seeds have a deviation of their own.
     row["errors"]["means"]["8"]["mse"]["std"] = 1.4
-    assert script.judged(row, IMAGES)["errors"][1][1] == pytest.approx(2 / np.sqrt(2))
+    assert reach.judged(row, IMAGES)["errors"][1][1] == pytest.approx(2 / np.sqrt(2))
 
 
 def test_the_way_that_explains_most_is_told():
@@ -80,11 +92,11 @@ def test_the_way_that_explains_most_is_told():
     row["errors"]["sampled_dropout"] = copy.deepcopy(row["errors"]["means"])
     for values in row["errors"]["means"].values():
         values["mse"]["mean"] += 9.0
-    assert script.judged(row, IMAGES)["errors"][0] == "sampled_dropout"
+    assert reach.judged(row, IMAGES)["errors"][0] == "sampled_dropout"
     result = {
         "preset": "paper",
         "rows": [row],
-        "most_deviations": script.MOST_DEVIATIONS,
+        "most_deviations": reach.MOST_DEVIATIONS,
         "dataset": {"test_images": IMAGES, "train_images": 60_000},
     }
     text = _text(result)
@@ -142,7 +154,7 @@ def as_stored(batches):
 def deviations(printed, own, of_batch, monkeypatch):
     table = [(model, k, printed[one_batch.KS.index(k)]) for model, k, _ in paper.TABLE1]
     monkeypatch.setattr(paper, "TABLE1", table)
-    return script.error_deviations(own), script.one_batch_deviations(of_batch)
+    return reach.error_deviations(own), reach.one_batch_deviations(of_batch)
 
 
 def test_a_print_of_one_batch_is_as_far_off_as_it_is_said_to_be(monkeypatch):
@@ -153,18 +165,18 @@ def test_a_print_of_one_batch_is_as_far_off_as_it_is_said_to_be(monkeypatch):
     errors, mean_and_steps = (np.array(each) for each in zip(*found, strict=True))
     np.testing.assert_allclose(np.sqrt((mean_and_steps**2).mean(axis=0)), 1, atol=0.06)
     np.testing.assert_allclose(np.sqrt((errors**2).mean(axis=0)), 1, atol=0.06)
-    assert np.mean(mean_and_steps.max(axis=1) > script.MOST_DEVIATIONS) < 4 * 0.05 / script.NUMBERS
+    assert np.mean(mean_and_steps.max(axis=1) > reach.MOST_DEVIATIONS) < 4 * 0.05 / reach.NUMBERS
 
 
 def test_a_fall_with_k_that_no_batch_shows_is_noticed_within_a_batch_alone(monkeypatch):
     """As printed: within reach of four batches' luck, and far from that of one."""
     own, of_batch = as_stored(simulated(78))
     errors, mean_and_steps = deviations(PRINTED, own, of_batch, monkeypatch)
-    assert script.within(errors) == 4
-    assert script.within(mean_and_steps) < 4 and mean_and_steps[-1] > script.MOST_DEVIATIONS
+    assert reach.within(errors) == 4
+    assert reach.within(mean_and_steps) < 4 and mean_and_steps[-1] > reach.MOST_DEVIATIONS
     # While four errors that are all a tenth too high are within reach of both.
     high = (1.1 * MEANS).tolist()
-    assert [script.within(each) for each in deviations(high, own, of_batch, monkeypatch)] == [4, 4]
+    assert [reach.within(each) for each in deviations(high, own, of_batch, monkeypatch)] == [4, 4]
 
 
 def test_spreads_are_over_whole_batches():
