@@ -125,15 +125,14 @@ def bandwidths(values, count: int) -> str | list[float]:
     """Return values if they are a rule of `dhsic`'s or `count` positive numbers."""
     if isinstance(values, str):
         return choice("bandwidths", values, ("dimension", "median"))
-    if hasattr(values, "__array__"):
+    expected = f'Expected bandwidths to be "dimension", "median" or {count} positive numbers'
+    _refuse_masked(expected, values)
+    if hasattr(values, "__array__") and not tf.is_symbolic_tensor(values):
         values = np.asarray(values).tolist()
     elif isinstance(values, Sequence):  # in which there may be the like
         values = [each.numpy().tolist() if hasattr(each, "numpy") else each for each in values]
     if not isinstance(values, Sequence) or len(values) != count:
-        raise ValueError(
-            f'Expected bandwidths to be "dimension", "median" or {count} positive numbers. '
-            f"Received: {values!r}."
-        )
+        raise ValueError(f"{expected}. Received: {values!r}.")
     return [positive("each of bandwidths", value) for value in values]
 
 
@@ -243,8 +242,7 @@ def as_array(expected: str, values):
         raise ValueError(f"{expected}. Received: {described(values)}.")
     if is_tensor(values):
         return tf.convert_to_tensor(values)
-    if _is_masked(values):
-        raise ValueError(f"{expected}. Received: an array some of which is masked.")
+    _refuse_masked(expected, values)
     try:
         array = np.asarray(values)
     except (ValueError, TypeError, RuntimeError) as error:  # of whatever library
@@ -259,6 +257,11 @@ def as_array(expected: str, values):
     return array
 
 
+def _refuse_masked(expected, values):
+    if _is_masked(values):
+        raise ValueError(f"{expected}. Received: an array some of which is masked.")
+
+
 def _is_masked(values):
     """Return whether some of an array, or of one in a list, is masked: the list would have all."""
     if isinstance(values, list | tuple):
@@ -269,6 +272,7 @@ def _is_masked(values):
 def real_numbers(expected: str, values) -> tf.Tensor:
     """Return a tensor of real numbers; those of a list are float64."""
     if isinstance(values, list | tuple) and any(map(is_tensor, tf.nest.flatten(values))):
+        _refuse_masked(expected, values)
         rows = [tf.convert_to_tensor(row) if is_tensor(row) else row for row in values]
         values = tf.convert_to_tensor(rows)
     values = as_array(expected, values)

@@ -241,10 +241,49 @@ def test_a_sample_that_hardly_counts_brings_no_digits(weight):
     assert dhsic(variables, weights=np.ones(31)) > 0
 
 
-def test_a_list_of_masked_rows_is_refused():
+@pytest.mark.parametrize(
+    "first",
+    [[-90.0, 90.0, -80.0, 70.0], [-0.25, 0.25, -0.2, 0.24], [-1.0, 0.0, 1.0, 3.0], [1.0] * 4],
+)
+@pytest.mark.parametrize("value", [0.0, 77.0, np.nan])
+def test_samples_of_weight_0_decide_nothing_about_what_is_refused(first, value):
+    """Far from the others or near, one or many."""
+
+    def outcome(count):
+        variables = [np.r_[each, np.full(count, value)][:, None] for each in (first, [-1, 1, 0, 2])]
+        try:
+            return float(dhsic(variables, [1.0, 1.0], weights=np.r_[np.ones(4), np.zeros(count)]))
+        except ValueError as error:
+            return str(error)
+
+    without = outcome(0)
+    for count in (1, 30):
+        found = outcome(count)
+        assert found == (pytest.approx(without) if isinstance(without, float) else without)
+
+
+def test_all_of_weight_0_give_0_whatever_they_are():
+    variables = [np.r_[np.nan, X[1:, 0]][:, None], X**2]
+    assert float(dhsic(variables, weights=np.zeros(30))) == 0.0
+
+
+def test_what_is_masked_is_refused_wherever_it_stands():
     rows = [np.ma.masked_less(row, 0) for row in X]
-    with pytest.raises(ValueError, match="some of which is masked"):
-        dhsic([rows, X])
+    for among in (rows, [tf.constant(X[0]), *rows[1:]]):
+        with pytest.raises(ValueError, match="some of which is masked"):
+            dhsic([among, X])
+    with pytest.raises(ValueError, match="bandwidths to be .* some of which is masked"):
+        dhsic([X, X**2], np.ma.array([1.0, 2.0], mask=[0, 1]))
+
+
+def test_bandwidths_that_a_graph_has_not_worked_out_are_refused():
+    with pytest.raises(ValueError, match="Expected bandwidths to be .* Received: .*Tensor"):
+        tf.function(lambda sigmas: dhsic([X, X**2], sigmas))(tf.constant([1.0, 2.0]))
+
+
+def test_a_keras_variable_is_as_good_as_a_tensor():
+    both = np.stack([X, X**2])
+    assert float(dhsic(keras.Variable(both, dtype="float64"))) == float(dhsic(tf.constant(both)))
 
 
 @pytest.mark.parametrize("odd", ["heavy", 1j * X[:, 0], np.ma.masked_array(X[:, 0], X[:, 0] > 1)])

@@ -12,6 +12,8 @@ _SAME_NUMBER = "Expected the same number of samples in all."
 
 def as_matrices(variables: Sequence[tf.Tensor]) -> list[tf.Tensor]:
     """Return checked variables [n, d_k] in one dtype; see `criterion.dhsic`."""
+    if checks.is_tensor(variables):  # a Keras variable is no iterable
+        variables = tf.convert_to_tensor(variables)
     is_list = isinstance(variables, Iterable) and not isinstance(variables, str | Mapping)
     # An array [K, n, d] is as good as a list; the rows of one [n, d] are no variables.
     shape = tf.TensorShape(getattr(variables, "shape", [None] * 3) if is_list else None)
@@ -79,12 +81,18 @@ def as_weights(weights, variable: tf.Tensor) -> tf.Tensor:
 
 
 def without_weightless(variable: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
-    """Return a variable whose samples of weight 0 are as the heaviest: nothing of them matters.
+    """Return a variable whose samples of weight 0 are the mean of the others.
 
-    Not even NaN, and none has a gradient.
+    So nothing of them counts, not even NaN, none has a gradient, and the mean around which digits
+    are kept is the others'.
     """
-    heaviest = tf.gather(variable, tf.argmax(weights))
-    return tf.where(weights[:, None] == 0, heaviest, variable)
+    counts = weights[:, None] > 0
+    others = tf.where(counts, variable, 0)
+    heaviest = tf.gather(others, tf.argmax(weights))  # from which a constant variable is exactly 0
+    number = tf.cast(tf.math.count_nonzero(weights), variable.dtype)
+    rest = tf.reduce_sum(tf.where(counts, others - heaviest, 0), axis=0)
+    mean = heaviest + tf.math.divide_no_nan(rest, number)
+    return tf.where(counts, variable, tf.stop_gradient(mean))
 
 
 def as_bandwidth(value) -> float | tf.Tensor:
