@@ -282,6 +282,60 @@ def test_a_layer_twice_in_a_sequential_is_refused_in_a_functional_model_kept(tmp
     np.testing.assert_array_equal(copy.reconstruct(IMAGES), model.reconstruct(IMAGES))
 
 
+def in_two_sequentials(common):
+    return keras.Sequential([keras.Sequential([common]), keras.Sequential([common])])
+
+
+def in_two_functional_models(common):
+    inner = [keras.Model(each := keras.Input([D]), common(each)) for _ in range(2)]
+    code = keras.Input([D])
+    return keras.Model(code, inner[1](inner[0](code)))
+
+
+def in_a_model_and_beside(common):
+    code = keras.Input([D])
+    return keras.Model(code, common(keras.Sequential([common])(code)))
+
+
+def in_one_functional_model(common):
+    code = keras.Input([D])
+    return keras.Model(code, common(common(code)))
+
+
+@pytest.mark.parametrize(
+    "held", [in_two_sequentials, in_two_functional_models, in_a_model_and_beside]
+)
+@pytest.mark.parametrize("kind", ["weights", "seed"])
+def test_a_layer_with_variables_in_two_models_is_refused(held, kind):
+    """Keras's own files of such models can't be loaded, or hold another seed."""
+    common = keras.layers.Dense(D) if kind == "weights" else keras.layers.Dropout(0.5)
+    others = [with_trunk(keras.layers.Flatten()) for _ in range(K - 1)]
+    first = with_trunk(
+        keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(D), held(common)])
+    )
+    with pytest.raises(ValueError, match="Expected encoder's models to hold no layer with var"):
+        make(encoder=networks.EncoderBank([first, *others]))
+
+
+@pytest.mark.parametrize(
+    ("held", "common"),
+    [
+        (in_one_functional_model, keras.layers.Dense(D)),
+        (in_two_sequentials, keras.layers.ReLU()),
+        (in_two_functional_models, keras.layers.ReLU()),
+    ],
+)
+def test_a_layer_without_variables_or_in_one_model_may_be_called_twice(held, common, tmp_path):
+    others = [with_trunk(keras.layers.Flatten()) for _ in range(K - 1)]
+    first = with_trunk(
+        keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(D), held(common)])
+    )
+    model = make(encoder=networks.EncoderBank([first, *others]))
+    model.save(tmp_path / "own.keras")
+    copy = keras.models.load_model(tmp_path / "own.keras")
+    np.testing.assert_array_equal(copy.reconstruct(IMAGES), model.reconstruct(IMAGES))
+
+
 @pytest.mark.parametrize("kind", ["dense", "convolutional", "own"])
 def test_frozen_layers_have_the_places_of_keras_as_older_files_have_them(kind):
     shape = (8, 8, 1)

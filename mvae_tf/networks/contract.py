@@ -6,6 +6,7 @@ float32. Batch comes first in every public shape; inside, the layout is the bank
 answer differs in training takes the argument `training`.
 """
 
+import collections
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -226,13 +227,33 @@ def _require_separate(name, bank):
 
 
 def _require_once(name, bank):
-    """Refuse a Sequential that holds a layer twice: Keras's file would have it once, silently."""
-    for each in bank._flatten_layers():
+    """Refuse networks of which Keras's files keep something else, or nothing.
+
+    A layer that a Sequential holds twice is there once, silently, and a layer with weights, or a
+    Dropout, that stands in two models can't be loaded, or draws otherwise.
+    """
+    components = bank.components if isinstance(bank, _Bank) else [bank]
+    models = {id(model): model for each in components for model in _models(each)}.values()
+    for each in models:
         if isinstance(each, keras.Sequential) and len({*map(id, each.layers)}) < len(each.layers):
             raise ValueError(
                 f"Expected {name} to hold a layer once in a Sequential, as Keras's files have it. "
                 "Received: one that holds a layer twice; make it a functional model."
             )
+    held = collections.Counter(id(layer) for each in models for layer in each.layers)
+    if any(held[id(layer)] > 1 and layer.variables for each in models for layer in each.layers):
+        raise ValueError(
+            f"Expected {name}'s models to hold no layer with variables in common, such as weights "
+            "or a Dropout's seed, which Keras's files don't keep. Received: such a layer in two of "
+            "them; call it twice in one functional model, or write a layer of your own."
+        )
+
+
+def _models(layer):
+    """Return the models that Keras's files make anew from their layers, in one another."""
+    if not isinstance(layer, keras.Sequential | keras.Function):
+        return []
+    return [layer, *(model for child in layer.layers for model in _models(child))]
 
 
 def _expected(shapes):
