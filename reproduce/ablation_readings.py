@@ -256,11 +256,13 @@ def in_words(reading: tuple) -> str:
     return f"{', '.join(names)}, prior {_in_short(prior)}{preset}"
 
 
+KNOWN_ROWS = Rows(ROWS, by_name, usual_rows)
+
 if __name__ == "__main__":
     run_script(
         "ablation_readings",
         rebuild,
         text,
-        rows=Rows(ROWS, by_name, usual_rows),
+        rows=KNOWN_ROWS,
         grows=True,
     )

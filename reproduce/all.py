@@ -123,15 +123,17 @@ def _is_done(name):
     """
     result = results.stored_beside(name)
     try:
-        return result is not None and _is_of_these_flags(result)
+        return result is not None and _is_of_these_flags(name, result)
     except results.DAMAGED:
         return False
 
 
-def _is_of_these_flags(result):
+def _is_of_these_flags(name, result):
+    rows = getattr(importlib.import_module(name), "KNOWN_ROWS", None)
+    seeds = common_seeds(result, rows, command_line.usual(rows))
     return (
         result["preset"] == FLAGS.preset
-        and set(command_line.seeds()) <= set(common_seeds(result))
+        and set(command_line.seeds()) <= set(seeds)
         and all(FLAGS[name].value in (value, "auto") for name, value in _choices(result).items())
         and result.get("complete", True)
         and recorded(result) == TRAINING_VERSION
@@ -150,7 +152,8 @@ def _scorecard(stored, judged=claims.CLAIMS):
     for claim in judged:
         result = stored.get(claim.source)
         measured, verdict = claims.judged(claim, result)
-        command = f"`{result['command']}`" if result else ""
+        is_measured = result and measured != "-"
+        command = f"`{result['command']}`" if is_measured else ""
         rows.append([claim.text, measured, verdict, claim.reading, command])
     return markdown_table(["Claim", "measured", "verdict", "in this reading", "command"], rows)
 

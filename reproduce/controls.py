@@ -305,12 +305,14 @@ def _ahead(interval):
     return f"{interval.told(2)}, {verdicts.word(interval, 'better', 'worse')}"
 
 
+KNOWN_ROWS = Rows(ROWS, by_name, usual_rows, own_seeds=True)
+
 if __name__ == "__main__":
     run_script(
         "controls",
         rebuild,
         text,
-        rows=Rows(ROWS, by_name, usual_rows, own_seeds=True),
+        rows=KNOWN_ROWS,
         grows=True,
         redraw=pictures,
         presets=PRESETS,

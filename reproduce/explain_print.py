@@ -297,12 +297,14 @@ def _told(way):
     return way.replace("_dropout", ", dropout on").replace("_", " ")
 
 
+KNOWN_ROWS = Rows(ROWS, by_name, usual_rows, own_seeds=True)
+
 if __name__ == "__main__":
     run_script(
         "explain_print",
         rebuild,
         text,
-        rows=Rows(ROWS, by_name, usual_rows, own_seeds=True),
+        rows=KNOWN_ROWS,
         grows=True,
         redraw=pictures,
     )

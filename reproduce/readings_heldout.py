@@ -12,6 +12,7 @@ from support.study import Study
 from support.texts import origin
 
 HELD_OUT = 10_000
+KNOWN_ROWS = Rows(ablation_readings.ROWS, ablation_readings.by_name, ablation_readings.usual_rows)
 
 
 def rebuild(study: Study, chosen: list[str] | None = None) -> tuple[dict, dict]:
@@ -51,6 +52,6 @@ if __name__ == "__main__":
         "readings_heldout",
         rebuild,
         text,
-        rows=Rows(ablation_readings.ROWS, ablation_readings.by_name, ablation_readings.usual_rows),
+        rows=KNOWN_ROWS,
         grows=True,
     )

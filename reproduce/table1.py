@@ -201,12 +201,14 @@ def _of_common_seeds(result):
     return "" if all(each == seeds[0] for each in seeds) else ", of the seeds that all of them have"
 
 
+KNOWN_ROWS = Rows(ROWS, by_name, usual_rows, own_seeds=True)
+
 if __name__ == "__main__":
     run_script(
         "table1",
         lambda study, rows: rebuild(study, rows, stored_beside("search_vae")),
         text,
-        rows=Rows(ROWS, by_name, usual_rows, own_seeds=True),
+        rows=KNOWN_ROWS,
         grows=True,
         beside=BESIDE,
         readings=READINGS,

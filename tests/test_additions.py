@@ -121,12 +121,17 @@ def test_rows_gain_seeds_of_their_own():
     assert whole["settings"]["seeds"] == [0, 2, 1, 3] and whole["complete"]
 
 
-@pytest.mark.parametrize("differing", [{"classifier": {"description": "78 %"}}, {"extra": 1}])
+@pytest.mark.parametrize(
+    "differing",
+    [{"classifier": {"description": "78 %"}}, {"extra": 1}, {"score_real": 6.71}],
+)
 def test_what_stands_beside_rows_of_their_own_seeds_must_be_the_same(differing):
     stored = result([0], "7") | {"classifier": {"description": "77 %"}, "score_real": 6.7}
     same = with_own_seeds(r7=[1], r4=[0]) | {"classifier": {"description": "77 %"}}
-    joined = addition(stored, own_seeds=True).joined(same | {"score_real": 6.6999})
-    assert joined["score_real"] == 6.7 and len(joined["rows"]) == 2
+    # Rounded otherwise by another processor; or, as without scores, not there.
+    for same_score in ({"score_real": 6.7000001}, {}):
+        joined = addition(stored, own_seeds=True).joined(same | same_score)
+        assert joined["score_real"] == 6.7 and len(joined["rows"]) == 2
     for added in (with_own_seeds(r7=[1]), with_own_seeds(r4=[0])):
         with pytest.raises(AdditionError, match="Received: another form of the result"):
             addition(stored, own_seeds=True).joined(added | differing)
@@ -137,6 +142,57 @@ def test_rows_of_seeds_of_their_own_must_have_one_form():
     added["rows"][0]["mse"] = 70.0
     with pytest.raises(AdditionError, match="Received: another form of the rows, mse"):
         addition(result([0], "7"), own_seeds=True).joined(added)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        # What a search chose: another number, or fewer settings, is another model.
+        ({"chosen": {"rate": 0.002}}, {"chosen": {"rate": 0.0005}}),
+        ({"chosen": {"rate": 0.002, "activation": "elu"}}, {"chosen": {"rate": 0.002}}),
+        ({"sampled": values(3.0)}, {}),
+        ({}, {"sampled": values(3.0)}),
+    ],
+)
+def test_a_rows_seeds_are_joined_only_if_all_else_in_it_is_the_same(old, new):
+    stored, added = with_own_seeds(r7=[0]), with_own_seeds(r7=[1])
+    stored["rows"][0] |= old
+    added["rows"][0] |= new
+    with pytest.raises(AdditionError, match="Received: another form of the rows"):
+        addition(stored, ("7", [1]), own_seeds=True).joined(added)
+
+
+@pytest.mark.parametrize("own_seeds", [True, False])
+def test_seeds_of_other_settings_are_refused_by_name(own_seeds):
+    stored, added = result([0], "7"), result([1], "7")
+    added["settings"]["model"] = {"latent_dim": 10, "mixing": "image"}
+    added["settings"]["training"] |= {"epochs": 50}
+    chosen = ("7", [1]) if own_seeds else "7"
+    with pytest.raises(AdditionError, match=r"Received: one of another epochs, latent_dim\."):
+        addition(stored, chosen, own_seeds=own_seeds).joined(added)
+    # Other rows have other settings.
+    chosen = ("4", [1]) if own_seeds else "4"
+    other = with_own_seeds(r4=[1]) if own_seeds else result([0], "4")
+    other["settings"] |= {"model": {"latent_dim": 10}}
+    joined = addition(stored, chosen, own_seeds=own_seeds).joined(other)
+    assert joined["settings"]["model"] == {}
+
+
+def test_rows_without_scores_join_those_that_have_some():
+    stored = result([0], "7")
+    stored["choices"] = {"split": "heldout", "classifier": "cifar10"}
+    addition(stored, "4", classifier="none").check(study([0]))
+    with pytest.raises(AdditionError, match=r"another classifier\."):
+        addition(stored, "4", classifier="inception").check(study([0]))
+
+
+def test_the_same_can_be_added_to_what_is_stored_by_then():
+    first = addition(result([0], "4"), ("7", [0]), own_seeds=True)
+    then = first.to(result([0], "4", "1"))
+    then.check(study([0]))
+    assert [row["name"] for row in then.joined(result([0], "7"))["rows"]] == ["4", "7", "1"]
+    with pytest.raises(AdditionError, match="Received: a result of rows, and their seeds"):
+        first.to(result([0], "4", "7")).check(study([0]))
 
 
 def test_without_rows_seeds_alone_can_be_added():

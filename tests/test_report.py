@@ -112,6 +112,18 @@ def test_a_result_that_cannot_be_read_counts_as_none(tmp_path, content):
     assert "Not run yet: `python reproduce/table1.py" in finished.stdout
 
 
+@pytest.mark.parametrize(("model", "told"), [("VAE, `best_mnist`", "done   "), ("VAE", "remains")])
+def test_a_row_beside_the_usual_ones_may_be_of_other_seeds(tmp_path, model, told):
+    """Made anew, the result would lose that row."""
+    result = json.loads(STORED)
+    *rows, vae = result["rows"]
+    others = [vae] if model != "VAE" else []
+    result["rows"] = [*rows, *others, vae | {"model": model, "seeds": [9]}]
+    (tmp_path / "table1.json").write_text(json.dumps(result))
+    finished = run_all(tmp_path, "--only_print")
+    assert f"{told}  table1\n" in finished.stdout, finished.stderr
+
+
 def test_scripts_that_are_done_are_not_run_again(tmp_path, monkeypatch):
     """All but one are done; that one is run, fails, and the report is written all the same."""
     script = f"""
@@ -122,7 +134,8 @@ import all, json
 from absl import app
 from mvae_tf.training.version import TRAINING_VERSION
 settings = {{"seeds": [0], "training": {{"precision": "float32"}}}}
-done = {{"preset": "quick", "settings": settings, "training_version": TRAINING_VERSION}}
+done = {{"preset": "quick", "settings": settings, "rows": []}}
+done["training_version"] = TRAINING_VERSION
 all.results.stored_beside = lambda name, under="": None if name == "table2" else done
 all._report = lambda stored: "the report"
 all._scorecard = lambda stored: "the scorecard"
@@ -145,6 +158,10 @@ SETTINGS = {"seeds": [0], "training": {"precision": "float32"}}
 COMPILED = {"seeds": [0], "training": {"precision": "float32", "jit": "on"}}
 
 
+MIXTURE = {"model": "M-VAE", "num_components": 4, "kl_weight": 0.05}  # rows of Table III
+VAE = {"model": "VAE", "num_components": 1, "kl_weight": 0.05}
+
+
 @pytest.mark.parametrize(
     ("arguments", "differs", "done"),
     [
@@ -163,11 +180,17 @@ COMPILED = {"seeds": [0], "training": {"precision": "float32", "jit": "on"}}
         # A row has one of its seeds alone.
         (
             ["--seeds=0,1"],
-            {"rows": [{"seeds": [0]}, {}], "settings": {**SETTINGS, "seeds": [0, 1]}},
+            {"rows": [MIXTURE | {"seeds": [0]}, VAE], "settings": {**SETTINGS, "seeds": [0, 1]}},
             False,
         ),
+        (
+            ["--seeds=0,1"],
+            {"rows": [MIXTURE, VAE], "settings": {**SETTINGS, "seeds": [0, 1]}},
+            True,
+        ),
         # Damaged.
-        ([], {"rows": [{"seeds": 0}]}, False),
+        ([], {"rows": [MIXTURE | {"seeds": 0}]}, False),
+        ([], {"rows": [{"seeds": [0]}]}, False),
         ([], {"settings": {**SETTINGS, "seeds": None}}, False),
         ([], {"choices": ["split"]}, False),
         ([], {"choices": {"of another version": 1}}, False),
@@ -184,7 +207,8 @@ COMPILED = {"seeds": [0], "training": {"precision": "float32", "jit": "on"}}
     ],
 )
 def test_a_result_is_done_if_it_is_whole_and_of_these_flags(tmp_path, arguments, differs, done):
-    result = {"preset": "quick", "settings": SETTINGS, "training_version": 1, **differs}
+    whole = {"preset": "quick", "settings": SETTINGS, "rows": [], "training_version": 1}
+    result = whole | differs
     if result["training_version"] is None:
         del result["training_version"]
     (tmp_path / "table3.json").write_text(json.dumps(result))

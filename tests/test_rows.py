@@ -118,17 +118,32 @@ def test_rows_are_compared_by_the_seeds_that_all_have():
 )
 def test_seeds_that_cannot_be_are_a_damaged_result(seeds):
     damaged = row("7", 1.0, 2.0) | {"seeds": seeds}
-    for of in (seeds_of, lambda result, row: common_seeds({**result, "rows": [row]})):
+    rows = Rows(NAMES, by_name, own_seeds=True)
+    for of in (
+        lambda result: seeds_of(result, damaged),
+        lambda result: common_seeds({**result, "rows": [damaged]}, rows, ["7"]),
+        lambda result: rows.seeds({**result, "rows": [damaged]}),
+    ):
         with pytest.raises(ValueError, match="Expected "):
-            of(result(), damaged)
+            of(result())
     nested = {"models": {"VAE": [row("7", 1.0, 2.0)]}, "seeds": seeds}
     with pytest.raises(ValueError, match="Expected "):
         seeds_of(result(), nested)
 
 
-def test_the_seeds_of_a_result_are_those_of_all_its_rows():
+def test_the_seeds_of_a_result_are_those_of_all_its_usual_rows():
+    rows = Rows(NAMES, by_name, own_seeds=True)
     assert common_seeds(result(seeds=[0, 1, 2])) == [0, 1, 2]
-    assert common_seeds(result(row("7", 1, 2), row("10", 3, seeds=[1]), seeds=[0, 1])) == [1]
+    stored = result(row("7", 1, 2), row("10", 3, seeds=[1]), seeds=[0, 1])
+    assert common_seeds(stored, rows, ["7", "10"]) == [1]
+    assert common_seeds(stored, rows, ["7"]) == [0, 1]  # what is there beside has its own
+    assert common_seeds(stored, rows, ["best:10"]) == [0, 1]
     assert common_seeds({"rows": {"beta": {}}, "settings": {"seeds": [0]}}) == [0]
     with pytest.raises(KeyError):
         common_seeds({"settings": {}})
+
+
+def test_a_row_that_is_there_twice_is_a_damaged_result():
+    rows = Rows(NAMES, by_name, own_seeds=True)
+    with pytest.raises(ValueError, match="Expected each row once"):
+        rows.seeds(result(row("7", 1, 2), row("10", 3, 4), row("7", 5, 6)))

@@ -192,6 +192,11 @@ def test_rows_may_have_seeds_of_their_own(stored):
     assert grown["rows"][1]["mse"] == whole["10"]["mse"]
     assert grown["rows"][0]["mse"]["per_seed"] == whole["7"]["mse"]["per_seed"][1:]
     assert "--rows=7@1,10,1 " in grown["command"] and grown["settings"]["seeds"] == [0, 1]
+    again = [f"--output_dir={folder / 'again'}", f"--runs_dir={folder / 'runs'}"]
+    rebuild("--rows=7@1,10,1", *again)
+    one = json.loads((folder / "again" / "table1.json").read_text())
+    assert grown.pop("elapsed_seconds") > 0 < one.pop("elapsed_seconds")
+    assert json.dumps(grown) == json.dumps(one)  # seeds in the same order, too
     # Of mixtures and VAE the seed that all three have.
     worst = max(whole[name]["mse"]["per_seed"][1] for name in ("7", "10"))
     ahead = table1.ahead(grown)
@@ -271,6 +276,58 @@ def test_a_damaged_result_is_not_told_as_none(content, flag, tmp_path):
     assert finished.returncode == 1 and "leave out" not in finished.stderr
     assert "Received: one that is damaged, or of another version" in finished.stderr
     assert (tmp_path / "table1.json").read_text() == content
+
+
+@pytest.mark.parametrize("flag", ["--add", "--only_print"])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda result: result["rows"][-1].update(seeds=[0, 1, 2, 3]),
+        lambda result: result["rows"][-1].update(seeds=None),
+        lambda result: result["settings"].update(seeds="0,1"),
+        lambda result: result["settings"].update(seeds=[]),
+        lambda result: result["settings"].pop("model"),
+        lambda result: result["rows"].append(result["rows"][0]),
+    ],
+)
+def test_damage_in_any_row_is_found_before_anything_is_trained(damage, flag, stored, tmp_path):
+    folder, *_ = stored
+    result = json.loads((folder / "out" / "table1.json").read_text())
+    damage(result)
+    (tmp_path / "table1.json").write_text(json.dumps(result))
+    finished = script(flag, "--preset=quick", f"--output_dir={tmp_path}")
+    assert finished.returncode == 1 and "Traceback" not in finished.stderr
+    assert "Received: one that is damaged, or of another version" in finished.stderr
+
+
+def test_what_another_process_added_meanwhile_is_kept(stored):
+    """The stored result is read again when hours of training are over."""
+    folder, _, rebuild = stored
+    runs = f"--runs_dir={folder / 'runs'}"
+    for name, *rows in (("meanwhile", "--rows=10"), ("other", "--rows=10,8")):
+        rebuild(*rows, runs, f"--output_dir={folder / name}")
+    program = folder / "grows_meanwhile.py"
+    source = (folder / "program.py").read_text()
+    head, rest = source.split("import mvae_tf, table1")
+    program.write_text(f"""{head}
+import shutil, mvae_tf, table1
+rebuild = table1.rebuild
+def slow(*given):
+    answer = rebuild(*given)
+    shutil.copy({str(folder / "other" / "table1.json")!r}, {str(folder / "meanwhile")!r})
+    return answer
+table1.rebuild = slow
+{rest}""")
+    flags = ["--preset=quick", "--seeds=0,1", "--rows=1", "--add", runs]
+    finished = subprocess.run(
+        [sys.executable, program, *flags, f"--output_dir={folder / 'meanwhile'}"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stderr
+    grown = json.loads((folder / "meanwhile" / "table1.json").read_text())
+    assert list(table1.by_name(grown)) == ["8", "10", "1"]
 
 
 @pytest.mark.parametrize("name", ["fig3_latents", "search_mnist", "all"])

@@ -42,8 +42,12 @@ def test_interval_of_seeds_that_overlap_covers_as_often(count, overlap):
 
 
 def test_there_is_no_interval_of_one_seed_or_of_seeds_that_are_the_same():
-    assert verdicts.interval([0.3]) == (0.3, math.inf)
-    assert verdicts.interval([0.3, 0.5], overlap=1.0) == (pytest.approx(0.4), math.inf)
+    one = verdicts.interval([0.3])
+    assert one == (0.3, math.inf, 1)
+    alike = verdicts.interval([0.3, 0.5], overlap=1.0)
+    assert alike == (pytest.approx(0.4), math.inf, 2)
+    assert verdicts.verdict([alike]) == "undecided (seeds that are all alike)"
+    assert verdicts.verdict([alike, one]) == "undecided (one seed)"
 
 
 @pytest.mark.parametrize("wrong", [math.nan, math.inf, -math.inf])

@@ -7,12 +7,13 @@ Where rows may have seeds of their own, any rows can gain any seeds; else all ro
 """
 
 import json
+import math
 from collections.abc import Collection, Mapping
 
 from mvae_tf.training.version import recorded
 from support.environments import machines
 from support.rows import Rows, seeds_of
-from support.study import Study, reading_of
+from support.study import UNSCORED, Study, reading_of
 from support.summaries import summary
 
 _SAME = ("preset", "reading", "training_version", "dataset")
@@ -21,6 +22,10 @@ _ACCOUNT = (
     *(*_SAME, "settings", "choices", "environment", "machines", "elapsed_seconds"),
     *("command", "rows", "complete"),
 )
+
+
+# Of the same numbers by other processors, such as the error of a linear model in double precision.
+_ROUNDING = 1e-6
 
 
 class AdditionError(ValueError):
@@ -52,6 +57,10 @@ class Addition:
         self._choices, self._rows, self._whole = choices, rows, whole
         self._chosen = chosen or {}
 
+    def to(self, stored: dict) -> "Addition":
+        """Return the same addition to another result: what is stored may have grown meanwhile."""
+        return Addition(stored, self._choices, self._rows, self._whole, self._chosen)
+
     def check(self, study: Study) -> None:
         """Refuse, before anything is trained, what can't be added.
 
@@ -67,6 +76,8 @@ class Addition:
         asked = self._choices | account | {"reading": reading_of(account)}
         asked |= {"precision": study.precision, "jit": study.jit}
         asked |= _of_environment(account)
+        if asked.get("classifier") == UNSCORED:  # whose rows have nothing of the stored one's
+            asked["classifier"] = made.get("classifier")
         differing = ", ".join(name for name in made if made[name] != asked.get(name))
         if differing:
             raise AdditionError(
@@ -107,6 +118,7 @@ class Addition:
         """
         result = json.loads(json.dumps(result))  # its tuples are lists, as the stored one's
         old, new = self._stored["settings"], result["settings"]
+        self._require_same_settings(old, new)
         settings = {part: _common(old[part], new[part]) for part in ("model", "training")}
         account = {
             "settings": settings | {"seeds": old["seeds"]},
@@ -118,6 +130,22 @@ class Addition:
         if self._has_own_seeds() or old["seeds"] == new["seeds"]:
             return self._stored | self._with_rows(result) | account
         return _over_all_seeds(self._stored | account, result | account, "result")
+
+    def _require_same_settings(self, old, new):
+        """Refuse further seeds of rows, or of a whole result, whose models are set otherwise."""
+        if self._rows and not set(self._chosen) <= set(self._rows.by_name(self._stored)):
+            return  # other rows are of other settings
+        differing = [
+            name
+            for part in ("model", "training")
+            for name in old[part].keys() & new[part].keys() - {"seed"}
+            if old[part][name] != new[part][name]
+        ]
+        if differing:
+            raise AdditionError(
+                "Expected a stored result of models with the same settings, to add seeds to. "
+                f"Received: one of another {', '.join(sorted(differing))}."
+            )
 
     def _has_own_seeds(self):
         return self._rows is not None and self._rows.own_seeds
@@ -145,7 +173,7 @@ def _beside_rows(result):
 def _more_seeds(old, new):
     """Return a row of seeds of its own with those of another result's."""
     seeds = {"seeds": old["seeds"] + new["seeds"]}
-    return _over_all_seeds(old | seeds, new | seeds, "rows")
+    return _over_all_seeds(old | seeds, new | seeds, "rows", alike=True)
 
 
 def _listed(seeds):
@@ -171,22 +199,33 @@ def _common(old, new):
     return {name: value for name, value in old.items() if name in new and new[name] == value}
 
 
-def _over_all_seeds(old, new, where):
-    """Join what was measured seed by seed; of other numbers the first seed's stay.
+def _over_all_seeds(old, new, where, alike=False):
+    """Join what was measured seed by seed; all else has to be the same, but for rounding.
 
-    What the later seeds don't have, because it was measured with one alone, stays too.
+    What the later seeds don't have, because it was measured with one alone, stays; where all seeds
+    are `alike` there is no such thing.
     """
-    if isinstance(old, dict) and isinstance(new, dict) and old.keys() >= new.keys():
+    if isinstance(old, dict) and isinstance(new, dict) and _are_joined(old, new, alike):
         if "per_seed" in old:
             return old | summary(old["per_seed"] + new["per_seed"])
         return old | {
-            name: _over_all_seeds(old[name], new[name], f"{where}, {name}") for name in new
+            name: _over_all_seeds(old[name], new[name], f"{where}, {name}", alike) for name in new
         }
     if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
-        return [_over_all_seeds(*pair, where) for pair in zip(old, new, strict=True)]
-    if old == new or (isinstance(old, float) and isinstance(new, float)):
+        return [_over_all_seeds(*pair, where, alike) for pair in zip(old, new, strict=True)]
+    if old == new or _is_rounded(old, new):
         return old
     raise AdditionError(
         f"Expected a stored result by this version of the script, to add to. Received: another "
         f"form of the {where}."
     )
+
+
+def _are_joined(old, new, alike):
+    return old.keys() == new.keys() if alike else old.keys() >= new.keys()
+
+
+def _is_rounded(old, new):
+    """Return whether two numbers are one, computed on other machines."""
+    are_floats = isinstance(old, float) and isinstance(new, float)
+    return are_floats and math.isclose(old, new, rel_tol=_ROUNDING)

@@ -10,7 +10,7 @@ from absl import app, flags
 from mvae_tf.devices import strategies
 from mvae_tf.training import jit, precision
 from support.rows import OWN, Rows
-from support.study import PRESETS, READINGS, SEEDS
+from support.study import PRESETS, READINGS, SEEDS, UNSCORED
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -86,9 +86,10 @@ flags.DEFINE_enum(
 flags.DEFINE_enum(
     "classifier",
     "cifar10",
-    ["cifar10", "inception"],
+    ["cifar10", "inception", UNSCORED],
     "What Inception scores are computed with: a network trained here on the images at hand, or "
-    "Inception v3.",
+    "Inception v3. none, with --add: the rows have no scores, since those by two trainings of that "
+    "network can't be compared.",
 )
 flags.DEFINE_string(
     "inception_weights", None, "Inception v3's weights file. Default: Keras's, downloaded."
@@ -109,11 +110,13 @@ def output_dir() -> Path:
 def check_known(
     presets: Collection[str] = USUAL_PRESETS, readings: Collection[str] = READINGS[:1]
 ) -> None:
-    """Refuse a --preset or a --reading that a script doesn't know."""
+    """Refuse a --preset or a --reading that a script doesn't know, and a result without scores."""
     for name, known in (("preset", presets), ("reading", readings)):
         if FLAGS[name].value not in known:
             message = f"Expected --{name} among {', '.join(known)}. Received: {FLAGS[name].value}."
             raise app.UsageError(message)
+    if FLAGS.classifier == UNSCORED and not FLAGS.add:
+        raise app.UsageError(f"Expected --classifier={UNSCORED} with --add alone.")
 
 
 def check_strategy() -> None:
@@ -185,7 +188,13 @@ def command(result: dict, rows: Rows | None = None) -> str:
     given = [f"--preset={FLAGS.preset}"]
     if settings["seeds"] != list(SEEDS[FLAGS.preset]):
         given.append(f"--seeds={','.join(map(str, settings['seeds']))}")
-    given += [FLAGS[name].serialize() for name in CHOICES if FLAGS[name].present]
+    # Rows without scores join a result that has some.
+    unscored = FLAGS.classifier == UNSCORED
+    given += [
+        FLAGS[name].serialize()
+        for name in CHOICES
+        if FLAGS[name].present and not (unscored and name == "classifier")
+    ]
     if set(named) != set(usual(rows)):
         given.append(f"--rows={','.join(named)}")
     given.append(f"--precision={settings['training']['precision']}")

@@ -30,7 +30,7 @@ from support.command_line import (
     seeds,
     usual,
 )
-from support.rows import Rows
+from support.rows import Rows, seeds_of
 from support.study import READINGS, Study
 
 # What comes of a result that is damaged, or of another version of its script.
@@ -75,7 +75,7 @@ def run_script(
             return text(result, *map(_told_beside, beside))
 
         if FLAGS.only_print:
-            print(whole_text(read_result(path, whole_text)))
+            print(whole_text(read_result(path, whole_text, rows)))
             return
         check_strategy()
         addition = None
@@ -83,7 +83,8 @@ def run_script(
             if not grows:
                 raise app.UsageError(f"Expected --add with a result that grows. Received: {name}.")
             choices = {flag: FLAGS[flag].value for flag in CHOICES}
-            addition = Addition(read_result(path, whole_text), choices, rows, usual(rows), chosen)
+            old = read_result(path, whole_text, rows)
+            addition = Addition(old, choices, rows, usual(rows), chosen)
 
         def of_study(study):
             return rebuild(study, list(chosen)) if rows else rebuild(study)
@@ -114,7 +115,7 @@ def _rebuild(path, rebuild, text, dataset, rows, row_seeds, addition, redraw):
             print(f"strategy: {strategies.described(devices)}", flush=True)
         study = Study(
             FLAGS.preset,
-            list(dict.fromkeys(itertools.chain(*row_seeds.values()))) or seeds(),
+            _in_all(row_seeds),
             FLAGS.data_dir,
             Path(FLAGS.runs_dir),
             dataset=dataset,
@@ -133,7 +134,9 @@ def _rebuild(path, rebuild, text, dataset, rows, row_seeds, addition, redraw):
         if not is_chief:
             return
         result = content | study.account()
-        if addition:
+        if addition:  # to what is stored now: it may have grown in the hours since
+            addition = addition.to(read_result(path, text, rows))
+            addition.check(study)
             result = addition.joined(result)
             pictures = redraw(result) if redraw else {}
         result |= {"command": command(result, rows)}
@@ -146,6 +149,12 @@ def _rebuild(path, rebuild, text, dataset, rows, row_seeds, addition, redraw):
         AdditionError, CheckpointError, ClassifierError, DamagedRunError, NewerRunError, OSError
     ) as error:  # fmt: skip
         sys.exit(f"{path.stem}: {error}")
+
+
+def _in_all(row_seeds):
+    """Return the seeds of a result, in the order of --seeds, by which its command names them."""
+    used = list(itertools.chain(*row_seeds.values())) or seeds()
+    return list(dict.fromkeys([*(seed for seed in seeds() if seed in used), *used]))
 
 
 def run_app(main: Callable[[list[str]], None]) -> None:
@@ -169,11 +178,20 @@ def run_app(main: Callable[[list[str]], None]) -> None:
         sys.exit(STATUS[number])
 
 
-def read_result(path: Path, text: Callable[[dict], str] = str) -> dict:
-    """Return a stored result that `text` can tell; without one, end the script with what to do."""
+def read_result(path: Path, text: Callable[[dict], str] = str, rows: Rows | None = None) -> dict:
+    """Return a stored result that `text` can tell; without one, end the script with what to do.
+
+    Args:
+        path: Of the result.
+        text: Returns it as Markdown, or raises one of `DAMAGED`.
+        rows: Those that it can have, all of which must be sound.
+    """
     try:
         result = stored.read_json(path)
-        stored.require(result, {"settings": {}, "dataset": {}})
+        stored.require(result, {"settings": {"model": {}, "training": {}}, "dataset": {}})
+        seeds_of(result, {})
+        if rows is not None:
+            rows.seeds(result)
         text(result)
         return result
     except FileNotFoundError:

@@ -35,8 +35,15 @@ class Rows:
         ]
 
     def seeds(self, result: Mapping) -> dict[str, list[int]]:
-        """Return the seeds of each of a result's rows, by name."""
-        return {name: seeds_of(result, row) for name, row in self.by_name(result).items()}
+        """Return the seeds of each of a result's rows, by name.
+
+        Raises:
+            ValueError: the result is damaged: as for `seeds_of`, or a row is there twice.
+        """
+        rows = self.by_name(result)
+        if len(rows) < len(result["rows"]):
+            raise ValueError("Expected each row once. Received: one several times.")
+        return {name: seeds_of(result, row) for name, row in rows.items()}
 
 
 def seeds_of(result: Mapping, row: Mapping) -> list[int]:
@@ -55,15 +62,19 @@ def seeds_of(result: Mapping, row: Mapping) -> list[int]:
     return seeds
 
 
-def common_seeds(result: Mapping) -> list[int]:
-    """Return the seeds that all rows of a result have; those of the result where it has none.
+def common_seeds(result: Mapping, rows: Rows | None = None, usual: Collection[str] = ()) -> list:
+    """Return the seeds that the usual rows of a result have all; without such, the result's.
+
+    Args:
+        result: Of any script.
+        rows: Those that it can have.
+        usual: Of these, by name; further ones have what seeds they were given.
 
     Raises:
         ValueError: the result is damaged, as for `seeds_of`.
     """
-    rows = result.get("rows")  # of a script's own form, which is not known here
-    rows = [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
-    return _in_all([seeds_of(result, row) for row in rows] or [seeds_of(result, {})])
+    seeds = {} if rows is None else rows.seeds(result)
+    return _in_all([seeds[name] for name in usual if name in seeds] or [seeds_of(result, {})])
 
 
 def of_common_seeds(result: Mapping, rows: Collection[Mapping]) -> list[dict] | None:

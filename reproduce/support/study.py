@@ -19,6 +19,7 @@ READINGS = ("paper_mnist", "authors_mnist")
 SEEDS = {"paper": (0,), "short": (0, 1, 2), "quick": (0,)}
 # The ablations compare models with each other, and there are many.
 ABLATION_EPOCHS = {"paper": 30}
+UNSCORED = "none"  # for a classifier: rows without Inception scores
 # Of the classifier whose opinion an Inception score is.
 CLASSIFIER_EPOCHS = {"paper": 30, "quick": 2}
 CIFAR10_TRAIN_IMAGES = 10_000  # Section V.C
@@ -42,7 +43,7 @@ class Study:
             CIFAR-10: colour images of the same size, which need no download.
         split: Of CIFAR-10, see `mvae_tf.datasets.load`.
         classifier: Of images, for Inception scores: "cifar10" (trained on the dataset's training
-            images) or "inception".
+            images), "inception" or `UNSCORED`.
         inception_weights: Path of Inception's weights file; None: Keras's, downloaded.
         precision: Keras's dtype policy of the models.
         jit: "on" or "off", whether their training steps are compiled.
@@ -145,13 +146,17 @@ class Study:
         return self._runs[key]
 
     def classifier(self):
-        """Return the classifier of images chosen for Inception scores, see `image_classifiers`.
+        """Return the classifier of images chosen for Inception scores, None if they have none.
+
+        See `mvae_tf.evaluation.image_classifiers`.
 
         Raises:
             ClassifierError: its weights are not there, or damaged.
         """
         self._choices["classifier"] = self._classifier
         self._check()
+        if self._classifier == UNSCORED:
+            return None
         if self._classifier == "inception":
             from mvae_tf.evaluation.image_classifiers import InceptionClassifier
 

@@ -36,11 +36,14 @@ class Interval(NamedTuple):
 
     Attributes:
         mean: The mean; NaN where a seed has no finite number.
-        half: Half the interval's width; infinite where there is none, of one seed or then.
+        half: Half the interval's width; infinite where there is none: of one seed, of such as are
+            alike, or then.
+        count: Of the seeds.
     """
 
     mean: float
     half: float
+    count: int = 1
 
     def told(self, digits: int) -> str:
         """Return it as text: 0.50 (0.01 to 0.99)."""
@@ -61,13 +64,13 @@ def interval(differences: Sequence[float], overlap: float = 0.0) -> Interval:
             would be thought to: squares both.
     """
     if not all(map(math.isfinite, differences)):
-        return Interval(math.nan, math.inf)
+        return Interval(math.nan, math.inf, len(differences))
     count, mean = len(differences), statistics.fmean(differences)
     if count < 2 or overlap >= 1:
-        return Interval(mean, math.inf)
+        return Interval(mean, math.inf, count)
     error = statistics.stdev(differences) / math.sqrt(count)
     wider = math.sqrt((1 + (count - 1) * overlap) / (1 - overlap))
-    return Interval(mean, t_quantile(count - 1) * error * wider)
+    return Interval(mean, t_quantile(count - 1) * error * wider, count)
 
 
 def slopes(settings: Sequence[float], measured: Sequence[Sequence[float]]) -> list[float]:
@@ -116,8 +119,10 @@ def verdict(comparisons: Sequence[Interval]) -> str:
         return SUPPORTED
     if any(math.isnan(each.mean) for each in comparisons):
         return f"{UNDECIDED} (no finite number)"
-    one = any(math.isinf(each.half) for each in comparisons)
-    return f"{UNDECIDED} (one seed)" if one else UNDECIDED
+    without = [each.count for each in comparisons if math.isinf(each.half)]
+    if not without:
+        return UNDECIDED
+    return f"{UNDECIDED} ({'one seed' if min(without) < 2 else 'seeds that are all alike'})"
 
 
 def stated(claim: str, comparisons: Sequence[Interval], reading: str = "`paper_mnist`") -> str:
