@@ -42,6 +42,7 @@ SCRIPTS = {
     "readings_heldout": 2.1,
     "search_mnist": 1.5,
     "search_vae": 0.3,
+    "search_cifar10": 1.5,
     "controls": 6.0,
 }
 

@@ -6,7 +6,7 @@ the best of the stage before.
 """
 
 import mvae_tf
-from support import measures
+from support import measures, search
 from support.results import run_script
 from support.study import Study
 from support.summaries import format_summary, summary
@@ -56,18 +56,12 @@ def stages(num_components: int) -> dict[str, dict]:
 def rebuild(study: Study, num_components: int = COMPONENTS) -> tuple[dict, dict]:
     """Go through the stages; the images held out decide."""
     study.hold_out(VALIDATION_IMAGES)
-    trials = []
-    best = {"model": {}, "protocol": {}, "score": {"mean": float("inf")}}
-    for stage, variants in stages(num_components).items():
-        tried = []
-        for label, changes in variants.items():
-            settings = {part: best[part] | changes.get(part, {}) for part in ("model", "protocol")}
-            measured = [_measure(study, seed, num_components, **settings) for seed in study.seeds]
-            summaries = {name: summary([each[name] for each in measured]) for name in measured[0]}
-            tried.append({"stage": stage, "label": label} | settings | summaries)
-        best = min([best, *tried], key=lambda trial: trial["score"]["mean"])
-        trials += tried
-    chosen = {part: best[part] for part in ("model", "protocol")}
+
+    def measured(**settings):
+        per_seed = [_measure(study, seed, num_components, **settings) for seed in study.seeds]
+        return {name: summary([each[name] for each in per_seed]) for name in per_seed[0]}
+
+    trials, chosen = search.walk(stages(num_components), ("model", "protocol"), measured)
     return {"trials": trials, "chosen": chosen, "num_components": num_components}, {}
 
 
@@ -87,20 +81,16 @@ def text(result: dict) -> str:
     chosen = result["chosen"]
     rows = []
     for trial in result["trials"]:
-        is_chosen = {part: trial[part] for part in chosen} == chosen
         rows.append(
             [
                 trial["stage"],
-                trial["label"] + " (chosen)" * is_chosen,
+                trial["label"] + " (chosen)" * search.is_chosen(trial, chosen),
                 format_summary(trial["mse"], 2),
                 format_summary(trial["knn"], 2),
                 format_summary(trial["score"], 2),
             ]
         )
-    settings = ", ".join(
-        f"{name} {value}" for part in chosen.values() for name, value in part.items()
-    )
-    verdict = f"Chosen: {settings}."
+    verdict = f"Chosen: {search.told(chosen)}."
     is_mixture = result["num_components"] > 1
     if result["preset"] != "paper":
         verdict += "\nSo few epochs decide nothing" + (

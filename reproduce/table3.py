@@ -1,14 +1,13 @@
 """Table III: RMSE and Inception score on CIFAR-10, of M-VAE, a single VAE and linear models.
 
-Below the paper's models stand two that show what more, or fewer, training images do to the error.
+Below the paper's models stand two that show what more, or fewer, training images do to the error,
+and our own settings, `best_cifar10`, with what they are to be held against.
 """
 
-import dataclasses
 import math
-from collections.abc import Callable
 
-from mvae_tf import presets
-from support import measures, paper, verdicts
+from support import measures, verdicts
+from support.cifar10_models import BEST, PAPERS, PRINTED, RIVALS, ROWS, by_name, usual_rows
 from support.linear import Directions
 from support.results import run_script
 from support.rows import Rows, of_common_seeds, seeds_of
@@ -17,62 +16,28 @@ from support.summaries import format_summary, summary
 from support.texts import heading, markdown_table, origin, tested_images
 
 LATENT_DIM = 256
-READING = "`paper_cifar10`"
-
-
-@dataclasses.dataclass(frozen=True)
-class Row:
-    """A row of ours.
-
-    Attributes:
-        model: Its name in the table.
-        num_components: K.
-        kl_weight: Of both KL terms.
-        images: Makes of the dataset the one to train on. None: the dataset itself.
-        epochs: In place of the usual ones, as for `Study.run`.
-        preset: Of `mvae_tf.presets`.
-    """
-
-    model: str
-    num_components: int
-    kl_weight: float
-    images: Callable | None = None
-    epochs: dict[str, int] | None = None
-    preset: str = "paper_cifar10"
-
-
-# By the name that --rows takes, the paper's first; other images are named before it.
-# Flips: twice the images, so that half the epochs are as many steps.
-ROWS = {
-    "4:0.05": Row("M-VAE", 4, 0.05),
-    "1:0.05": Row("VAE", 1, 0.05),
-    "4:1": Row("M-VAE", 4, 1.0),
-    "1:1": Row("VAE", 1, 1.0),
-    "authors:4:0.05": Row("M-VAE, `authors_cifar10`", 4, 0.05, preset="authors_cifar10"),
-    "half:1:0.05": Row(
-        "VAE, half the images", 1, 0.05, lambda data: data.with_train(len(data.train) // 2)
-    ),
-    "flips:4:0.05": Row(
-        "M-VAE, flips too", 4, 0.05, lambda data: data.with_flips(), {"paper": 50, "quick": 2}
-    ),
-}
-PAPERS = "4:0.05"  # the row that stands for the printed one
-VAE = "1:0.05"  # what it is held against
 ERRORS = {"rmse": 2, "sampled": 2, "train": 2, "per_pixel": 4, "psnr": 2}
-PRINTED = {model: {"rmse": rmse, "score": score} for model, rmse, score in paper.TABLE3}
+KNOWN_ROWS = Rows(ROWS, by_name, usual_rows, own_seeds=True)
 
 
 def rebuild(study: Study, chosen: list[str] | None = None) -> tuple[dict, dict]:
-    """Train (or find) each chosen row's models and measure them; all rows by default."""
-    chosen = ROWS if chosen is None else chosen
+    """Train (or find) each chosen row's models and measure them; the usual ones by default."""
+    usual = usual_rows(study.preset)
+    chosen = usual if chosen is None else chosen
     classifier = study.classifier()  # first: its weights may be missing
     rows = [_row(study, classifier, name) for name in ROWS if name in chosen]
-    real = measures.real_score(study.data.test, classifier)
     content = {
         "rows": rows,
         "linear": _linear(study.data),
         "printed": PRINTED,
-        "complete": set(ROWS) <= set(chosen),
+        "complete": set(usual) <= set(chosen),
+    }
+    return content | ({} if classifier is None else _scored_by(study, classifier)), {}
+
+
+def _scored_by(study, classifier):
+    real = measures.real_score(study.data.test, classifier)
+    return {
         "score_real": real.mean,
         "score_real_deviation": real.deviation,
         "score_splits": measures.SCORE_SPLITS,
@@ -82,7 +47,6 @@ def rebuild(study: Study, chosen: list[str] | None = None) -> tuple[dict, dict]:
             "description": classifier.description,
         },
     }
-    return content, {}
 
 
 def _row(study, classifier, name):
@@ -94,18 +58,13 @@ def _row(study, classifier, name):
             epochs=row.epochs,
             data=trained_on,
             preset=row.preset,
-            num_components=row.num_components,
-            kl_weight=row.kl_weight,
+            **row.overrides(),
         )
         errors = measures.root_errors(run.model, test)
         errors["train"] = measures.root_errors(run.model, trained_on.train)["rmse"]
         errors["seconds"] = run.seconds
-        scores = {
-            "score_reconstructions": measures.reconstruction_score(run.model, test, classifier),
-            "score_samples": measures.sample_score(run.model, len(test), classifier),
-        }
-        for what, score in scores.items():
-            errors |= {what: score.mean, f"{what}_deviation": score.deviation}
+        if classifier is not None:
+            errors |= _scores(run.model, test, classifier)
         per_seed.append(errors)
     return {
         "model": row.model,
@@ -115,34 +74,41 @@ def _row(study, classifier, name):
         "epochs": len(run.history),
         "paper": PRINTED["M-VAE"] if name == PAPERS else None,
         "seeds": study.seeds_of(name),
-        **({"linear": _mixed_linear(study.data, row)} if _mixes_images(row) else {}),
+        **({"linear": _own_linear(study.data, row)} if row.has_other_dimensions() else {}),
         **{what: summary([each[what] for each in per_seed]) for what in per_seed[0]},
     }
 
 
-def _mixes_images(row):
-    return presets.get(row.preset).model["mixing"] == "image"
+def _scores(model, test, classifier):
+    scores = {
+        "score_reconstructions": measures.reconstruction_score(model, test, classifier),
+        "score_samples": measures.sample_score(model, len(test), classifier),
+    }
+    means = {what: score.mean for what, score in scores.items()}
+    return means | {f"{what}_deviation": score.deviation for what, score in scores.items()}
 
 
 def _linear(data):
     """Return the errors of PCA and of the best linear VAE at each weight."""
     directions = Directions(data, LATENT_DIM)
     models = [(f"PCA, {len(directions)} components", None, directions.pca_errors())]
-    for weight in sorted({row.kl_weight for row in ROWS.values()}):
+    for weight in sorted({row.kl_weight for row in ROWS.values() if row.times_latent == 1}):
         name = f"best linear VAE, weight {weight:g}"
         models.append((name, weight, directions.vae_errors(weight)))
     return [_errors_of_linear(data, *model) for model in models]
 
 
-def _mixed_linear(data, row):
-    """Return the errors of the best mixture of K linear VAEs whose images are mixed.
+def _own_linear(data, row):
+    """Return the errors of the best linear models where a row's are of other dimensions than d.
 
-    With weights of 1/K it is one linear VAE of K d dimensions, each of whose KL terms eq. 8 counts
-    by a K-th.
+    The best mixture of K linear VAEs whose images are mixed, with weights of 1/K, is one linear VAE
+    of K d dimensions, each of whose KL terms eq. 8 counts by a K-th.
     """
-    count, weight = row.num_components, row.kl_weight
-    errors = Directions(data, count * LATENT_DIM).vae_errors(weight / count)
+    count, weight, times = row.num_components, row.kl_weight, row.times_latent
+    errors = Directions(data, count * times * LATENT_DIM).vae_errors(weight / count)
     name = f"best {count} linear VAEs, images mixed, weight {weight:g}"
+    if count == 1:
+        name = f"best linear VAE, d = {times * LATENT_DIM}, weight {weight:g}"
     return _errors_of_linear(data, name, weight, errors)
 
 
@@ -163,8 +129,8 @@ def text(result: dict) -> str:
     header += [f"of {what}, by {classifier['name']}" for what in ("reconstructions", "draws")]
     ours = by_name(result)
     rows = [_own_cells(result, name, ours.get(name)) for name in ROWS]
-    mixed = [row["linear"] for row in ours.values() if "linear" in row]
-    rows += [_linear_cells(row) for row in result["linear"] + mixed]
+    own = {row["linear"]["model"]: row["linear"] for row in ours.values() if "linear" in row}
+    rows += [_linear_cells(row) for row in [*result["linear"], *own.values()]]
     rows.append(
         [
             "the images themselves",
@@ -192,29 +158,36 @@ RMSE: root of the squared error of the mixture image, summed over pixels in [0, 
 {dataset["train_images"]:,} but where a row has half of them, or their mirror images too.
 "Per pixel" and PSNR: of the same mean error.
 Linear models are fitted to the training images; the best linear VAE is the optimum of the training
-objective among linear encoders and decoders with d = {LATENT_DIM}.{_of_mixed(mixed)}
+objective among linear encoders and decoders with d = {LATENT_DIM}.{_of_mixed(ours)}
 Score: Inception score, mean (and deviation) over {result["score_splits"]} splits, of the
 reconstructions of all {test} and of as many draws from the prior.
 The paper's is by an Inception network; scores by different classifiers can't be compared. Ours:
-{classifier["description"]}.
+{classifier["description"]}.{_of_unscored(ours)}{_of_ours(ours)}
 
 {origin(result)}"""
 
 
-def _of_mixed(mixed):
-    return (
-        """ Where images are mixed, K of them with
+def _of_mixed(measured):
+    if not any(ROWS[name].mixes_images() for name in measured):
+        return ""
+    return """ Where images are mixed, K of them with
 equal weights are one of K times the dimensions, at a K-th of the KL weight."""
-        if mixed
-        else ""
-    )
 
 
-def by_name(result: dict) -> dict[str, dict]:
-    """Return a result's rows by the names that --rows takes."""
-    names = {(row.model, row.num_components, row.kl_weight): name for name, row in ROWS.items()}
-    keys = ("model", "num_components", "kl_weight")
-    return {names[tuple(row[key] for key in keys)]: row for row in result["rows"]}
+def _of_unscored(measured):
+    if all("score_samples" in row for row in measured.values()):
+        return ""
+    return """ Rows that
+are not scored joined later: those of another training of that network could not be compared."""
+
+
+def _of_ours(measured):
+    if BEST not in measured:
+        return ""
+    return f"""
+`best_cifar10`: our own settings, chosen on training images held out (search_cifar10.py).
+Same search: what it chooses for a single VAE, with mirror images. d = {4 * LATENT_DIM}: such a VAE
+of as many latent dimensions, each at the KL weight that eq. 8 has in that mixture."""
 
 
 def verdict(result: dict) -> str:
@@ -227,16 +200,17 @@ def verdict(result: dict) -> str:
     told, dataset = [], result["dataset"]
     if dataset["name"] != "cifar10":
         told.append("These images are not the paper's, and the numbers not comparable with it.")
-    linear = {row["kl_weight"]: row for row in result["linear"]}
     measured = by_name(result)
     for name, row in measured.items():
         if ROWS[name].images is None:
-            best = row.get("linear", linear[row["kl_weight"]])
+            best = row.get("linear") or _linear_at(result, row["kl_weight"])
             told.append(_overfitting(row, best, dataset["test"], f"`{ROWS[name].preset}`"))
     for name, row in measured.items():
         usual = name.partition(":")[2]  # of all images as they are
-        if ROWS[name].images is not None and usual in measured:
+        if ROWS[name].images is not None and name not in (BEST, *RIVALS) and usual in measured:
             told.append(_other_images(result, row, measured[usual]))
+    if BEST in measured:
+        told.append(_of_best(result, measured))
     return "\n".join(f"- {line}" for line in told)
 
 
@@ -246,7 +220,9 @@ def _overfitting(row, best, test, reading):
     growth, expected = rmse["mean"] / train["mean"], best["rmse"] / best["train"]
     pairs = zip(rmse["per_seed"], train["per_seed"], strict=True)
     rest = verdicts.interval([100 * (each / own / expected - 1) for each, own in pairs])
-    of = "mixture of linear VAEs" if "linear" in row else "linear VAE"
+    of = "linear VAE"
+    if "linear" in row:
+        of = "mixture of linear VAEs" if row["num_components"] > 1 else "linear VAE of that d"
     below = f"its error is below the best {of}'s on the training images"
     beyond = "it overfits by this rest"
     return (
@@ -276,6 +252,32 @@ def _other_images(result, row, usual):
     )
 
 
+def _of_best(result, measured):
+    """Return what our own settings come to, beside the printed value and what they are up to."""
+    best, linear = measured[BEST], _linear_at(result, ROWS[BEST].kl_weight)
+    printed, reading = PRINTED["M-VAE"]["rmse"], f"`{ROWS[BEST].preset}`"
+    below = verdicts.interval([printed - each for each in best["rmse"]["per_seed"]])
+    told = [
+        f"{best['model']} ({best['train_images']:,} images, {best['epochs']} epochs): RMSE "
+        f"{format_summary(best['rmse'], 2)} on {result['dataset']['test']}; the paper prints "
+        f"{printed:g}, the best linear VAE has {linear['rmse']:.2f}, the best mixture of linear "
+        f"VAEs whose images are mixed {best['linear']['rmse']:.2f}.",
+        verdicts.stated("its error is below the printed one", [below], reading),
+    ]
+    for name in RIVALS:
+        compared = name in measured and of_common_seeds(result, [measured[name], best])
+        if compared:
+            theirs, ours = (row["rmse"]["per_seed"] for row in compared)
+            ahead = verdicts.interval(verdicts.minus(theirs, ours))
+            claim = f"it is below that of {ROWS[name].model} by {ahead.told(2)}"
+            told.append(verdicts.stated(claim, [ahead], reading))
+    return " ".join(told)
+
+
+def _linear_at(result, weight):
+    return next(row for row in result["linear"] if row["kl_weight"] == weight)
+
+
 def _percent(ratio):
     return f"{100 * (ratio - 1):.1f} %"
 
@@ -291,6 +293,8 @@ def _own_cells(result, name, row):
     cells += [format_summary(row[measure], digits) for measure, digits in ERRORS.items()]
     scores = [
         f"{format_summary(row[what], 2)} ({row[f'{what}_deviation']['mean']:.2f})"
+        if what in row
+        else "not scored"
         for what in ("score_reconstructions", "score_samples")
     ]
     return [*cells, str(printed["score"]), *scores]
@@ -303,5 +307,4 @@ def _linear_cells(row):
 
 
 if __name__ == "__main__":
-    rows = Rows(ROWS, by_name, own_seeds=True)
-    run_script("table3", rebuild, text, "cifar10", rows=rows, grows=True)
+    run_script("table3", rebuild, text, "cifar10", rows=KNOWN_ROWS, grows=True)

@@ -1,0 +1,50 @@
+"""A search for settings: one thing is varied at a time, each stage from the best so far."""
+
+from collections.abc import Callable, Iterable, Mapping
+
+
+def walk(
+    stages: Mapping[str, Mapping[str, Mapping]],
+    parts: Iterable[str],
+    measured: Callable[..., dict],
+) -> tuple[list[dict], dict]:
+    """Go through the stages; return all trials, and the settings of the best.
+
+    Args:
+        stages: In their order; of each what is tried beside the best so far, by its label: settings
+            by part, in place of those of the best or beside them.
+        parts: Of the settings.
+        measured: Given each part's settings by its name, returns what is measured: summaries, among
+            them "score", of which the lowest mean is best.
+
+    Returns:
+        Of each trial "stage", "label", its settings by part and what was measured; the best
+        settings by part.
+    """
+    trials, best = [], {part: {} for part in parts}
+    lowest = float("inf")
+    for stage, variants in stages.items():
+        tried = []
+        for label, changes in variants.items():
+            settings = {part: best[part] | changes.get(part, {}) for part in best}
+            tried.append({"stage": stage, "label": label} | settings | measured(**settings))
+        first = min(tried, key=_score)
+        if _score(first) < lowest:
+            lowest, best = _score(first), {part: first[part] for part in best}
+        trials += tried
+    return trials, best
+
+
+def is_chosen(trial: Mapping, chosen: Mapping) -> bool:
+    """Return whether a trial is of the best settings."""
+    return {part: trial[part] for part in chosen} == chosen
+
+
+def told(chosen: Mapping[str, Mapping]) -> str:
+    """Return the best settings in words."""
+    pairs = (pair for part in chosen.values() for pair in part.items())
+    return ", ".join(f"{name} {value}" for name, value in pairs)
+
+
+def _score(trial):
+    return trial["score"]["mean"]
