@@ -281,6 +281,14 @@ def test_bandwidths_that_a_graph_has_not_worked_out_are_refused():
         tf.function(lambda sigmas: dhsic([X, X**2], sigmas))(tf.constant([1.0, 2.0]))
 
 
+@pytest.mark.parametrize("sigma", [1e-40, 1e39])
+def test_bandwidths_beyond_the_variables_dtype_are_refused(sigma):
+    """In float32 they are 0 and infinite: dHSIC would be NaN, or of no kernels at all."""
+    with pytest.raises(ValueError, match="Expected bandwidths that float32 has. Received: 1e"):
+        dhsic([X.astype(np.float32), X.astype(np.float32)], [1.0, sigma])
+    assert np.isfinite(dhsic([X, 1e39 * X], [1.0, 1e39]))
+
+
 def test_a_keras_variable_is_as_good_as_a_tensor():
     both = np.stack([X, X**2])
     assert float(dhsic(keras.Variable(both, dtype="float64"))) == float(dhsic(tf.constant(both)))

@@ -9,6 +9,7 @@ tests for joint independence, JRSS-B 80(1), 2018). With G_k the n x n kernel mat
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import tensorflow as tf
 
 from mvae_tf import checks, traced
@@ -67,12 +68,12 @@ def dhsic(
 
     Raises:
         ValueError: if a variable is not of real numbers or of rank 2, is empty, is masked, or
-            differs in n; if the bandwidths are not a known rule nor K positive numbers; or if
-            weights are not finite numbers of at least 0, [n], inside a graph NaN, or meet "median",
-            which knows of none. Also, NaN inside a graph, if a variable varies, but by less than
-            1e-8 bandwidths (float64: 1e-35), too little for a number; where samples are weighted,
-            if all of them (but those of a thousandth of the others' weight) are within a third of a
-            bandwidth of their mean, or one a hundred away.
+            differs in n; if the bandwidths are not a known rule nor K positive numbers of the
+            variables' dtype; or if weights are not finite numbers of at least 0, [n], inside a
+            graph NaN, or meet "median", which knows of none. Also, NaN inside a graph, if a
+            variable varies, but by less than 1e-8 bandwidths (float64: 1e-35), too little for a
+            number; where samples are weighted, if all of them (but those of a thousandth of the
+            others' weight) are within a third of a bandwidth of their mean, or one a hundred away.
         tf.errors.InvalidArgumentError: if a graph learns of wrong sizes only as it runs.
         NotImplementedError: if a second derivative is asked for.
 
@@ -156,12 +157,20 @@ def _prepared(variables, bandwidths, weights, compiled):
     """Return variables, one tensor [K, n, d] or several [1, n, d_k], their sigmas, and shares."""
     sigmas = _sigmas(variables, bandwidths, compiled)
     shares = _shares(weights, variables[0], bandwidths)
-    sigmas = [tf.convert_to_tensor(sigma, variables[0].dtype) for sigma in sigmas]
+    sigmas = [_in_dtype(sigma, variables[0].dtype) for sigma in sigmas]
     sizes = {variable.shape[1] for variable in variables}
     if len(sizes) == 1 and None not in sizes:  # All in one batched operation.
         sigmas = tf.stack(sigmas)[:, None, None]
         return [tf.stack(variables)], [sigmas], shares
     return [variable[None] for variable in variables], sigmas, shares
+
+
+def _in_dtype(sigma, dtype):
+    """Return a bandwidth in the variables' dtype, in which a number may be 0 or infinite."""
+    least, most = float(np.finfo(dtype.as_numpy_dtype).tiny), float(dtype.max)
+    if isinstance(sigma, float) and not least <= sigma <= most:
+        raise ValueError(f"Expected bandwidths that {dtype.name} has. Received: {sigma:g}.")
+    return tf.convert_to_tensor(sigma, dtype)
 
 
 def _sigmas(variables, bandwidths, compiled=False):

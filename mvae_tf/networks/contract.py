@@ -232,14 +232,14 @@ def _require_once(name, bank):
     A layer that a Sequential holds twice is there once, silently, and a layer with weights, or a
     Dropout, that stands in two models can't be loaded, or draws otherwise.
     """
-    components = bank.components if isinstance(bank, _Bank) else [bank]
-    models = {id(model): model for each in components for model in _models(each)}.values()
-    for each in models:
+    for each in bank._flatten_layers():
         if isinstance(each, keras.Sequential) and len({*map(id, each.layers)}) < len(each.layers):
             raise ValueError(
                 f"Expected {name} to hold a layer once in a Sequential, as Keras's files have it. "
                 "Received: one that holds a layer twice; make it a functional model."
             )
+    components = bank.components if isinstance(bank, _Bank) else [bank]
+    models = {id(model): model for each in components for model in _models(each)}.values()
     held = collections.Counter(id(layer) for each in models for layer in each.layers)
     if any(held[id(layer)] > 1 and layer.variables for each in models for layer in each.layers):
         raise ValueError(
