@@ -220,9 +220,7 @@ def _overfitting(row, best, test, reading):
     growth, expected = rmse["mean"] / train["mean"], best["rmse"] / best["train"]
     pairs = zip(rmse["per_seed"], train["per_seed"], strict=True)
     rest = verdicts.interval([100 * (each / own / expected - 1) for each, own in pairs])
-    of = "linear VAE"
-    if "linear" in row:
-        of = "mixture of linear VAEs" if row["num_components"] > 1 else "linear VAE of that d"
+    of = "mixture of linear VAEs" if "linear" in row else "linear VAE"
     below = f"its error is below the best {of}'s on the training images"
     beyond = "it overfits by this rest"
     return (
