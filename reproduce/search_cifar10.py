@@ -6,10 +6,12 @@ the learning rate are varied one at a time, for the mixture and, but for what it
 the single VAE that it is held against.
 """
 
+import functools
+
 from support import measures, search
 from support.results import run_script
 from support.study import Study
-from support.summaries import format_summary, summary
+from support.summaries import format_summary
 from support.texts import markdown_table, origin
 
 COMPONENTS = 4
@@ -36,15 +38,12 @@ def rebuild(study: Study) -> tuple[dict, dict]:
 
 
 def _searched(study, num_components):
-    def measured(**settings):
-        per_seed = [_measure(study, seed, num_components, **settings) for seed in study.seeds]
-        return {name: summary([each[name] for each in per_seed]) for name in per_seed[0]}
-
-    trials, chosen = search.walk(stages(num_components), PARTS, measured)
+    measure = functools.partial(_measure, study, num_components)
+    trials, chosen = search.walk(stages(num_components), PARTS, study.seeds, measure)
     return {"num_components": num_components, "trials": trials, "chosen": chosen}
 
 
-def _measure(study, seed, num_components, model, protocol, images):
+def _measure(study, num_components, seed, model, protocol, images):
     flips = images.get("flips", False)
     run = study.run(
         seed,

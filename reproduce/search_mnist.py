@@ -5,11 +5,13 @@ them. What it leaves open, or sets without a reason, is varied one thing at a ti
 the best of the stage before.
 """
 
+import functools
+
 import mvae_tf
 from support import measures, search
 from support.results import run_script
 from support.study import Study
-from support.summaries import format_summary, summary
+from support.summaries import format_summary
 from support.texts import markdown_table, origin
 
 COMPONENTS = 4
@@ -56,16 +58,13 @@ def stages(num_components: int) -> dict[str, dict]:
 def rebuild(study: Study, num_components: int = COMPONENTS) -> tuple[dict, dict]:
     """Go through the stages; the images held out decide."""
     study.hold_out(VALIDATION_IMAGES)
-
-    def measured(**settings):
-        per_seed = [_measure(study, seed, num_components, **settings) for seed in study.seeds]
-        return {name: summary([each[name] for each in per_seed]) for name in per_seed[0]}
-
-    trials, chosen = search.walk(stages(num_components), ("model", "protocol"), measured)
+    measure = functools.partial(_measure, study, num_components)
+    parts = ("model", "protocol")
+    trials, chosen = search.walk(stages(num_components), parts, study.seeds, measure)
     return {"trials": trials, "chosen": chosen, "num_components": num_components}, {}
 
 
-def _measure(study, seed, num_components, model, protocol):
+def _measure(study, num_components, seed, model, protocol):
     trained = study.run(
         seed, epochs=EPOCHS, protocol=protocol, num_components=num_components, **model
     ).model

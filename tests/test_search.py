@@ -23,11 +23,11 @@ STAGES = {
 def walked(scores):
     """The trials and the choice, where settings have these scores, 9 if not among them."""
 
-    def measured(model, protocol):
+    def measure(seed, model, protocol):
         score = scores.get("".join(sorted(model)) + "".join(sorted(protocol)), 9)
-        return {"score": {"mean": score}}
+        return {"score": score + (seed - 2) / 10}
 
-    return search.walk(STAGES, ("model", "protocol"), measured)
+    return search.walk(STAGES, ("model", "protocol"), [1, 3], measure)
 
 
 def test_each_stage_starts_from_the_best_so_far():
@@ -40,6 +40,7 @@ def test_each_stage_starts_from_the_best_so_far():
     assert trials[3]["model"] == {"a": 2} and trials[3]["protocol"] == {}
     assert [search.is_chosen(trial, chosen) for trial in trials] == [False] * 4 + [True]
     assert search.told(chosen) == "a 1, c 1, b 1"
+    assert trials[-1]["score"]["mean"] == 2 and trials[-1]["score"]["per_seed"] == [1.9, 2.1]
 
 
 @pytest.mark.parametrize("best", ["", "a", "b", "c"])

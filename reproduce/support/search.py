@@ -2,11 +2,14 @@
 
 from collections.abc import Callable, Iterable, Mapping
 
+from support.summaries import summary
+
 
 def walk(
     stages: Mapping[str, Mapping[str, Mapping]],
     parts: Iterable[str],
-    measured: Callable[..., dict],
+    seeds: Iterable[int],
+    measure: Callable[..., dict[str, float]],
 ) -> tuple[list[dict], dict]:
     """Go through the stages; return all trials, and the settings of the best.
 
@@ -14,12 +17,13 @@ def walk(
         stages: In their order; of each what is tried beside the best so far, by its label: settings
             by part, in place of those of the best or beside them.
         parts: Of the settings.
-        measured: Given each part's settings by its name, returns what is measured: summaries, among
-            them "score", of which the lowest mean is best.
+        seeds: By which each is trained.
+        measure: Given a seed, and each part's settings by its name, returns what is measured, among
+            it "score", of which the lowest mean is best.
 
     Returns:
-        Of each trial "stage", "label", its settings by part and what was measured; the best
-        settings by part.
+        Of each trial "stage", "label", its settings by part and a `summary` of each number that was
+        measured; the best settings by part.
     """
     trials, best = [], {part: {} for part in parts}
     lowest = float("inf")
@@ -27,7 +31,9 @@ def walk(
         tried = []
         for label, changes in variants.items():
             settings = {part: best[part] | changes.get(part, {}) for part in best}
-            tried.append({"stage": stage, "label": label} | settings | measured(**settings))
+            per_seed = [measure(seed, **settings) for seed in seeds]
+            measured = {name: summary([each[name] for each in per_seed]) for name in per_seed[0]}
+            tried.append({"stage": stage, "label": label} | settings | measured)
         first = min(tried, key=_score)
         if _score(first) < lowest:
             lowest, best = _score(first), {part: first[part] for part in best}
