@@ -90,6 +90,15 @@ def test_codes_are_those_of_the_posterior(digits, small_model, dropping):
     assert np.mean(standard) == pytest.approx(0, abs=4 / np.sqrt(standard.size))
     assert np.std(standard) == pytest.approx(1, abs=4 / np.sqrt(2 * standard.size))
     assert codes["sampled"].dtype == np.float32
+    joined = evaluation.codes_by_way(dropping, digits.test, batch_size=100, deviations=True)
+    assert joined.keys() - codes.keys() == {
+        "means_and_deviations",
+        "means_and_deviations_dropout",
+    }
+    off, on = joined["means_and_deviations"], joined["means_and_deviations_dropout"]
+    expected = np.concatenate([posterior.loc, posterior.scale], axis=-1)
+    np.testing.assert_allclose(off, expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(on[..., : on.shape[-1] // 2], codes["means_dropout"])
     # Each batch has draws of its own.
     standard = standard[:200].reshape(2, -1)
     assert abs(np.corrcoef(standard)[0, 1]) < 0.2

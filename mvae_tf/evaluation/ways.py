@@ -21,6 +21,8 @@ from mvae_tf import checks, traced
 from mvae_tf.evaluation.batches import batches_of
 from mvae_tf.objective import melbo, seeds
 
+_DEVIATIONS = "means_and_deviations"
+
 
 class BatchErrors(NamedTuple):
     """Squared errors of the mixture image, pixels in [0, 1], summed over an image's pixels.
@@ -69,7 +71,9 @@ def batch_errors(model, source, *, batch_size: int = 128, seed: int = 0) -> dict
     }
 
 
-def codes_by_way(model, source, *, batch_size: int = 1000, seed: int = 0) -> dict[str, np.ndarray]:
+def codes_by_way(
+    model, source, *, batch_size: int = 1000, seed: int = 0, deviations: bool = False
+) -> dict[str, np.ndarray]:
     """Encode all images of a source by each way, in one pass.
 
     Args:
@@ -77,10 +81,13 @@ def codes_by_way(model, source, *, batch_size: int = 1000, seed: int = 0) -> dic
         source: Of the images, see `batches`.
         batch_size: Images at a time.
         seed: Of the draws.
+        deviations: Whether to take as a way, too, what the published code takes for codes: means
+            and standard deviations of the posterior, one after the other.
 
     Returns:
         Codes, float32 [n, K, d], in the order of the images, by the names of ways: "means",
-        "sampled", and with dropout "means_dropout" and "sampled_dropout".
+        "sampled", and with dropout "means_dropout" and "sampled_dropout"; with `deviations`
+        "means_and_deviations" (and that with "_dropout"), [n, K, 2 d].
 
     Raises:
         ValueError: As for `errors.reconstruction_errors`.
@@ -88,7 +95,8 @@ def codes_by_way(model, source, *, batch_size: int = 1000, seed: int = 0) -> dic
     encoded, count, parts = traced.of_model(model, _codes), 0, {}
     for images in batches_of(model.image_shape, source, batch_size):
         for name, codes in encoded(images, tf.constant([checks.seed(seed), count])).items():
-            parts.setdefault(name, []).append(codes.numpy())
+            if deviations or not name.startswith(_DEVIATIONS):
+                parts.setdefault(name, []).append(codes.numpy())
         count += len(images)
     return {name: np.concatenate(parts.pop(name)) for name in list(parts)}
 
@@ -119,6 +127,7 @@ def _codes(model, images, seed):
     for end, dropout_seed in _dropouts(model, seed):
         z = model.encode(images, dropout_seed).z
         found |= {f"means{end}": z.mean(), f"sampled{end}": z.sample(seed=seed_z)}
+        found[f"{_DEVIATIONS}{end}"] = tf.concat([z.mean(), z.stddev()], axis=-1)
     return found
 
 

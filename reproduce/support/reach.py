@@ -98,14 +98,13 @@ def within(deviations: list[float]) -> int:
     return int(np.sum(np.less_equal(deviations, MOST_DEVIATIONS)))
 
 
-def of_classifiers(row: dict, images: int) -> dict[str, tuple[int, int, float]]:
+def of_classifiers(row: dict, way: str, images: int) -> dict[str, tuple[int, int, float]]:
     """Return of each classifier how many printed accuracies of all are within reach.
 
-    By the way of measuring that `judged` chooses; the third number is by how many points ours are
-    above the printed ones, in the mean.
+    By a way of measuring; the third number is by how many points ours are above the printed ones,
+    in the mean.
     """
-    way, deviations = judged(row, images)["codes"]
-    found = {}
+    deviations, found = accuracy_deviations(row["accuracy"][way], images), {}
     for index, (classifier, printed) in enumerate(paper.TABLE2.items()):
         each = deviations[index * len(printed) : (index + 1) * len(printed)]
         ours = [accuracy["mean"] for accuracy in row["accuracy"][way][classifier]]
