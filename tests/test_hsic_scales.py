@@ -89,6 +89,63 @@ def test_a_sample_far_away_costs_the_others_no_digit(dtype, compiled):
     assert value == pytest.approx(expected, rel=1e-5 if dtype == np.float32 else 1e-9)
 
 
+def by_deficits(variables, shares):
+    """Eq. 13 of bandwidths 1 in float64, by what kernels lack of 1, all n^2 pairs at once."""
+    lacking = [
+        -np.expm1(-scipy.spatial.distance.cdist(each, each, "sqeuclidean") / 2)
+        for each in (variable.astype(np.float64) for variable in variables)
+    ]
+
+    def excess(first, second):  # of two variables: (1 - a)(1 - b) - 1 + a + b
+        return first * second
+
+    rows = [each @ shares for each in lacking]
+    means = [each @ shares for each in rows]
+    return shares @ excess(*lacking) @ shares + excess(*means) - 2 * shares @ excess(*rows)
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_few_samples_away_from_many_that_are_close_cost_no_digit(weighted, compiled, monkeypatch):
+    """In float32 all other kernels are 1 but for a few digits."""
+    if not compiled:  # XLA has all pairs in one block
+        monkeypatch.setattr(blocks, "BLOCK", 20)
+    rng = np.random.default_rng(0)
+    weights = np.r_[[0.0] * 3, rng.uniform(1e-3, 1, size=57)] if weighted else None
+    shares = weights / weights.sum() if weighted else np.full(60, 1 / 60)
+    for jitter, far in [(0.0, 1.0), (1e-3, 3.0), (1e-2, 80.0), (0.1, 0.0), (0.3, 0.0), (1.0, 0.0)]:
+        variables = [(jitter * rng.normal(size=[60, 2])).astype(np.float32) for _ in range(2)]
+        for variable in variables:
+            variable[7] += far
+        expected = by_deficits(variables, shares)
+        found = dhsic(variables, [1.0, 1.0], weights=weights, compiled=compiled)
+        assert float(found) == pytest.approx(expected, rel=2e-4)
+
+
+@pytest.mark.parametrize("scale", [1e-2, 1.0])  # by deficits, by kernels
+@pytest.mark.parametrize("block", [8, 512])
+def test_weighted_gradients_are_those_of_repeated_samples(scale, block, monkeypatch):
+    variables = [scale * each for each in draw(20, [2, 2])]
+    weights = np.r_[[0] * 4, [1] * 6, [2] * 5, [3] * 5]
+    repeated = [np.repeat(each, weights, axis=0) for each in variables]
+
+    def value_and_gradients(variables, **kwargs):
+        variables = [tf.constant(variable) for variable in variables]
+        with tf.GradientTape() as tape:
+            tape.watch(variables)
+            value = dhsic(variables, [1.0, 1.0], **kwargs)
+        return value, tape.gradient(value, variables)
+
+    expected, of_repeated = value_and_gradients(repeated)
+    monkeypatch.setattr(blocks, "BLOCK", block)
+    value, gradients = value_and_gradients(variables, weights=weights)
+    assert float(value) == pytest.approx(float(expected), rel=1e-9)
+    for ours, theirs in zip(gradients, of_repeated, strict=True):
+        of_each = np.split(theirs, np.cumsum(weights)[:-1])
+        summed = [each.sum(axis=0) for each in of_each]
+        np.testing.assert_allclose(ours, summed, rtol=1e-7, atol=1e-9 * np.abs(ours).max())
+
+
 @pytest.mark.parametrize("scale", [1e-6, 1e-2, 1.0, 1e2])
 def test_gradient_is_right_at_any_scale(scale):
     variables = draw(6, [2, 1, 3])

@@ -25,11 +25,11 @@ from mvae_tf.hsic.variables import (
     without_weightless,
 )
 
-# Of the largest |x|^2 of a variable around its mean, in bandwidths: in between, sums over kernels
-# have the digits they should; outside of it, sums over deficits have them.
-_PLAIN = (1e-1, 1e4)
-# Of a sample's share of the weights, in the mean of all: a lesser one brings no digits.
-_LEAST_SHARE = 1e-3
+# Sums over kernels have the digits they should where of each variable, around its mean and in
+# bandwidths, the mean of min(|x|^2, 1) is no less than the first, and no |x|^2 is larger than the
+# last. Otherwise sums over deficits have them.
+_LEAST_MEAN = {tf.float32: 1e-1, tf.float64: 1e-2}
+_MOST = 1e4
 # Variables that vary by less, in bandwidths, and do vary: dHSIC would be below the least number.
 _LEAST_SPREAD = {tf.float32: 1e-8, tf.float64: 1e-35}
 
@@ -47,7 +47,7 @@ def dhsic(
     weights. Exact; time grows as K n^2, memory as K n, as value and gradient are summed block by
     block of pairs. The kernels are computed in the variables' precision, the sums in float64. Right
     at any scale of the variables and with samples far from the others; slower by a few times where
-    a variable's samples are all within a third of a bandwidth of their mean, or one a hundred away.
+    a variable's samples are within a third of a bandwidth of their mean, or one a hundred away.
 
     Args:
         variables: K >= 1 arrays of real numbers, variable k of shape [n, d_k], whose rows are joint
@@ -72,8 +72,7 @@ def dhsic(
             variables' dtype; or if weights are not finite numbers of at least 0, [n], inside a
             graph NaN, or meet "median", which knows of none. Also, NaN inside a graph, if a
             variable varies, but by less than 1e-8 bandwidths (float64: 1e-35), too little for a
-            number; where samples are weighted, if all of them (but those of a thousandth of the
-            others' weight) are within a third of a bandwidth of their mean, or one a hundred away.
+            number.
         tf.errors.InvalidArgumentError: if a graph learns of wrong sizes only as it runs.
         NotImplementedError: if a second derivative is asked for.
 
@@ -86,12 +85,8 @@ def dhsic(
     if weights is not None:
         weights = as_weights(weights, variables[0])
         variables = [without_weightless(variable, weights) for variable in variables]
-    samples, sigmas, shares = _prepared(variables, bandwidths, weights, compiled)
-    if shares is None:
-        way = "deficits" if compiled else "either"
-        return _statistic(samples, sigmas, None, compiled=compiled, way=way)
-    value = _statistic(samples, sigmas, shares, compiled=compiled, way="kernels")
-    return _refuse_unless(_have_digits(_scaled(samples, sigmas), shares), value)
+    prepared = _prepared(variables, bandwidths, weights, compiled)
+    return _statistic(*prepared, compiled=compiled, way="deficits" if compiled else "either")
 
 
 def penalty(
@@ -229,7 +224,7 @@ def _statistic(variables, sigmas, shares, *, compiled, way):
         dtype, count = variables[0].dtype, tf.shape(variables[0])[1]
         around_mean = _scaled(constants, sigmas)
         as_they_are = [each / sigma for each, sigma in zip(constants, sigmas, strict=True)]
-        plain = _have_digits(around_mean) if way == "either" else None
+        plain = _have_digits(around_mean, shares) if way == "either" else None
 
         def choose(by_kernels, by_deficits):
             if way == "either":
@@ -237,7 +232,7 @@ def _statistic(variables, sigmas, shares, *, compiled, way):
             return by_deficits() if way == "deficits" else by_kernels()
 
         def value_by_deficits():
-            value, rows = deficits.value_and_rows(as_they_are, compiled)
+            value, rows = deficits.value_and_rows(as_they_are, shares, compiled)
             return _refuse_tiny(value, as_they_are), rows
 
         summed = choose(
@@ -252,7 +247,7 @@ def _statistic(variables, sigmas, shares, *, compiled, way):
         def gradient(*_):
             sums = choose(
                 lambda: kernels.pulls(around_mean, rows, shares, compiled),
-                lambda: deficits.pulls(as_they_are, rows, compiled),
+                lambda: deficits.pulls(as_they_are, rows, shares, compiled),
             )
             n = tf.cast(count, tf.float64) if shares is None else 1.0
             pulls = [tf.cast(paste(each, count) * 2 / n**2, dtype) for each in sums]
@@ -271,23 +266,17 @@ def _statistic(variables, sigmas, shares, *, compiled, way):
     return statistic(*variables)
 
 
-def _have_digits(points, shares=None):
+def _have_digits(points, shares):
     """Return whether sums over kernels of points around their means keep their digits.
 
-    Where samples have shares, those far below the others' bring none; and the kernels of a constant
-    variable, all of them 1, will do, which have them up to the sums' rounding.
+    A few samples far from the others don't bring any: all but those few kernels stay near 1.
     """
     squares = tf.concat([tf.reduce_sum(each**2, axis=2) for each in points], axis=0)  # [K, n]
-    bringing = squares if shares is None else tf.where(_counting(shares), squares, 0)
-    least, most = _PLAIN
-    holds = (tf.reduce_max(bringing, 1) >= least) & (tf.reduce_max(squares, 1) <= most)
-    return tf.reduce_all(holds if shares is None else holds | (_spreads(points) == 0))
-
-
-def _counting(shares):
-    """Return which samples' shares are no less than a thousandth of the mean of those above 0."""
-    positive = tf.reduce_sum(tf.cast(shares > 0, shares.dtype))
-    return shares * positive >= _LEAST_SHARE
+    within = tf.minimum(squares, 1)
+    means = (
+        tf.reduce_mean(within, axis=1) if shares is None else tf.reduce_sum(within * shares, axis=1)
+    )
+    return tf.reduce_all(means >= _LEAST_MEAN[means.dtype]) & tf.reduce_all(squares <= _MOST)
 
 
 def _spreads(points):
@@ -307,16 +296,6 @@ def _refuse_tiny(value, points):
             f'Received: {spreads.numpy().tolist()}. Bandwidths "median" grow with the variables.'
         )
     return tf.where(tiny, tf.constant(math.nan, value.dtype), value)
-
-
-def _refuse_unless(plain, value):
-    """Return value where sums over kernels have its digits; else refuse, NaN inside a graph."""
-    if tf.executing_eagerly() and not plain:
-        raise ValueError(
-            "Expected weighted variables of which some sample is a third to a hundred bandwidths "
-            "from the mean. Received: others; scale them, or choose their bandwidths."
-        )
-    return tf.where(plain, value, tf.constant(math.nan, value.dtype))
 
 
 def _no_second_derivative(*_):

@@ -7,7 +7,7 @@ E = prod_k (1 - h_k) - 1 + sum_k h_k, both of which are sums of positive terms,
     dHSIC = mean_ij E(h[i, j]) + E(mean_ij h[i, j]) - 2 mean_i E(mean_j h[i, j]),
 
 as the constants and what is linear in h cancel. Distances are those of differences, so that a
-sample far from the others costs none of them a digit.
+sample far from the others costs none of them a digit. Means are weighted where samples have shares.
 """
 
 import functools
@@ -17,37 +17,45 @@ import numpy as np
 import tensorflow as tf
 
 from mvae_tf.hsic import blocks as pairs
+from mvae_tf.hsic.shares import along, count, split, weighted
 
 
-def value_and_rows(points: Sequence[tf.Tensor], compiled: bool) -> tuple[tf.Tensor, tf.Tensor]:
+def value_and_rows(
+    points: Sequence[tf.Tensor], shares: tf.Tensor | None = None, compiled: bool = False
+) -> tuple[tf.Tensor, tf.Tensor]:
     """Return dHSIC of x_k / sigma_k and the rows' mean deficits, float64 [blocks, K, b].
 
     Args:
         points: One tensor [K, n, d], or several [1, n, d_k].
+        shares: Of the samples, [n], with sum 1.
         compiled: As for `dhsic`.
     """
-    n = tf.cast(tf.shape(points[0])[1], tf.float64)
-    sums = pairs.sum_pairs(
-        _ROW_SUMS[compiled], pairs.split(points, whole=compiled, by_differences=True)
-    )
+    blocks = split(points, shares, compiled=compiled, by_differences=True)
+    n = count(points, shares)
+    sums = pairs.sum_pairs(_ROW_SUMS[compiled], blocks)
     rows = sums[:, :-1] / n
-    means = tf.reduce_sum(rows, axis=[0, 2]) / n
-    value = tf.reduce_sum(sums[:, -1] / n - 2.0 * _excess(tf.unstack(rows, axis=1))) / n
-    return value + _excess(tf.unstack(means)), rows
+    means = tf.reduce_sum(weighted(rows, blocks[1]), axis=[0, 2]) / n
+    excess = sums[:, -1] / n - 2.0 * _excess(tf.unstack(rows, axis=1))
+    excess = weighted(excess[:, None], blocks[1])
+    return tf.reduce_sum(excess) / n + _excess(tf.unstack(means)), rows
 
 
-def pulls(points: Sequence[tf.Tensor], rows: tf.Tensor, compiled: bool) -> list[tf.Tensor]:
+def pulls(
+    points: Sequence[tf.Tensor],
+    rows: tf.Tensor,
+    shares: tf.Tensor | None = None,
+    compiled: bool = False,
+) -> list[tf.Tensor]:
     """Return n^2 / 2 times the gradient in the points, blocks [blocks, K, b, d], float64.
 
     n^2 dD/dG_k = Q_i + Q_j - Q - Q_ij, of the other variables' deficits: in row i, in row j, in the
-    mean and in the pair.
+    mean and in the pair. Shares count as in `kernels.pulls`.
     """
-    n = tf.cast(tf.shape(points[0])[1], tf.float64)
-    means = tf.reduce_sum(rows, axis=[0, 2]) / n
+    blocks = split(points, shares, compiled=compiled, by_differences=True)
+    means = tf.reduce_sum(weighted(rows, blocks[1]), axis=[0, 2]) / count(points, shares)
     lost = tf.stack(_lost_of_others(tf.unstack(rows, axis=1)), axis=1)
     lost -= tf.stack(_lost_of_others(tf.unstack(means)))[:, None] / 2
-    blocks = pairs.split(points, whole=compiled, by_differences=True)
-    return pairs.sum_pairs(_PULLS[compiled], (blocks, lost))
+    return pairs.sum_pairs(_PULLS[compiled], (*blocks, lost))
 
 
 def matrix(variable: tf.Tensor, bandwidth: float | tf.Tensor) -> np.ndarray:
@@ -67,21 +75,27 @@ def _deficits(left, right, compiled):
 
 def _row_sums(compiled, left, right, same):
     """Return the sums of a block's K deficits and of their E, over columns and rows."""
+    (left, left_shares), (right, right_shares) = left, right
     _, deficits = _deficits(left, right, compiled)
     terms = tf.concat([deficits, _excess(tf.unstack(deficits))[None]], axis=0)
-    return tuple(tf.reduce_sum(terms, axis) for axis in ((2,) if same else (2, 1))) + (
-        (None,) if same else ()
-    )
+    here = tf.reduce_sum(weighted(terms, along(right_shares, 2)), axis=2)
+    return here, None if same else tf.reduce_sum(weighted(terms, along(left_shares, 1)), axis=1)
 
 
 def _pulls(compiled, left, right, same):
-    (left, left_lost), (right, right_lost) = left, right
+    (left, left_shares, left_lost), (right, right_shares, right_lost) = left, right
     kernels, deficits = _deficits(left, right, compiled)
     lost = tf.stack(_lost_of_others(tf.unstack(deficits)))
     forces = kernels * (left_lost[:, :, None] + right_lost[:, None, :] - lost)
-    forces = tf.cast(forces, left.points[0].dtype)
-    here, there = pairs.pulls_by_differences(forces, left, right, compiled=compiled)
-    return here, None if same else there
+
+    def pulled(parts, axis):
+        shared = tf.cast(weighted(forces, along(parts, axis)), left.points[0].dtype)
+        return pairs.pulls_by_differences(shared, left, right, compiled=compiled)
+
+    here, there = pulled(right_shares, 2)
+    if same:
+        return here, None
+    return here, pulled(left_shares, 1)[1] if left_shares else there
 
 
 def _excess(deficits):

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from mvae_tf.hsic.blocks import Blocks, cut, exponents, split, sum_pairs
+from mvae_tf.hsic.blocks import exponents, sum_pairs
+from mvae_tf.hsic.shares import along, count, split, weighted
 
 
 def value_and_rows(
@@ -20,12 +21,12 @@ def value_and_rows(
         shares: Of the samples, [n], with sum 1.
         compiled: As for `dhsic`.
     """
-    blocks, n = _split(points, shares, compiled), _count(points, shares)
+    blocks, n = split(points, shares, compiled=compiled), count(points, shares)
     sums = sum_pairs(_row_sums, blocks)
     row_means, joint = sums[:, :-1] / n, sums[:, -1] / n
-    means = tf.reduce_sum(_weighted(row_means, blocks[1]), axis=[0, 2]) / n
+    means = tf.reduce_sum(weighted(row_means, blocks[1]), axis=[0, 2]) / n
     cross = tf.reduce_prod(row_means, axis=1)
-    excess = _weighted((joint - 2.0 * cross)[:, None], blocks[1])
+    excess = weighted((joint - 2.0 * cross)[:, None], blocks[1])
     return tf.reduce_sum(excess) / n + tf.reduce_prod(means), row_means
 
 
@@ -41,22 +42,10 @@ def pulls(
     n^2 G_k dD/dG_k = prod_l G_l - G_k (v_k[i] + v_k[j]), and dG_k = G_k (x_j - x_i) dx_i. Where
     samples have shares p, n^2 stands for 1 / (p_i p_j), and p_i is still to be multiplied with.
     """
-    blocks, n = _split(points, shares, compiled), _count(points, shares)
-    means = tf.reduce_sum(_weighted(row_means, blocks[1]), axis=[0, 2]) / n
+    blocks, n = split(points, shares, compiled=compiled), count(points, shares)
+    means = tf.reduce_sum(weighted(row_means, blocks[1]), axis=[0, 2]) / n
     excess = _products_of_others(row_means, 1) - _products_of_others(means, 0)[:, None] / 2
     return sum_pairs(_pulls, (*blocks, tf.cast(excess, points[0].dtype)))
-
-
-def _split(points, shares, compiled) -> tuple[Blocks, tuple[tf.Tensor, ...]]:
-    """Return the points' blocks and the shares', of which there is one tensor or none."""
-    parts = () if shares is None else (cut(shares[None], whole=compiled),)
-    return split(points, whole=compiled), parts
-
-
-def _count(points, shares):
-    """Return what a sum over samples is divided by: their number, or 1, the shares' sum."""
-    count = tf.shape(points[0])[1] if shares is None else 1
-    return tf.cast(count, tf.float64)
 
 
 def _row_sums(left, right, same):
@@ -66,8 +55,8 @@ def _row_sums(left, right, same):
     joint = tf.reduce_prod(kernels, axis=0, keepdims=True)
 
     def sums(axis, shares):
-        shares = [tf.expand_dims(each, 3 - axis) for each in shares]
-        both = [tf.reduce_sum(_weighted(each, shares), axis) for each in (kernels, joint)]
+        shares = along(shares, axis)
+        both = [tf.reduce_sum(weighted(each, shares), axis) for each in (kernels, joint)]
         return tf.concat(both, axis=0)
 
     return sums(2, right_shares), sums(1, left_shares)
@@ -82,21 +71,15 @@ def _pulls(left, right, same):
     forces = tf.split(forces, len(left.points))
 
     def pulls(here, there, shares, transposed):
-        shares = [tf.expand_dims(each, 2 if transposed else 1) for each in shares]
-        weighted = [_weighted(force, shares) for force in forces]
+        axis = 1 if transposed else 2
+        shared = [weighted(force, along(shares, axis)) for force in forces]
         return [
-            tf.matmul(force, y, transpose_a=transposed)
-            - tf.reduce_sum(force, axis=1 if transposed else 2)[:, :, None] * x
-            for force, x, y in zip(weighted, here.points, there.points, strict=True)
+            tf.matmul(force, y, transpose_a=transposed) - tf.reduce_sum(force, axis)[:, :, None] * x
+            for force, x, y in zip(shared, here.points, there.points, strict=True)
         ]
 
     here = pulls(left, right, right_shares, False)
     return here, None if same else pulls(right, left, left_shares, True)
-
-
-def _weighted(values, shares):
-    """Return values times shares, of which there are one or none."""
-    return values * tf.cast(shares[0], values.dtype) if shares else values
 
 
 def _products_of_others(array, axis):
