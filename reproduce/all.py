@@ -60,6 +60,11 @@ one seed always. In parentheses, the interval. A verdict is on the reading besid
 `paper_cifar10` channels, activation, epochs and the falling learning rate are our own, the KL
 weight is the published code's, and it has 10,000 training images, where that code takes 50,000."""
 
+_DAMAGED = (
+    "Damaged, or of another version of its script: {}. Put back a copy, or delete it to have it "
+    "made anew"
+)
+
 
 def main(_):
     """Run what remains, then write and print the report."""
@@ -74,9 +79,11 @@ def main(_):
 
 def _run():
     began, worked = time.monotonic(), 0.0
-    undone = [name for name in SCRIPTS if not _is_done(name)]
+    damaged = [name for name in SCRIPTS if _is_damaged(name)]
+    undone = [name for name in SCRIPTS if name not in damaged and not _is_done(name)]
     for name in SCRIPTS:
-        print(f"{'remains' if name in undone else 'done   '}  {name}", flush=True)
+        is_left = "remains" if name in undone else "done   "
+        print(f"{'damaged' if name in damaged else is_left}  {name}", flush=True)
     remaining = [] if FLAGS.only_print or FLAGS.only_report else undone
     failed = []
     for index, name in enumerate(remaining):
@@ -96,8 +103,11 @@ def _run():
     elif strategies.is_chief(FLAGS.strategy):
         run_folder.write_text(output_dir() / "REPORT.md", report + "\n")
         print(f"\n{_scorecard(stored)}\n\nWritten: {output_dir() / 'REPORT.md'}")
-    if failed:
-        sys.exit(f"Failed: {', '.join(failed)}. The same command tries them again.")
+    told = [f"Failed: {', '.join(failed)}. The same command tries them again."] if failed else []
+    if damaged and not (FLAGS.only_print or FLAGS.only_report):
+        told.append(f"{_DAMAGED.format(', '.join(damaged))}.")
+    if told:
+        sys.exit("\n".join(told))
 
 
 def _told(name, under=""):
@@ -111,6 +121,11 @@ def _told(name, under=""):
     except results.DAMAGED:
         return None
     return result
+
+
+def _is_damaged(name):
+    """Return whether there is a result that can't be told: work that is not to be replaced."""
+    return os.path.lexists(output_dir() / f"{name}.json") and _told(name) is None
 
 
 def _of_controls(name, under, result):
@@ -220,7 +235,9 @@ def _other_reading():
 
 
 def _section(name, stored):
-    if (result := stored[name]) is None:
+    if (result := stored[name]) is None and os.path.lexists(output_dir() / f"{name}.json"):
+        return f"## {name}\n\n{_DAMAGED.format('its stored result')}."
+    if result is None:
         return f"## {name}\n\nNot run yet: `python reproduce/{name}.py --preset={FLAGS.preset}`."
     script = importlib.import_module(name)
     others = [stored[other] for other in getattr(script, "BESIDE", ())]

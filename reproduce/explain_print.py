@@ -229,7 +229,7 @@ def text(result: dict) -> str:
 {_by_classifier(result)}
 
 "Within": of the {len(paper.TABLE1)} printed errors, and of the {NUMBERS - len(paper.TABLE1)} other
-numbers, so many are no more than {result["most_deviations"]:.2f} deviations from the measured ones
+numbers, so many are no more than {MOST_DEVIATIONS:.2f} deviations from the measured ones
 (jointly 95 % of all {NUMBERS}), and the farthest is so many away. An error's deviation is that of
 whole batches of {measures.ERROR_BATCH} test images, on one of which it may have been measured. "Of
 one batch": if it is the same for all K, the errors' mean and their steps from K to K are judged by

@@ -170,6 +170,11 @@ def test_seeds_of_other_settings_are_refused_by_name(own_seeds):
     chosen = ("7", [1]) if own_seeds else "7"
     with pytest.raises(AdditionError, match=r"Received: one of another epochs, latent_dim\."):
         addition(stored, chosen, own_seeds=own_seeds).joined(added)
+    # With a new row beside it, all rows share what is the stored row's.
+    if own_seeds:
+        beside = addition(stored, chosen, ("4", [1]), own_seeds=True)
+        with pytest.raises(AdditionError, match="Received: one of another"):
+            beside.joined(added | {"rows": result([1], "4", "7")["rows"]})
     # Other rows have other settings.
     chosen = ("4", [1]) if own_seeds else "4"
     other = with_own_seeds(r4=[1]) if own_seeds else result([0], "4")
@@ -184,6 +189,19 @@ def test_rows_without_scores_join_those_that_have_some():
     addition(stored, "4", classifier="none").check(study([0]))
     with pytest.raises(AdditionError, match=r"another classifier\."):
         addition(stored, "4", classifier="inception").check(study([0]))
+
+
+@pytest.mark.parametrize(("classifier", "fitting"), [("none", "4"), ("cifar10", "7")])
+def test_seeds_have_scores_where_the_stored_row_has(classifier, fitting):
+    """It is found before anything is trained."""
+    stored = result([0], "4", "7")
+    stored["choices"] = {"split": "heldout", "classifier": "cifar10"}
+    stored["rows"][1] |= {"score_samples": values(1.8)}
+    other = {"4": "7", "7": "4"}[fitting]
+    chosen = {"own_seeds": True, "classifier": classifier}
+    addition(stored, (fitting, [1]), ("1", [1]), **chosen).check(study([1]))
+    with pytest.raises(AdditionError, match=f"Expected seeds with.* scores.* of {other}\\."):
+        addition(stored, (fitting, [1]), (other, [1]), **chosen).check(study([1]))
 
 
 def test_the_same_can_be_added_to_what_is_stored_by_then():

@@ -205,8 +205,10 @@ def test_text_has_each_row_and_says_what_was_not_run(rebuilt):
     assert "undecided (one seed)" in text and "linear SVM" not in text
     for name, values in result["rows"][0]["models"].items():
         assert f"| {name} " in text and f" {values['mse']['mean']:.2f} |" in text
-    paper = controls.text(result | {"preset": "paper"})
-    assert "### paper_mnist, K = 10\n\nNot run: `--rows=paper:10 --add`." in paper
+    command = "python reproduce/controls.py --seeds=1 --rows=paper:4@0 --jit=off"
+    paper = controls.text(result | {"preset": "paper", "command": command})
+    joining = "python reproduce/controls.py --seeds=1 --jit=off --rows=paper:10 --add"
+    assert f"### paper_mnist, K = 10\n\nNot run: `{joining}`." in paper
 
 
 def test_the_text_and_the_picture_say_that_training_was_shorter_than_the_papers(rebuilt):

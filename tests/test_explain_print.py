@@ -82,6 +82,7 @@ def test_both_mlps_are_told_and_the_one_that_explains_more_is_judged():
 def result_of(row):
     return {
         "preset": "paper",
+        "command": "python explain.py --seeds=1 --rows=paper:100",
         "rows": [row],
         "most_deviations": reach.MOST_DEVIATIONS,
         "dataset": {"test_images": IMAGES, "train_images": 60_000},
@@ -109,6 +110,12 @@ def test_what_is_as_printed_is_explained_and_what_is_far_off_is_not():
     fallen = 100 * np.sqrt(2 * 0.9617 * 0.0383 / IMAGES)  # of the accuracy that was measured
     np.testing.assert_allclose(codes[18], 1 / fallen)
     assert reach.within(errors) == 4 and reach.within(codes) == 17
+    # What is no number is out of reach, wherever it stands.
+    row["errors"]["means"]["10"]["mse"]["mean"] = np.nan
+    row["rise"]["means"]["mean"] = np.nan
+    (_, errors), _, (_, codes) = reach.judged(row, IMAGES).values()
+    assert errors[2] == codes[18] == np.inf and reach.within(errors) == 3
+    row["errors"]["means"]["10"]["mse"]["mean"] = 9.17
     # Several seeds have a deviation of their own.
     row["errors"]["means"]["8"]["mse"]["std"] = 1.4
     assert reach.judged(row, IMAGES)["errors"][1][1] == pytest.approx(2 / np.sqrt(2))
@@ -123,7 +130,8 @@ def test_the_way_that_explains_most_is_told():
     result = result_of(row)
     text = _text(result)
     assert text.count("explained by `paper_mnist`, 100 epochs.") == 2
-    assert "Not run: `--rows=paper:20,paper-bernoulli:20," in text and "paper:100" not in text
+    assert "Not run: `python explain.py --seeds=1 --rows=paper:20,paper-bernoulli:20," in text
+    assert "paper:100" not in text
     assert (
         "If Table I's errors are of a batch each, all 23 printed numbers are explained by" in text
     )

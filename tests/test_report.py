@@ -105,11 +105,18 @@ def without(*names):
     ],
     ids=range(11),
 )
-def test_a_result_that_cannot_be_read_counts_as_none(tmp_path, content):
+def test_a_result_that_cannot_be_told_is_called_damaged(tmp_path, content):
     (tmp_path / "table1.json").write_text(content)
     finished = run_all(tmp_path, "--only_print")
     assert finished.returncode == 0, finished.stderr
-    assert "Not run yet: `python reproduce/table1.py" in finished.stdout
+    assert "damaged  table1\n" in finished.stdout
+    assert "## table1\n\nDamaged, or of another version of its script" in finished.stdout
+    assert "Not run yet: `python reproduce/table1.py" not in finished.stdout
+
+
+def test_a_result_that_is_a_folder_is_damaged_too(tmp_path):
+    (tmp_path / "table1.json").mkdir()
+    assert "damaged  table1\n" in run_all(tmp_path, "--only_print").stdout
 
 
 @pytest.mark.parametrize(("model", "told"), [("VAE, `best_mnist`", "done   "), ("VAE", "remains")])
@@ -136,13 +143,15 @@ from mvae_tf.training.version import TRAINING_VERSION
 settings = {{"seeds": [0], "training": {{"precision": "float32"}}}}
 done = {{"preset": "quick", "settings": settings, "rows": []}}
 done["training_version"] = TRAINING_VERSION
-all.results.stored_beside = lambda name, under="": None if name == "table2" else done
+missing = {{"table1", "table2"}}
+all.results.stored_beside = lambda name, under="": None if name in missing else done
 all._report = lambda stored: "the report"
 all._scorecard = lambda stored: "the scorecard"
 class Failed: returncode = 1
 all.subprocess.run = lambda command, check: print(json.dumps(command)) or Failed
 app.run(all.main)
 """
+    (tmp_path / "table1.json").write_text("{")
     arguments = ["--preset=quick", f"--output_dir={tmp_path}"]
     finished = subprocess.run(
         [sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=False
@@ -150,7 +159,10 @@ app.run(all.main)
     commands = [json.loads(line) for line in finished.stdout.splitlines() if line.startswith('["')]
     assert [Path(command[1]).name for command in commands] == ["table2.py"]
     assert commands[0][2:] == arguments
-    assert finished.returncode == 1 and "Failed: table2" in finished.stderr
+    assert finished.returncode == 1 and "Failed: table2. " in finished.stderr
+    # Damaged work is not replaced.
+    assert "another version of its script: table1. Put back a copy" in finished.stderr
+    assert (tmp_path / "table1.json").read_text() == "{"
     assert (tmp_path / "REPORT.md").read_text() == "the report\n"
 
 

@@ -1,11 +1,12 @@
 """Rows of results with seeds of their own: what --rows takes, what is compared, what is common."""
 
+import math
 import sys
 
 import pytest
 from absl import app, flags
 
-from support import command_line
+from support import command_line, results
 from support.rows import Rows, common_seeds, of_common_seeds, seeds_of
 
 NAMES = ("7", "10", "best:10")
@@ -147,3 +148,32 @@ def test_a_row_that_is_there_twice_is_a_damaged_result():
     rows = Rows(NAMES, by_name, own_seeds=True)
     with pytest.raises(ValueError, match="Expected each row once"):
         rows.seeds(result(row("7", 1, 2), row("10", 3, 4), row("7", 5, 6)))
+
+
+def sound(**changes):
+    mse = {"mean": 2.0, "std": 2.0**0.5, "per_seed": [1.0, 3.0]} | changes
+    return {"settings": {"seeds": [0, 1]}, "deep": [{"mse": mse}]}
+
+
+def test_measures_that_are_of_the_seeds_are_sound():
+    results.require_sound(sound())
+    results.require_sound(sound(per_seed=[2.0], std=None))  # of the first seed alone
+    results.require_sound(sound(per_seed=[2.0, math.nan], mean=math.nan, std=math.nan))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"per_seed": [1.0, None]},
+        {"per_seed": [1.0, True]},
+        {"per_seed": ["1.0", 3.0]},
+        {"per_seed": {"0": 1.0, "1": 3.0}},
+        {"per_seed": [1.0, 2.0, 3.0]},
+        {"mean": 99.0},
+        {"std": None},
+        {"std": 1.0},
+    ],
+)
+def test_measures_that_are_not_are_damage(changes):
+    with pytest.raises(ValueError, match="Expected"):
+        results.require_sound(sound(**changes))

@@ -72,13 +72,41 @@ def in_a_model_and_beside(common):
     return keras.Model(code, common(keras.Sequential([common])(code)))
 
 
+def wrapped(*layers):
+    """A functional model of layers that each take one code of one after another."""
+    code = keras.Input([D])
+    outputs = keras.layers.Reshape([1, D])(code)
+    for layer in layers:
+        outputs = layer(outputs)
+    return keras.Model(code, keras.layers.Flatten()(outputs))
+
+
+def in_two_wrappers(common):
+    return wrapped(*(keras.layers.TimeDistributed(common) for _ in range(2)))
+
+
+def in_a_wrapper_and_beside(common):
+    return wrapped(common, keras.layers.TimeDistributed(common))
+
+
+def in_one_wrapper(common):
+    return wrapped(*[keras.layers.TimeDistributed(common)] * 2)
+
+
 def in_one_functional_model(common):
     code = keras.Input([D])
     return keras.Model(code, common(common(code)))
 
 
 @pytest.mark.parametrize(
-    "held", [in_two_sequentials, in_two_functional_models, in_a_model_and_beside]
+    "held",
+    [
+        in_two_sequentials,
+        in_two_functional_models,
+        in_a_model_and_beside,
+        in_two_wrappers,
+        in_a_wrapper_and_beside,
+    ],
 )
 @pytest.mark.parametrize("kind", ["weights", "seed"])
 def test_a_layer_with_variables_in_two_models_is_refused(held, kind):
@@ -88,7 +116,7 @@ def test_a_layer_with_variables_in_two_models_is_refused(held, kind):
     first = with_trunk(
         keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(D), held(common)])
     )
-    with pytest.raises(ValueError, match="Expected encoder's models to hold no layer with var"):
+    with pytest.raises(ValueError, match="Expected encoder's models and wrappers to hold no layer"):
         make(encoder=networks.EncoderBank([first, *others]))
 
 
@@ -96,6 +124,8 @@ def test_a_layer_with_variables_in_two_models_is_refused(held, kind):
     ("held", "common"),
     [
         (in_one_functional_model, keras.layers.Dense(D)),
+        (in_one_wrapper, keras.layers.Dense(D)),
+        (in_two_wrappers, keras.layers.ReLU()),
         (in_two_sequentials, keras.layers.ReLU()),
         (in_two_functional_models, keras.layers.ReLU()),
     ],

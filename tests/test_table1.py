@@ -288,6 +288,9 @@ def test_a_damaged_result_is_not_told_as_none(content, flag, tmp_path):
         lambda result: result["settings"].update(seeds=[]),
         lambda result: result["settings"].pop("model"),
         lambda result: result["rows"].append(result["rows"][0]),
+        lambda result: result["rows"][1]["mse_per_pixel"]["per_seed"].__setitem__(0, None),
+        lambda result: result["rows"][1]["mse"].update(mean=1.0),
+        lambda result: result.update(choices=[]),
     ],
 )
 def test_damage_in_any_row_is_found_before_anything_is_trained(damage, flag, stored, tmp_path):
@@ -300,33 +303,38 @@ def test_damage_in_any_row_is_found_before_anything_is_trained(damage, flag, sto
     assert "Received: one that is damaged, or of another version" in finished.stderr
 
 
-def test_what_another_process_added_meanwhile_is_kept(stored):
-    """The stored result is read again when hours of training are over."""
+# Its text is told of what is stored before and after the training, then of the joined result.
+@pytest.mark.parametrize(("during", "call"), [("rebuild", 1), ("text", 3)])
+def test_what_another_process_added_meanwhile_is_kept(stored, during, call):
+    """The stored result is read again when hours of training are over, and at the very end."""
     folder, _, rebuild = stored
     runs = f"--runs_dir={folder / 'runs'}"
-    for name, *rows in (("meanwhile", "--rows=10"), ("other", "--rows=10,8")):
-        rebuild(*rows, runs, f"--output_dir={folder / name}")
+    meanwhile, other = folder / f"meanwhile_{during}", folder / f"other_{during}"
+    for output, *rows in ((meanwhile, "--rows=10"), (other, "--rows=10,8")):
+        rebuild(*rows, runs, f"--output_dir={output}")
     program = folder / "grows_meanwhile.py"
     source = (folder / "program.py").read_text()
     head, rest = source.split("import mvae_tf, table1")
     program.write_text(f"""{head}
 import shutil, mvae_tf, table1
-rebuild = table1.rebuild
+inner, calls = table1.{during}, []
 def slow(*given):
-    answer = rebuild(*given)
-    shutil.copy({str(folder / "other" / "table1.json")!r}, {str(folder / "meanwhile")!r})
+    answer = inner(*given)
+    calls.append(0)
+    if len(calls) == {call}:
+        shutil.copy({str(other / "table1.json")!r}, {str(meanwhile)!r})
     return answer
-table1.rebuild = slow
+table1.{during} = slow
 {rest}""")
     flags = ["--preset=quick", "--seeds=0,1", "--rows=1", "--add", runs]
     finished = subprocess.run(
-        [sys.executable, program, *flags, f"--output_dir={folder / 'meanwhile'}"],
+        [sys.executable, program, *flags, f"--output_dir={meanwhile}"],
         capture_output=True,
         text=True,
         check=False,
     )
     assert finished.returncode == 0, finished.stderr
-    grown = json.loads((folder / "meanwhile" / "table1.json").read_text())
+    grown = json.loads((meanwhile / "table1.json").read_text())
     assert list(table1.by_name(grown)) == ["8", "10", "1"]
 
 

@@ -88,6 +88,14 @@ def test_the_command_tells_choices_and_no_paths(monkeypatch):
             "python reproduce/table3.py --preset=paper --seeds=0,1 --split=heldout "
             "--classifier=inception --rows=4:0.05,1:1 --precision=float32 --jit=off"
         )
+        # Rows without scores join a result that has some, by what it says.
+        flags.FLAGS.classifier = "none"
+        for stored, told in (("inception", " --classifier=inception"), ("cifar10", "")):
+            result["choices"] = {"classifier": stored}
+            assert command_line.command(result, named) == (
+                f"python reproduce/table3.py --preset=paper --seeds=0,1 --split=heldout{told} "
+                "--rows=4:0.05,1:1 --precision=float32 --jit=off"
+            )
     finally:
         flags.FLAGS.unparse_flags()
         for name in ("preset", "split", "classifier", "inception_weights"):

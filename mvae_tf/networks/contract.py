@@ -239,21 +239,27 @@ def _require_once(name, bank):
                 "Received: one that holds a layer twice; make it a functional model."
             )
     components = bank.components if isinstance(bank, _Bank) else [bank]
-    models = {id(model): model for each in components for model in _models(each)}.values()
-    held = collections.Counter(id(layer) for each in models for layer in each.layers)
-    if any(held[id(layer)] > 1 and layer.variables for each in models for layer in each.layers):
+    holders = {id(holder): held for each in components for holder, held in _holders(each)}
+    layers = [layer for held in holders.values() for layer in held]
+    held = collections.Counter(map(id, layers))
+    if any(held[id(layer)] > 1 and layer.variables for layer in layers):
         raise ValueError(
-            f"Expected {name}'s models to hold no layer with variables in common, such as weights "
-            "or a Dropout's seed, which Keras's files don't keep. Received: such a layer in two of "
-            "them; call it twice in one functional model, or write a layer of your own."
+            f"Expected {name}'s models and wrappers to hold no layer with variables in common, "
+            "such as weights or a Dropout's seed, which Keras's files don't keep. Received: such a "
+            "layer in two of them; call it, or its wrapper, twice in one functional model, or "
+            "write a layer of your own."
         )
 
 
-def _models(layer):
-    """Return the models that Keras's files make anew from their layers, in one another."""
-    if not isinstance(layer, keras.Sequential | keras.Function):
+def _holders(layer):
+    """Return what Keras's files make anew with the layers it holds, in one another: with these."""
+    if isinstance(layer, keras.layers.Wrapper):
+        held = [layer.layer]
+    elif isinstance(layer, keras.Sequential | keras.Function):
+        held = layer.layers
+    else:
         return []
-    return [layer, *(model for child in layer.layers for model in _models(child))]
+    return [(layer, held), *(pair for child in held for pair in _holders(child))]
 
 
 def _expected(shapes):

@@ -86,6 +86,7 @@ class Addition:
             )
         if self._has_own_seeds():
             self._require_other_pairs()
+            self._require_like_scores()
         else:
             self._require_all_rows_or_other(settings["seeds"], study.seeds)
 
@@ -96,6 +97,17 @@ class Addition:
             raise AdditionError(
                 "Expected rows, or seeds of rows, that the stored result does not have, to add to "
                 f"it. Received: a result of rows, and their seeds, {told}."
+            )
+
+    def _require_like_scores(self):
+        """Refuse seeds with scores of a row that has none, and such without of one that has."""
+        rows, asked = self._rows.by_name(self._stored), self._choices.get("classifier") != UNSCORED
+        scored = {name: "score_samples" in row for name, row in rows.items()}
+        differing = [name for name in self._chosen if scored.get(name, asked) != asked]
+        if differing and any(scored.values()):  # other results know of no scores
+            raise AdditionError(
+                f"Expected seeds with{'out' * asked} scores, as the stored row has, to add to it. "
+                f"Received: with{'out' * (not asked)} of {', '.join(differing)}."
             )
 
     def _require_all_rows_or_other(self, seeds, added):
@@ -133,8 +145,8 @@ class Addition:
 
     def _require_same_settings(self, old, new):
         """Refuse further seeds of rows, or of a whole result, whose models are set otherwise."""
-        if self._rows and not set(self._chosen) <= set(self._rows.by_name(self._stored)):
-            return  # other rows are of other settings
+        if self._rows and not set(self._chosen) & set(self._rows.by_name(self._stored)):
+            return  # other rows are of other settings; where both have one, what all share is its
         differing = [
             name
             for part in ("model", "training")

@@ -16,7 +16,6 @@ from support.summaries import format_summary
 _PAPER_MNIST = "`paper_mnist`"
 _PAPER_CIFAR10 = "`paper_cifar10`, of which the paper leaves much open"
 _PRINTED_RMSE, _PRINTED_SCORE = paper.TABLE3[-1][1:]
-_ROUNDING = 0.005  # of numbers printed with two decimals
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,8 +140,8 @@ def _rmse(result):
     told = f"RMSE {format_summary(row['rmse'], 2)} on {images['name']} ({images['test']})"
     if images["name"] != "cifar10":
         return told, _undecided("images that the paper doesn't have")
-    ahead = [_PRINTED_RMSE + _ROUNDING - each for each in row["rmse"]["per_seed"]]
-    return told, verdicts.verdict([verdicts.interval(ahead)])
+    below = verdicts.ahead_of_print(_PRINTED_RMSE, row["rmse"]["per_seed"], lowest=True)
+    return told, verdicts.verdict([below])
 
 
 def _score(result):
@@ -157,8 +156,8 @@ def _score(result):
         return told, _undecided("images that the paper doesn't have")
     if classifier["choice"] != "inception":
         return told, _undecided("a classifier whose scores can't be compared with print")
-    ahead = [each - _PRINTED_SCORE + _ROUNDING for each in score["per_seed"]]
-    return told, verdicts.verdict([verdicts.interval(ahead)])
+    above = verdicts.ahead_of_print(_PRINTED_SCORE, score["per_seed"])
+    return told, verdicts.verdict([above])
 
 
 def _quality(result):

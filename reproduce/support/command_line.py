@@ -188,13 +188,11 @@ def command(result: dict, rows: Rows | None = None) -> str:
     given = [f"--preset={FLAGS.preset}"]
     if settings["seeds"] != list(SEEDS[FLAGS.preset]):
         given.append(f"--seeds={','.join(map(str, settings['seeds']))}")
-    # Rows without scores join a result that has some.
-    unscored = FLAGS.classifier == UNSCORED
-    given += [
-        FLAGS[name].serialize()
-        for name in CHOICES
-        if FLAGS[name].present and not (unscored and name == "classifier")
-    ]
+    given += [FLAGS[name].serialize() for name in CHOICES if FLAGS[name].present]
+    if FLAGS.classifier == UNSCORED:  # its rows join a result that has scores
+        given.remove(FLAGS["classifier"].serialize())
+        if (scored := result["choices"]["classifier"]) != FLAGS["classifier"].default:
+            given.append(f"--classifier={scored}")
     if set(named) != set(usual(rows)):
         given.append(f"--rows={','.join(named)}")
     given.append(f"--precision={settings['training']['precision']}")

@@ -50,11 +50,14 @@ def rise_deviations(rise: dict, accuracy: float, images: int) -> float:
     """Return by how many deviations Figure 4's accuracy falls from its first to its last K."""
     # Of two accuracies; that their test images are the same makes it less, not more.
     deviation = math.sqrt(2) * _binomial(accuracy, images)
-    return max(0.0, -rise["mean"]) / math.hypot(deviation, rise["std"] or 0.0)
+    fallen = -rise["mean"] / math.hypot(deviation, rise["std"] or 0.0)
+    return math.inf if math.isnan(fallen) else max(0.0, fallen)
 
 
 def _deviations(printed, measured, deviation):
-    return abs(printed - measured["mean"]) / math.hypot(deviation, measured["std"] or 0.0)
+    """Return how many deviations lie between them; infinitely many where one is no number."""
+    apart = abs(printed - measured["mean"]) / math.hypot(deviation, measured["std"] or 0.0)
+    return math.inf if math.isnan(apart) else apart
 
 
 def _binomial(percent, images):

@@ -30,11 +30,12 @@ from support.command_line import (
     seeds,
     usual,
 )
-from support.rows import Rows, seeds_of
+from support.rows import Rows, require_means, require_measures, seeds_of
 from support.study import READINGS, Study
 
 # What comes of a result that is damaged, or of another version of its script.
 DAMAGED = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError)
+_FORM = {"settings": {"model": {}, "training": {}}, "dataset": {}, "choices?": {}}
 
 
 def run_script(
@@ -133,17 +134,24 @@ def _rebuild(path, rebuild, text, dataset, rows, row_seeds, addition, redraw):
         content, pictures = rebuild(study)
         if not is_chief:
             return
-        result = content | study.account()
-        if addition:  # to what is stored now: it may have grown in the hours since
-            addition = addition.to(read_result(path, text, rows))
-            addition.check(study)
-            result = addition.joined(result)
-            pictures = redraw(result) if redraw else {}
-        result |= {"command": command(result, rows)}
-        print(text(result))
-        for suffix, figure in pictures.items():
-            plots.save(figure, path.with_name(f"{path.stem}{suffix}.png"))
-        write_text(path.with_suffix(".md"), text(result) + "\n")
+        made = content | study.account()
+        while True:
+            result, before = made, None
+            if addition:  # to what is stored now: it may have grown in the hours since
+                before = read_result(path, text, rows)
+                addition = addition.to(before)
+                addition.check(study)
+                result = addition.joined(made)
+                pictures = redraw(result) if redraw else {}
+            result |= {"command": command(result, rows)}
+            told = text(result)
+            for suffix, figure in pictures.items():
+                plots.save(figure, path.with_name(f"{path.stem}{suffix}.png"))
+            # Nor may it have while its pictures were drawn.
+            if before is None or before == read_result(path, text, rows):
+                break
+        print(told)
+        write_text(path.with_suffix(".md"), told + "\n")
         write_text(path, json.dumps(result, indent=1) + "\n")
     except (
         AdditionError, CheckpointError, ClassifierError, DamagedRunError, NewerRunError, OSError
@@ -188,20 +196,34 @@ def read_result(path: Path, text: Callable[[dict], str] = str, rows: Rows | None
     """
     try:
         result = stored.read_json(path)
-        stored.require(result, {"settings": {"model": {}, "training": {}}, "dataset": {}})
-        seeds_of(result, {})
-        if rows is not None:
-            rows.seeds(result)
+        stored.require(result, _FORM)
+        require_sound(result, rows)
         text(result)
         return result
     except FileNotFoundError:
         flag = "add" if FLAGS.add else "only_print"
         sys.exit(f"Expected a stored result in {path}. Received: none; leave out --{flag}.")
+    except OSError as error:
+        sys.exit(f"Expected a stored result that can be read. Received: {error}.")
     except DAMAGED:
         sys.exit(
             f"Expected a stored result in {path}. Received: one that is damaged, or of another "
             "version of its script. Put back a copy of it; made anew, it would be replaced."
         )
+
+
+def require_sound(result: dict, rows: Rows | None = None) -> None:
+    """Refuse a result whose measures are not those of its seeds, or not what they come to.
+
+    Raises:
+        ValueError: it is damaged.
+    """
+    seeds = seeds_of(result, {})
+    if rows is None:
+        require_measures(result, {1, len(seeds)})  # what is measured with the first seed alone
+    else:
+        rows.seeds(result)
+    require_means(result)
 
 
 def stored_beside(name: str, under: str = "") -> dict | None:
@@ -214,7 +236,7 @@ def stored_beside(name: str, under: str = "") -> dict | None:
     try:
         result = stored.read_json(output_dir() / under / f"{name}.json")
         stored.require(result, {"settings": {"training": {}}, "preset": stored.TEXT})
-    except (FileNotFoundError, ValueError):
+    except (OSError, ValueError):
         return None
     return result
 

@@ -1,6 +1,7 @@
 """Rows of a result, of which --rows takes some: by --seeds each, or as NAME@0+1 by its own."""
 
 import dataclasses
+import math
 from collections.abc import Callable, Collection, Mapping
 
 from support.summaries import summary
@@ -51,15 +52,40 @@ def seeds_of(result: Mapping, row: Mapping) -> list[int]:
 
     Raises:
         ValueError: the result is damaged: they are no different integers, or not as many as the
-            row's measures are of.
+            row's measures are of, or such a measure is none.
     """
     seeds = row.get("seeds", result["settings"]["seeds"])
     are_seeds = isinstance(seeds, list) and all(type(seed) is int for seed in seeds)
     if not are_seeds or len(set(seeds)) < len(seeds) or not seeds:
         raise ValueError(f"Expected seeds of a row, each once. Received: {seeds!r}.")
-    if any(len(each["per_seed"]) != len(seeds) for each in _summaries(row)):
-        raise ValueError(f"Expected measures of {len(seeds)} seeds. Received: of others.")
+    require_measures(row, {len(seeds)})
     return seeds
+
+
+def require_measures(value: Mapping, counts: Collection[int]) -> None:
+    """Refuse summaries in a result, or a part of it, that are not of so many seeds.
+
+    Raises:
+        ValueError: the result is damaged.
+    """
+    for each in _summaries(value):
+        values = each["per_seed"]
+        are_numbers = isinstance(values, list) and {*map(type, values)} <= {int, float}
+        if not are_numbers or len(values) not in counts:
+            told = " or ".join(map(str, sorted(counts)))
+            raise ValueError(f"Expected measures of {told} seeds. Received: {values!r}.")
+
+
+def require_means(result: Mapping) -> None:
+    """Refuse a result in which a mean or a deviation is not that of the numbers beside it.
+
+    Raises:
+        ValueError: the result is damaged.
+    """
+    for each in _summaries(result):
+        expected = summary(each["per_seed"])
+        if not all(_are_alike(each[name], expected[name]) for name in ("mean", "std")):
+            raise ValueError(f"Expected {expected}. Received: {each}.")
 
 
 def common_seeds(result: Mapping, rows: Rows | None = None, usual: Collection[str] = ()) -> list:
@@ -98,6 +124,13 @@ def _cut(row, seeds, shared):
         if isinstance(value, dict) and "per_seed" in value
     }
     return row | cut | {"seeds": shared}
+
+
+def _are_alike(stored, expected):
+    if stored is None or expected is None:
+        return stored is expected
+    both_nan = math.isnan(stored) and math.isnan(expected)
+    return both_nan or math.isclose(stored, expected, rel_tol=1e-9, abs_tol=1e-12)
 
 
 def _summaries(value):

@@ -1,5 +1,7 @@
 """What the scripts' texts share: tables, where a result comes from, on what it was measured."""
 
+import shlex
+
 from tqdm import tqdm
 
 from mvae_tf import presets
@@ -48,9 +50,9 @@ Data: {dataset["name"]}, {dataset["source"]}.{stands_in}"""
 
 
 def beside_stored(result: dict, rows: list[str]) -> str:
-    """Return the flags by which rows that were not run join a result."""
-    preset = "" if result["preset"] == "paper" else f"--preset={result['preset']} "
-    return f"{preset}--rows={','.join(rows)} --add"
+    """Return the command by which rows that were not run join a result: made in the same way."""
+    made = [each for each in shlex.split(result["command"]) if not each.startswith("--rows=")]
+    return shlex.join([*made, f"--rows={','.join(rows)}", "--add"])
 
 
 def _of_own_seeds(result):

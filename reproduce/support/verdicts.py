@@ -29,6 +29,7 @@ SUPPORTED, CONTRADICTED, UNDECIDED = "supported", "contradicted", "undecided"
 NOT_RUN = "not run"
 NONE_IN_COMMON = f"{UNDECIDED} (no seed in common)"
 _LEVEL = 0.95
+_ROUNDING = 0.005  # of numbers printed with two decimals
 
 
 class Interval(NamedTuple):
@@ -71,6 +72,18 @@ def interval(differences: Sequence[float], overlap: float = 0.0) -> Interval:
     error = statistics.stdev(differences) / math.sqrt(count)
     wider = math.sqrt((1 + (count - 1) * overlap) / (1 - overlap))
     return Interval(mean, t_quantile(count - 1) * error * wider, count)
+
+
+def ahead_of_print(printed: float, measured: Sequence[float], lowest: bool = False) -> Interval:
+    """Return how far measured numbers are above (or below) one that is printed with two decimals.
+
+    Args:
+        printed: The number, whose rounding counts for the measured ones.
+        measured: One a seed.
+        lowest: Whether the lower is the better.
+    """
+    sign = -1 if lowest else 1
+    return interval([sign * (each - printed) + _ROUNDING for each in measured])
 
 
 def slopes(settings: Sequence[float], measured: Sequence[Sequence[float]]) -> list[float]:
