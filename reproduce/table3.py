@@ -221,14 +221,15 @@ def _overfitting(row, best, test, reading):
     pairs = zip(rmse["per_seed"], train["per_seed"], strict=True)
     rest = verdicts.interval([100 * (each / own / expected - 1) for each, own in pairs])
     of = "mixture of linear VAEs" if "linear" in row else "linear VAE"
-    below = f"its error is below the best {of}'s on the training images"
+    theirs = f"the best {of}'" if of.endswith("s") else f"the best {of}'s"
+    below = f"its error is below {theirs} on the training images"
     beyond = "it overfits by this rest"
     return (
         f"{row['model']}, K = {row['num_components']}, KL weight {row['kl_weight']:g}: RMSE "
         f"{rmse['mean']:.2f} on {test}; the best {of} has {best['train']:.2f} on the "
         f"training images, {best['rmse']:.2f} on these. {verdicts.stated(below, [ahead], reading)} "
         f"On the training images it has {train['mean']:.2f}, so that its error grows by "
-        f"{_percent(growth)}, the best {of}'s by {_percent(expected)}; a rest of "
+        f"{_percent(growth)}, {theirs} by {_percent(expected)}; a rest of "
         f"{rest.told(1)} %. "
         f"{verdicts.stated(beyond, [rest], reading)}"
     )
