@@ -248,10 +248,7 @@ script, on {TRAIN_IMAGES["authors_mnist"]:,} at most under `authors_mnist`.
 
 def _by_classifier(result):
     images = result["dataset"]["test_images"]
-    lines = [
-        "Of Table II within, by classifier, and by how many points ours are above in the mean:"
-    ]
-    lines.append("")
+    lines = ["Of Table II within, by classifier, and how many points ours are above print:", ""]
     for row in result["rows"]:
         way, _ = judged(row, images)["codes"]
         told = [_reached(name, found) for name, found in of_classifiers(row, way, images).items()]
