@@ -79,11 +79,12 @@ def main(_):
 
 def _run():
     began, worked = time.monotonic(), 0.0
-    damaged = [name for name in SCRIPTS if _is_damaged(name)]
-    undone = [name for name in SCRIPTS if name not in damaged and not _is_done(name)]
-    for name in SCRIPTS:
-        is_left = "remains" if name in undone else "done   "
-        print(f"{'damaged' if name in damaged else is_left}  {name}", flush=True)
+    states = {name: _state(name) for name in SCRIPTS}
+    for name, state in states.items():
+        print(f"{state:7}  {name}", flush=True)
+    damaged, undone = (
+        [name for name in SCRIPTS if states[name] == state] for state in ("damaged", "remains")
+    )
     remaining = [] if FLAGS.only_print or FLAGS.only_report else undone
     failed = []
     for index, name in enumerate(remaining):
@@ -123,9 +124,11 @@ def _told(name, under=""):
     return result
 
 
-def _is_damaged(name):
-    """Return whether there is a result that can't be told: work that is not to be replaced."""
-    return os.path.lexists(output_dir() / f"{name}.json") and _told(name) is None
+def _state(name):
+    """Return how far a script is; a result that can't be told is work that is not to be replaced."""
+    if os.path.lexists(output_dir() / f"{name}.json") and _told(name) is None:
+        return "damaged"
+    return "done" if _is_done(name) else "remains"
 
 
 def _of_controls(name, under, result):

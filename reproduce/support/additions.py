@@ -106,8 +106,8 @@ class Addition:
         differing = [name for name in self._chosen if scored.get(name, asked) != asked]
         if differing and any(scored.values()):  # other results know of no scores
             raise AdditionError(
-                f"Expected seeds with{'out' * asked} scores, as the stored row has, to add to it. "
-                f"Received: with{'out' * (not asked)} of {', '.join(differing)}."
+                f"Expected seeds with{'out' * asked} scores, as the stored row's, to add to it. "
+                f"Received: others of {', '.join(differing)}."
             )
 
     def _require_all_rows_or_other(self, seeds, added):

@@ -138,8 +138,8 @@ def _rebuild(path, rebuild, text, dataset, rows, row_seeds, addition, redraw):
         while True:
             result, before = made, None
             if addition:  # to what is stored now: it may have grown in the hours since
-                before = read_result(path, text, rows)
-                addition = addition.to(before)
+                before = path.read_bytes()
+                addition = addition.to(read_result(path, text, rows))
                 addition.check(study)
                 result = addition.joined(made)
                 pictures = redraw(result) if redraw else {}
@@ -148,7 +148,7 @@ def _rebuild(path, rebuild, text, dataset, rows, row_seeds, addition, redraw):
             for suffix, figure in pictures.items():
                 plots.save(figure, path.with_name(f"{path.stem}{suffix}.png"))
             # Nor may it have while its pictures were drawn.
-            if before is None or before == read_result(path, text, rows):
+            if before is None or before == path.read_bytes():
                 break
         print(told)
         write_text(path.with_suffix(".md"), told + "\n")
