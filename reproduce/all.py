@@ -125,7 +125,7 @@ def _told(name, under=""):
 
 
 def _state(name):
-    """Return how far a script is; a result that can't be told is work that is not to be replaced."""
+    """Return how far a script is; what can't be told is work all the same, and not replaced."""
     if os.path.lexists(output_dir() / f"{name}.json") and _told(name) is None:
         return "damaged"
     return "done" if _is_done(name) else "remains"

@@ -303,6 +303,20 @@ def test_damage_in_any_row_is_found_before_anything_is_trained(damage, flag, sto
     assert "Received: one that is damaged, or of another version" in finished.stderr
 
 
+def test_rows_join_a_row_whose_training_diverged(stored):
+    """NaN is not equal to itself: what is stored has not changed for that."""
+    folder, _, rebuild = stored
+    flags = [f"--runs_dir={folder / 'runs'}", f"--output_dir={folder / 'diverged'}"]
+    rebuild("--rows=10", *flags)
+    path = folder / "diverged" / "table1.json"
+    result = json.loads(path.read_text())
+    nan = float("nan")
+    result["rows"][0]["mse"] = {"mean": nan, "std": nan, "per_seed": [nan, nan]}
+    path.write_text(json.dumps(result))
+    rebuild("--rows=1", "--add", *flags)
+    assert list(table1.by_name(json.loads(path.read_text()))) == ["10", "1"]
+
+
 # Its text is told of what is stored before and after the training, then of the joined result.
 @pytest.mark.parametrize(("during", "call"), [("rebuild", 1), ("text", 3)])
 def test_what_another_process_added_meanwhile_is_kept(stored, during, call):
