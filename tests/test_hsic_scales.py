@@ -8,7 +8,8 @@ import scipy.spatial
 import tensorflow as tf
 from test_hsic import draw, kernel
 
-from mvae_tf.hsic import blocks, dhsic, median_bandwidth
+from mvae_tf.hsic import blocks, deficits, dhsic, dhsic_test, gaussian_kernel, median_bandwidth
+from mvae_tf.hsic.deficits import pulls
 
 
 def exact(variables, sigmas):
@@ -89,19 +90,38 @@ def test_a_sample_far_away_costs_the_others_no_digit(dtype, compiled):
     assert value == pytest.approx(expected, rel=1e-5 if dtype == np.float32 else 1e-9)
 
 
-def by_deficits(variables, shares):
-    """Eq. 13 of bandwidths 1 in float64, by what kernels lack of 1, all n^2 pairs at once."""
-    lacking = [
-        -np.expm1(-scipy.spatial.distance.cdist(each, each, "sqeuclidean") / 2)
-        for each in (variable.astype(np.float64) for variable in variables)
-    ]
-
-    def excess(first, second):  # of two variables: (1 - a)(1 - b) - 1 + a + b
-        return first * second
-
-    rows = [each @ shares for each in lacking]
+def in_long_double(variables, sigmas, weights=None):
+    """Eq. 13 and its gradients by definition, in long double's 19 digits."""
+    variables = [np.asarray(each, np.longdouble) for each in variables]
+    shares = (
+        np.ones(len(variables[0]), np.longdouble) if weights is None else np.longdouble(weights)
+    )
+    shares = shares / shares.sum()
+    apart = [each[:, None] - each for each in variables]
+    scaled = [d / np.longdouble(sigma) for d, sigma in zip(apart, sigmas, strict=True)]
+    kernels = [np.exp(-(d**2).sum(axis=2) / 2) for d in scaled]
+    rows = [each @ shares for each in kernels]
     means = [each @ shares for each in rows]
-    return shares @ excess(*lacking) @ shares + excess(*means) - 2 * shares @ excess(*rows)
+    value = shares @ np.prod(kernels, axis=0) @ shares + np.prod(means)
+    value -= 2 * shares @ np.prod(rows, axis=0)
+    gradients = []
+    for k, sigma in enumerate(sigmas):
+        joint, row, mean = (np.prod(np.delete(x, k, 0), 0) for x in (kernels, rows, means))
+        forces = kernels[k] * (joint + mean - row[:, None] - row) * np.outer(shares, shares)
+        pulls = -2 * np.einsum("ij,ijd->id", forces, scaled[k]) / sigma
+        gradients.append(pulls.astype(np.float64))
+    return float(value), gradients
+
+
+def assert_right(variables, sigmas, weights=None, *, compiled, rel):
+    expected, of_each = in_long_double(variables, sigmas, weights)
+    variables = [tf.constant(each) for each in variables]
+    with tf.GradientTape() as tape:
+        tape.watch(variables)
+        value = dhsic(variables, sigmas, weights=weights, compiled=compiled)
+    assert float(value) == pytest.approx(expected, rel=rel)
+    for ours, theirs in zip(tape.gradient(value, variables), of_each, strict=True):
+        assert np.abs(ours - theirs).max() <= rel * np.abs(theirs).max()
 
 
 @pytest.mark.parametrize("compiled", [False, True])
@@ -112,14 +132,73 @@ def test_few_samples_away_from_many_that_are_close_cost_no_digit(weighted, compi
         monkeypatch.setattr(blocks, "BLOCK", 20)
     rng = np.random.default_rng(0)
     weights = np.r_[[0.0] * 3, rng.uniform(1e-3, 1, size=57)] if weighted else None
-    shares = weights / weights.sum() if weighted else np.full(60, 1 / 60)
     for jitter, far in [(0.0, 1.0), (1e-3, 3.0), (1e-2, 80.0), (0.1, 0.0), (0.3, 0.0), (1.0, 0.0)]:
         variables = [(jitter * rng.normal(size=[60, 2])).astype(np.float32) for _ in range(2)]
         for variable in variables:
             variable[7] += far
-        expected = by_deficits(variables, shares)
-        found = dhsic(variables, [1.0, 1.0], weights=weights, compiled=compiled)
-        assert float(found) == pytest.approx(expected, rel=2e-4)
+        assert_right(variables, [1.0, 1.0], weights, compiled=compiled, rel=2e-4)
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_samples_far_from_0_cost_no_digit(dtype, compiled):
+    """Differences are exact; a quotient by a bandwidth that is no power of 2 would not be."""
+    rng = np.random.default_rng(0)
+    rel = 5e-5 if dtype == np.float32 else 1e-9
+    offsets = {np.float32: (1e3, 1e6), np.float64: (1e6, 1e15)}[dtype]
+    for offset, spread in zip(offsets, (1e-2, 0.5), strict=True):
+        # One of other dimensions, so that not all are one tensor.
+        moved = [(offset + spread * rng.normal(size=[30, d])).astype(dtype) for d in (2, 2, 1)]
+        at_0 = [each - dtype(offset) for each in moved]
+        for count in (2, 3):
+            sigmas = [1.5, 1.77, 0.9][:count]
+            assert_right(moved[:count], sigmas, compiled=compiled, rel=rel)
+        np.testing.assert_array_equal(gaussian_kernel(moved[0], 1.7), gaussian_kernel(at_0[0], 1.7))
+        expected = float(median_bandwidth(at_0[0], compiled=compiled))
+        ours = float(median_bandwidth(moved[0], compiled=compiled))
+        assert ours == pytest.approx(expected, rel=1e-5 if dtype == np.float32 else 1e-12)
+        first, second = (
+            dhsic_test([np.float64(each[0]), np.float64(each[1])], [1.7, 1.9], method="gamma")
+            for each in (moved, at_0)
+        )
+        assert first.p_value == pytest.approx(second.p_value, rel=1e-9)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("light", [1e-3, 1e-12])
+@pytest.mark.parametrize("far", [1.0, 60.0])
+def test_light_samples_elsewhere_cost_the_others_no_digit(far, light, dtype):
+    rng = np.random.default_rng(0)
+    variables = [1e-2 * rng.normal(size=[40, 2]) for _ in range(2)]
+    for variable in variables:
+        variable[20:] += far
+    variables = [variable.astype(dtype) for variable in variables]
+    rel = 5e-5 if dtype == np.float32 else 1e-9
+    weights = np.repeat([1.0, light], 20)
+    assert_right(variables, [1.0, 1.0], weights, compiled=False, rel=rel)
+
+
+def test_far_samples_that_move_the_mean_cost_no_digit():
+    rng = np.random.default_rng(0)
+    variables = [(1e-2 * rng.normal(size=[300, 1])).astype(np.float32) for _ in range(2)]
+    variables[0][0] += 95
+    variables[1][1] += 95
+    assert_right(variables, [1.0, 1.0], compiled=False, rel=1e-5)
+    variables[0][::2] += 130  # two clusters, each far from the mean
+    variables[1][::3] += 130
+    assert_right(variables, [1.0, 1.0], compiled=False, rel=1e-5)
+
+
+@pytest.mark.parametrize("scale, kernels_do", [(1.0, True), (0.03, False), (30.0, False)])
+def test_kernels_are_taken_where_they_have_the_digits(scale, kernels_do, monkeypatch):
+    called = []
+    monkeypatch.setattr(deficits, "pulls", lambda *given: called.append(given) or pulls(*given))
+    variables = [tf.constant(scale * each, tf.float32) for each in draw(200, [2, 2])]
+    with tf.GradientTape() as tape:
+        tape.watch(variables)
+        value = dhsic(variables, [1.0, 1.0])
+    tape.gradient(value, variables)
+    assert bool(called) != kernels_do
 
 
 @pytest.mark.parametrize("scale", [1e-2, 1.0])  # by deficits, by kernels
@@ -193,6 +272,9 @@ def test_median_bandwidth_at_any_scale_and_with_samples_far_away(dtype, compiled
         expected = np.median(scipy.spatial.distance.pdist(moved.astype(np.float64)))
         ours = median_bandwidth(tf.constant(moved), compiled=compiled)
         assert float(ours) == pytest.approx(expected, rel=1e-5)
+    too_far = np.repeat([[-3e38], [3e38]], 5, axis=0).astype(dtype)  # more than float32 has
+    ours = float(median_bandwidth(too_far, compiled=compiled))
+    assert np.isnan(ours) if dtype == np.float32 else ours == pytest.approx(6e38)
     if dtype == np.float64:
         for scale in (1e-150, 1e150):
             ours = median_bandwidth(tf.constant(scale * variable), compiled=compiled)

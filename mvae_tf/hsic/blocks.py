@@ -22,32 +22,38 @@ class Blocks(NamedTuple):
         points: One tensor [blocks, K, b, d], or [blocks, 1, b, d_k] for each variable.
         halves: |x|^2 / 2, [blocks, K, b]; infinite where the last block is filled up.
         diagonal: That of `exponents`, [blocks, K, b]: 0, or minus infinity where filled up.
+        scales: What differences are divided by, [blocks, K or 1, 1, 1] for each of `points`; none
+            where there are no differences to be taken.
     """
 
     points: tuple[tf.Tensor, ...]
     halves: tf.Tensor
     diagonal: tf.Tensor
+    scales: tuple[tf.Tensor, ...] = ()
 
 
 def split(
-    points: Sequence[tf.Tensor], *, whole: bool = False, by_differences: bool = False
+    points: Sequence[tf.Tensor], scales: Sequence[tf.Tensor] = (), *, whole: bool = False
 ) -> Blocks:
     """Cut variables, one tensor [K, n, d] or several [1, n, d_k], into blocks of about a size.
 
-    All pairs are one block where `whole` asks for it: XLA compiles no loop over blocks. For
-    `exponents_by_differences` the halves are 0, and infinite where the last block is filled up.
+    All pairs are one block where `whole` asks for it: XLA compiles no loop over blocks. With
+    scales, [K or 1, 1, 1] for each tensor, the blocks are for `exponents_by_differences`: the
+    halves are 0, and infinite where the last block is filled up.
     """
     count = tf.shape(points[0])[1]
     points = tuple(cut(each, whole=whole) for each in points)
     halves = tf.concat([tf.reduce_sum(each**2, axis=3) / 2 for each in points], axis=1)
-    halves = tf.zeros_like(halves) if by_differences else halves
+    halves = tf.zeros_like(halves) if scales else halves
     diagonal = tf.zeros_like(halves)
+    scales = tuple(each[None] for each in scales)
     if points[0].shape[0] == 1:
-        return Blocks(points, halves, diagonal)
+        return Blocks(points, halves, diagonal, scales)
     shape = tf.shape(halves)
+    scales = tuple(tf.tile(each, [shape[0], 1, 1, 1]) for each in scales)
     index = tf.reshape(tf.range(shape[0] * shape[2]), [shape[0], 1, shape[2]])
     added = tf.where(index < count, tf.zeros([], halves.dtype), halves.dtype.as_numpy_dtype("inf"))
-    return Blocks(points, halves + added, diagonal - added)
+    return Blocks(points, halves + added, diagonal - added, scales)
 
 
 def cut(array: tf.Tensor, *, whole: bool = False) -> tf.Tensor:
@@ -63,9 +69,9 @@ def cut(array: tf.Tensor, *, whole: bool = False) -> tf.Tensor:
     return tf.transpose(array, [1, 0, 2, *range(3, 3 + rest)])
 
 
-def single(points: Sequence[tf.Tensor]) -> Blocks:
+def single(points: Sequence[tf.Tensor], scales: Sequence[tf.Tensor] = ()) -> Blocks:
     """Return variables, as for `split`, as the one block of all n^2 pairs."""
-    return _take(split(points, whole=True), 0)
+    return _take(split(points, scales, whole=True), 0)
 
 
 def paste(array: tf.Tensor, count: int | tf.Tensor) -> tf.Tensor:
@@ -90,37 +96,42 @@ def exponents(left: Blocks, right: Blocks, same: bool) -> tf.Tensor:
 def exponents_by_differences(
     left: Blocks, right: Blocks, same: bool, *, compiled: bool = False
 ) -> tf.Tensor:
-    """Return what `exponents` does, exact in every digit for points of any scale.
+    """Return what `exponents` does of points in scales, exact in every digit for points anywhere.
 
-    Of points far from the others, `exponents` keeps no more than |x|^2's digits. In memory as it
-    is, and slower: one coordinate after another, or, `compiled`, all of them in one loop of XLA's.
+    Of points far from the others, `exponents` keeps no more than |x|^2's digits, and points that
+    are divided first no more than the quotient's. In memory as it is, and slower: one coordinate
+    after another, or, `compiled`, all of them in one loop of XLA's.
     """
     del same  # the distance of a point to itself is 0 as it is
 
-    def squared(x, y):
+    def squared(x, y, scale):
         if compiled:
-            return tf.reduce_sum((x[:, :, None] - y[:, None]) ** 2, axis=3)
-        total = tf.zeros_like(_apart(x[:, :, 0], y[:, :, 0]))
+            return tf.reduce_sum(((x[:, :, None] - y[:, None]) / scale[..., None]) ** 2, axis=3)
+        total = tf.zeros_like(_apart(x[:, :, 0], y[:, :, 0], scale))
         columns = (tf.transpose(x, [2, 0, 1]), tf.transpose(y, [2, 0, 1]))
-        return tf.foldl(lambda sum_, xy: sum_ + _apart(*xy) ** 2, columns, total)
+        return tf.foldl(lambda sum_, xy: sum_ + _apart(*xy, scale) ** 2, columns, total)
 
-    pairs = zip(left.points, right.points, strict=True)
-    values = _join([-squared(x, y) / 2 for x, y in pairs])
+    each = zip(left.points, right.points, left.scales, strict=True)
+    values = _join([-squared(*parts) / 2 for parts in each])
     return values - left.halves[:, :, None] - right.halves[:, None, :]
 
 
 def pulls_by_differences(
     forces: tf.Tensor, left: Blocks, right: Blocks, *, compiled: bool = False
 ) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
-    """Return sum_j f_ij (y_j - x_i), [K, b, d], and sum_i f_ij (x_i - y_j), of forces [K, b, b]."""
+    """Return sum_j f_ij (y_j - x_i), [K, b, d], and sum_i f_ij (x_i - y_j), of forces [K, b, b].
 
-    def pulls(force, x, y):
+    The differences are in scales.
+    """
+
+    def pulls(force, x, y, scale):
         if compiled:
-            each = tf.math.multiply_no_nan(y[:, None] - x[:, :, None], force[..., None])
+            apart = (y[:, None] - x[:, :, None]) / scale[..., None]
+            each = tf.math.multiply_no_nan(apart, force[..., None])
             return tf.reduce_sum(each, axis=2), -tf.reduce_sum(each, axis=1)
 
         def of_column(xy):
-            each = tf.math.multiply_no_nan(-_apart(*xy), force)
+            each = tf.math.multiply_no_nan(-_apart(*xy, scale), force)
             return tf.reduce_sum(each, axis=2), -tf.reduce_sum(each, axis=1)
 
         columns = (tf.transpose(x, [2, 0, 1]), tf.transpose(y, [2, 0, 1]))
@@ -128,14 +139,14 @@ def pulls_by_differences(
         return tuple(tf.transpose(each, [1, 2, 0]) for each in sums)
 
     split_forces = tf.split(forces, len(left.points))
-    each = zip(split_forces, left.points, right.points, strict=True)
+    each = zip(split_forces, left.points, right.points, left.scales, strict=True)
     lefts, rights = zip(*(pulls(*parts) for parts in each), strict=True)
     return list(lefts), list(rights)
 
 
-def _apart(x, y):
-    """Return x_i - y_j, [K, b, b], of one coordinate [K, b]."""
-    return x[:, :, None] - y[:, None, :]
+def _apart(x, y, scale):
+    """Return x_i - y_j in scales, [K, b, b], of one coordinate [K, b]."""
+    return (x[:, :, None] - y[:, None, :]) / scale
 
 
 def sum_pairs(term: Callable[..., Any], blocks: Any) -> Any:

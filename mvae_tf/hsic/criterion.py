@@ -26,10 +26,10 @@ from mvae_tf.hsic.variables import (
 )
 
 # Sums over kernels have the digits they should where of each variable, around its mean and in
-# bandwidths, the mean of min(|x|^2, 1) is no less than the first, and no |x|^2 is larger than the
-# last. Otherwise sums over deficits have them.
+# bandwidths, the mean of min(|x|^2, 1) is no less than the first, and dHSIC no less than so many
+# times what rounding may come to. Otherwise sums over deficits have them.
 _LEAST_MEAN = {tf.float32: 1e-1, tf.float64: 1e-2}
-_MOST = 1e4
+_TIMES_ROUNDING = {tf.float32: 1e3, tf.float64: 1e9}
 # Variables that vary by less, in bandwidths, and do vary: dHSIC would be below the least number.
 _LEAST_SPREAD = {tf.float32: 1e-8, tf.float64: 1e-35}
 
@@ -47,7 +47,8 @@ def dhsic(
     weights. Exact; time grows as K n^2, memory as K n, as value and gradient are summed block by
     block of pairs. The kernels are computed in the variables' precision, the sums in float64. Right
     at any scale of the variables and with samples far from the others; slower by a few times where
-    a variable's samples are within a third of a bandwidth of their mean, or one a hundred away.
+    dHSIC is too small for the kernels' rounding: where nearly all samples of a variable are within
+    a fraction of a bandwidth, or some far more than ten away.
 
     Args:
         variables: K >= 1 arrays of real numbers, variable k of shape [n, d_k], whose rows are joint
@@ -113,7 +114,7 @@ def gaussian_kernel(variable: tf.Tensor, bandwidth: float | tf.Tensor) -> tf.Ten
             inside a graph NaN.
     """
     matrix, bandwidth = as_matrix(variable), as_bandwidth(bandwidth)
-    block = single([matrix[None] / tf.cast(bandwidth, matrix.dtype)])
+    block = single([matrix[None]], [tf.reshape(tf.cast(bandwidth, matrix.dtype), [1, 1, 1])])
     block = block._replace(halves=tf.zeros_like(block.halves))
     return tf.exp(exponents_by_differences(block, block, same=True))[0]
 
@@ -149,14 +150,18 @@ def bandwidths_of(
 
 
 def _prepared(variables, bandwidths, weights, compiled):
-    """Return variables, one tensor [K, n, d] or several [1, n, d_k], their sigmas, and shares."""
+    """Return variables, one tensor [K, n, d] or several [1, n, d_k], their sigmas, and shares.
+
+    The sigmas are [K, 1, 1], or [1, 1, 1] for each variable.
+    """
     sigmas = _sigmas(variables, bandwidths, compiled)
-    shares = _shares(weights, variables[0], bandwidths)
+    shares = _shares(weights, bandwidths)
     sigmas = [_in_dtype(sigma, variables[0].dtype) for sigma in sigmas]
     sizes = {variable.shape[1] for variable in variables}
     if len(sizes) == 1 and None not in sizes:  # All in one batched operation.
         sigmas = tf.stack(sigmas)[:, None, None]
         return [tf.stack(variables)], [sigmas], shares
+    sigmas = [tf.reshape(sigma, [1, 1, 1]) for sigma in sigmas]
     return [variable[None] for variable in variables], sigmas, shares
 
 
@@ -186,8 +191,8 @@ def _dimension_bandwidth(variable):
     return tf.cast(sigma, variable.dtype)
 
 
-def _shares(weights, variable, bandwidths):
-    """Return each sample's share of the weights, [n], in a variable's dtype; None for none."""
+def _shares(weights, bandwidths):
+    """Return each sample's share of the weights, float64 [n]; None for none."""
     if weights is None:
         return None
     if isinstance(bandwidths, str) and bandwidths == "median":
@@ -195,19 +200,23 @@ def _shares(weights, variable, bandwidths):
             'Expected bandwidths "dimension" or numbers where samples are weighted. Received: '
             '"median".'
         )
-    weights = tf.cast(weights, variable.dtype)
+    weights = tf.cast(weights, tf.float64)
     return tf.math.divide_no_nan(weights, tf.reduce_sum(weights))
 
 
-def _centred(variable):
-    # The distances don't depend on the origin, nor does it have a gradient; around the mean, the
-    # fewest digits are lost.
-    return variable - tf.stop_gradient(tf.reduce_mean(variable, axis=-2, keepdims=True))
+def _around_means(variables, sigmas, shares):
+    """Return variables around their means, weighted as their samples are, in bandwidths.
 
+    The distances don't depend on the origin; around the mean, the fewest digits are lost.
+    """
 
-def _scaled(variables, sigmas):
-    """Return variables around their means, in bandwidths."""
-    return [_centred(each) / sigma for each, sigma in zip(variables, sigmas, strict=True)]
+    def mean(variable):
+        if shares is None:
+            return tf.reduce_mean(variable, axis=1, keepdims=True)
+        each = tf.cast(shares[:, None], variable.dtype)
+        return tf.reduce_sum(variable * each, axis=1, keepdims=True)
+
+    return [(each - mean(each)) / sigma for each, sigma in zip(variables, sigmas, strict=True)]
 
 
 @traced.by_itself
@@ -222,22 +231,22 @@ def _statistic(variables, sigmas, shares, *, compiled, way):
         # A tape shall not keep the blocks.
         constants = [tf.stop_gradient(each) for each in variables]
         dtype, count = variables[0].dtype, tf.shape(variables[0])[1]
-        around_mean = _scaled(constants, sigmas)
-        as_they_are = [each / sigma for each, sigma in zip(constants, sigmas, strict=True)]
-        plain = _have_digits(around_mean, shares) if way == "either" else None
+        around_means, plain = _around_means(constants, sigmas, shares), None
+        if way != "deficits":
+            by_kernels = kernels.value_and_rows(around_means, shares, compiled)
+        if way == "either":
+            plain = _has_digits(by_kernels[0], around_means, shares)
 
-        def choose(by_kernels, by_deficits):
+        def choose(of_kernels, of_deficits):
             if way == "either":
-                return tf.cond(plain, by_kernels, by_deficits)
-            return by_deficits() if way == "deficits" else by_kernels()
+                return tf.cond(plain, of_kernels, of_deficits)
+            return of_deficits() if way == "deficits" else of_kernels()
 
-        def value_by_deficits():
-            value, rows = deficits.value_and_rows(as_they_are, shares, compiled)
-            return _refuse_tiny(value, as_they_are), rows
+        def by_deficits():
+            value, rows = deficits.value_and_rows(constants, sigmas, shares, compiled)
+            return _refuse_tiny(value, constants, sigmas), rows
 
-        summed = choose(
-            lambda: kernels.value_and_rows(around_mean, shares, compiled), value_by_deficits
-        )
+        summed = choose(lambda: by_kernels, by_deficits)
         # Nor shall a persistent or an outer tape differentiate the choice: TensorFlow would rewrite
         # it for all later callers of this trace, in operations that neither XLA nor
         # `vectorized_map` knows.
@@ -246,13 +255,12 @@ def _statistic(variables, sigmas, shares, *, compiled, way):
         @tf.custom_gradient
         def gradient(*_):
             sums = choose(
-                lambda: kernels.pulls(around_mean, rows, shares, compiled),
-                lambda: deficits.pulls(as_they_are, rows, shares, compiled),
+                lambda: kernels.pulls(around_means, rows, shares, compiled),
+                lambda: deficits.pulls(constants, sigmas, rows, shares, compiled),
             )
-            n = tf.cast(count, tf.float64) if shares is None else 1.0
-            pulls = [tf.cast(paste(each, count) * 2 / n**2, dtype) for each in sums]
-            if shares is not None:
-                pulls = [each * shares[:, None] for each in pulls]
+            n = tf.cast(count, tf.float64)
+            factor = 1 / n**2 if shares is None else shares[:, None]
+            pulls = [tf.cast(paste(each, count) * 2 * factor, dtype) for each in sums]
             return pulls, _no_second_derivative
 
         def upstream_gradient(upstream):
@@ -266,28 +274,33 @@ def _statistic(variables, sigmas, shares, *, compiled, way):
     return statistic(*variables)
 
 
-def _have_digits(points, shares):
-    """Return whether sums over kernels of points around their means keep their digits.
+def _has_digits(value, points, shares):
+    """Return whether dHSIC by sums over kernels of points around their means kept its digits.
 
-    A few samples far from the others don't bring any: all but those few kernels stay near 1.
+    A kernel is a rounding error of 1 + |x|^2 off, its own and its exponent's, and dHSIC's gradient
+    at x by those of its row: independent ones, which grow as the root of their number. That dHSIC
+    is large is not enough: a few far samples alone may make it so, and the others' gradient small.
     """
     squares = tf.concat([tf.reduce_sum(each**2, axis=2) for each in points], axis=0)  # [K, n]
-    within = tf.minimum(squares, 1)
-    means = (
-        tf.reduce_mean(within, axis=1) if shares is None else tf.reduce_sum(within * shares, axis=1)
-    )
-    return tf.reduce_all(means >= _LEAST_MEAN[means.dtype]) & tf.reduce_all(squares <= _MOST)
+    dtype, count = squares.dtype, tf.shape(squares)[1]
+    shares = tf.fill([count], 1 / count) if shares is None else shares
+    shares = tf.cast(shares, dtype)
+    apart = tf.reduce_sum(tf.minimum(squares, 1) * shares, axis=1) >= _LEAST_MEAN[dtype]
+    sizes = tf.reduce_sum(1 + squares, axis=0)
+    rounding = np.finfo(dtype.as_numpy_dtype).eps * tf.norm(sizes * shares)
+    # Of NaN it does not hold.
+    least = _TIMES_ROUNDING[dtype] * tf.cast(rounding, value.dtype)
+    return tf.reduce_all(apart) & (value >= least)
 
 
-def _spreads(points):
-    """Return how far each variable's samples are from its first, [K]; exactly 0 of a constant."""
-    spreads = [tf.reduce_max(tf.abs(each - each[:, :1]), axis=[1, 2]) for each in points]
-    return tf.concat(spreads, axis=0)
-
-
-def _refuse_tiny(value, points):
+def _refuse_tiny(value, points, sigmas):
     """Return value; where it would be 0 for want of small numbers, refuse, NaN inside a graph."""
-    spreads = _spreads(points)
+    # Of each variable, how far samples are from its first: exactly 0 where it is constant.
+    spreads = [
+        tf.reduce_max(tf.abs((each - each[:, :1]) / sigma), axis=[1, 2])
+        for each, sigma in zip(points, sigmas, strict=True)
+    ]
+    spreads = tf.concat(spreads, axis=0)
     least = _LEAST_SPREAD[spreads.dtype]
     tiny = tf.reduce_any((spreads > 0) & (spreads < least))
     if tf.executing_eagerly() and tiny:

@@ -6,8 +6,9 @@ E = prod_k (1 - h_k) - 1 + sum_k h_k, both of which are sums of positive terms,
 
     dHSIC = mean_ij E(h[i, j]) + E(mean_ij h[i, j]) - 2 mean_i E(mean_j h[i, j]),
 
-as the constants and what is linear in h cancel. Distances are those of differences, so that a
-sample far from the others costs none of them a digit. Means are weighted where samples have shares.
+as the constants and what is linear in h cancel. Distances are those of differences, divided by the
+bandwidth last, so that a sample far from the others, or all far from 0, costs no digit. Means are
+weighted where samples have shares.
 """
 
 import functools
@@ -21,16 +22,20 @@ from mvae_tf.hsic.shares import along, count, split, weighted
 
 
 def value_and_rows(
-    points: Sequence[tf.Tensor], shares: tf.Tensor | None = None, compiled: bool = False
+    points: Sequence[tf.Tensor],
+    sigmas: Sequence[tf.Tensor],
+    shares: tf.Tensor | None = None,
+    compiled: bool = False,
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Return dHSIC of x_k / sigma_k and the rows' mean deficits, float64 [blocks, K, b].
+    """Return dHSIC and the rows' mean deficits, float64 [blocks, K, b].
 
     Args:
         points: One tensor [K, n, d], or several [1, n, d_k].
+        sigmas: The bandwidths of each, [K or 1, 1, 1].
         shares: Of the samples, [n], with sum 1.
         compiled: As for `dhsic`.
     """
-    blocks = split(points, shares, compiled=compiled, by_differences=True)
+    blocks = split(points, shares, compiled=compiled, scales=sigmas)
     n = count(points, shares)
     sums = pairs.sum_pairs(_ROW_SUMS[compiled], blocks)
     rows = sums[:, :-1] / n
@@ -42,16 +47,17 @@ def value_and_rows(
 
 def pulls(
     points: Sequence[tf.Tensor],
+    sigmas: Sequence[tf.Tensor],
     rows: tf.Tensor,
     shares: tf.Tensor | None = None,
     compiled: bool = False,
 ) -> list[tf.Tensor]:
-    """Return n^2 / 2 times the gradient in the points, blocks [blocks, K, b, d], float64.
+    """Return n^2 / 2 times the gradient in x / sigma, blocks [blocks, K, b, d], float64.
 
     n^2 dD/dG_k = Q_i + Q_j - Q - Q_ij, of the other variables' deficits: in row i, in row j, in the
     mean and in the pair. Shares count as in `kernels.pulls`.
     """
-    blocks = split(points, shares, compiled=compiled, by_differences=True)
+    blocks = split(points, shares, compiled=compiled, scales=sigmas)
     means = tf.reduce_sum(weighted(rows, blocks[1]), axis=[0, 2]) / count(points, shares)
     lost = tf.stack(_lost_of_others(tf.unstack(rows, axis=1)), axis=1)
     lost -= tf.stack(_lost_of_others(tf.unstack(means)))[:, None] / 2
@@ -60,7 +66,8 @@ def pulls(
 
 def matrix(variable: tf.Tensor, bandwidth: float | tf.Tensor) -> np.ndarray:
     """Return 1 - exp(-|x_i - x_j|^2 / (2 bandwidth^2)), float64 [n, n], of a variable [n, d]."""
-    block = pairs.single([variable[None] / bandwidth])
+    scale = tf.reshape(tf.cast(bandwidth, variable.dtype), [1, 1, 1])
+    block = pairs.single([variable[None]], [scale])
     block = block._replace(halves=tf.zeros_like(block.halves))
     return -np.expm1(pairs.exponents_by_differences(block, block, same=True)[0].numpy())
 

@@ -5,7 +5,7 @@ import functools
 import numpy as np
 import tensorflow as tf
 
-from mvae_tf.hsic.blocks import Blocks, exponents, exponents_by_differences, fold_pairs, split
+from mvae_tf.hsic.blocks import exponents, exponents_by_differences, fold_pairs, single, split
 
 _BITS = 16  # That one run over all pairs tells apart,
 _BINS = 2**_BITS  # in so many bins.
@@ -34,9 +34,8 @@ def median_distance(variable: tf.Tensor, compiled: bool) -> tf.Tensor:
     all_digits &= tf.reduce_max(tf.abs(variable)) < variable.dtype.max**0.4
 
     def by_differences():
-        def of(points):
-            blocks = split(points, by_differences=True)
-            return median(blocks, count, exponents_by_differences)[:2]
+        def of(points, scales):
+            return median(split(points, scales), count, exponents_by_differences)[:2]
 
         return _by_differences(variable, of)
 
@@ -44,18 +43,22 @@ def median_distance(variable: tf.Tensor, compiled: bool) -> tf.Tensor:
 
 
 def _by_differences(variable, median):
-    """Return the median distance, that of samples in [0, 1] by a function (median, any)."""
+    """Return the median distance, by a function of samples and a scale, that of all differences.
+
+    It returns the median of the squared distances in scales, and whether there is any.
+    """
     wide = tf.cast(variable, tf.float64)
-    scale = tf.reduce_max(tf.reduce_max(wide, axis=0) - tf.reduce_min(wide, axis=0))
-    squared, exists = median([tf.math.divide_no_nan(wide, scale)[None]])
+    span = tf.reduce_max(tf.reduce_max(wide, axis=0) - tf.reduce_min(wide, axis=0))
+    scale = tf.where(span > 0, span, tf.ones_like(span))
+    squared, exists = median([wide[None]], [tf.reshape(scale, [1, 1, 1])])
     distance = tf.where(exists, scale * tf.sqrt(squared), tf.ones_like(scale))
-    distance = tf.where(tf.math.is_finite(scale), distance, tf.constant(np.nan, tf.float64))
-    return tf.cast(distance, variable.dtype)
+    distance = tf.cast(distance, variable.dtype)
+    is_number = tf.math.is_finite(span) & tf.math.is_finite(distance)
+    return tf.where(is_number, distance, tf.constant(np.nan, variable.dtype))
 
 
-def _sorted_median(points):
-    blocks = split(points, whole=True, by_differences=True)
-    block = Blocks(tuple(each[0] for each in blocks.points), blocks.halves[0], blocks.diagonal[0])
+def _sorted_median(points, scales):
+    block = single(points, scales)
     squared = _squared(exponents_by_differences(block, block, same=True, compiled=True))
     squared = tf.reshape(squared, [-1])
     total = tf.reduce_sum(tf.cast(squared > 0, tf.int32))

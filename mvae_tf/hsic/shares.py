@@ -12,11 +12,11 @@ def split(
     shares: tf.Tensor | None,
     *,
     compiled: bool,
-    by_differences: bool = False,
+    scales: Sequence[tf.Tensor] = (),
 ) -> tuple[pairs.Blocks, tuple[tf.Tensor, ...]]:
     """Return the points' blocks and the shares', of which there is one tensor or none."""
     parts = () if shares is None else (pairs.cut(shares[None], whole=compiled),)
-    return pairs.split(points, whole=compiled, by_differences=by_differences), parts
+    return pairs.split(points, scales, whole=compiled), parts
 
 
 def count(points: Sequence[tf.Tensor], shares: tf.Tensor | None) -> tf.Tensor:
