@@ -89,6 +89,62 @@ def in_a_wrapper_and_beside(common):
     return wrapped(common, keras.layers.TimeDistributed(common))
 
 
+def in_two_layers_of_ones_own(common):
+    return wrapped(*(Held(common) for _ in range(2)))
+
+
+def in_a_layer_of_ones_own_and_beside(common):
+    return wrapped(common, Held(common))
+
+
+def in_two_recurrent_layers(_):
+    cell = keras.layers.GRUCell(D, dropout=0.5)
+    return wrapped(*(keras.layers.RNN(cell, return_sequences=True) for _ in range(2)))
+
+
+def in_one_layer_of_ones_own(common):
+    return wrapped(*[Held(common)] * 2)
+
+
+def in_one_that_makes_it(_):
+    return wrapped(Makes())
+
+
+@keras.saving.register_keras_serializable(package="tests")
+class Held(keras.layers.Layer):
+    """A layer of another, which its file has with it."""
+
+    def __init__(self, inner, **kwargs):
+        super().__init__(**kwargs)
+        self.inner = inner
+
+    def call(self, codes):
+        return codes + self.inner(codes)
+
+    def get_config(self):
+        return super().get_config() | {"inner": keras.saving.serialize_keras_object(self.inner)}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(keras.saving.deserialize_keras_object(config.pop("inner")), **config)
+
+
+@keras.saving.register_keras_serializable(package="tests")
+class Makes(keras.layers.Layer):
+    """A layer that makes two layers of a common one, and does so anew from its file."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.common = keras.layers.Dense(D)
+        self.first, self.second = Held(self.common), Held(self.common)
+
+    def build(self, shape):
+        self.common.build(shape)
+
+    def call(self, codes):
+        return self.second(self.first(codes))
+
+
 def in_one_wrapper(common):
     return wrapped(*[keras.layers.TimeDistributed(common)] * 2)
 
@@ -106,6 +162,9 @@ def in_one_functional_model(common):
         in_a_model_and_beside,
         in_two_wrappers,
         in_a_wrapper_and_beside,
+        in_two_layers_of_ones_own,
+        in_a_layer_of_ones_own_and_beside,
+        in_two_recurrent_layers,
     ],
 )
 @pytest.mark.parametrize("kind", ["weights", "seed"])
@@ -116,7 +175,7 @@ def test_a_layer_with_variables_in_two_models_is_refused(held, kind):
     first = with_trunk(
         keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(D), held(common)])
     )
-    with pytest.raises(ValueError, match="Expected encoder's models and wrappers to hold no layer"):
+    with pytest.raises(ValueError, match="Expected encoder to hold no layer with variables"):
         make(encoder=networks.EncoderBank([first, *others]))
 
 
@@ -125,6 +184,8 @@ def test_a_layer_with_variables_in_two_models_is_refused(held, kind):
     [
         (in_one_functional_model, keras.layers.Dense(D)),
         (in_one_wrapper, keras.layers.Dense(D)),
+        (in_one_layer_of_ones_own, keras.layers.Dense(D)),
+        (in_one_that_makes_it, None),
         (in_two_wrappers, keras.layers.ReLU()),
         (in_two_sequentials, keras.layers.ReLU()),
         (in_two_functional_models, keras.layers.ReLU()),

@@ -238,28 +238,40 @@ def _require_once(name, bank):
                 f"Expected {name} to hold a layer once in a Sequential, as Keras's files have it. "
                 "Received: one that holds a layer twice; make it a functional model."
             )
-    components = bank.components if isinstance(bank, _Bank) else [bank]
-    holders = {id(holder): held for each in components for holder, held in _holders(each)}
-    layers = [layer for held in holders.values() for layer in held]
-    held = collections.Counter(map(id, layers))
-    if any(held[id(layer)] > 1 and layer.variables for layer in layers):
+    if _is_shared(bank) and _parts_ways(bank):
         raise ValueError(
-            f"Expected {name}'s models and wrappers to hold no layer with variables in common, "
-            "such as weights or a Dropout's seed, which Keras's files don't keep. Received: such a "
-            "layer in two of them; call it, or its wrapper, twice in one functional model, or "
-            "write a layer of your own."
+            f"Expected {name} to hold no layer with variables, such as weights or a Dropout's "
+            "seed, in two models, wrappers or layers that take one, as Keras's files don't keep "
+            "that. Received: such a layer in two of them; call it, or what holds it, twice in one "
+            "functional model, or write a layer of your own that makes it."
         )
 
 
-def _holders(layer):
-    """Return what Keras's files make anew with the layers it holds, in one another: with these."""
-    if isinstance(layer, keras.layers.Wrapper):
-        held = [layer.layer]
-    elif isinstance(layer, keras.Sequential | keras.Function):
-        held = layer.layers
-    else:
-        return []
-    return [(layer, held), *(pair for child in held for pair in _holders(child))]
+def _is_shared(bank):
+    """Return whether a layer with variables is held by two others, anywhere in a bank."""
+    holders = {id(layer): layer for layer in bank._flatten_layers()}.values()
+    held = collections.Counter(
+        id(part) for each in holders for part in {id(part): part for part in each._layers}.values()
+    )
+    return any(held[id(layer)] > 1 and layer.variables for layer in holders)
+
+
+def _parts_ways(bank):
+    """Return whether a bank made anew as Keras's files make it has more layers with variables.
+
+    A layer of one's own that makes what its parts share makes it anew for all of them.
+    """
+    try:
+        config = keras.saving.serialize_keras_object(bank)
+        anew = keras.saving.deserialize_keras_object(config, safe_mode=False)
+    except Exception:  # of classes of others, which say so again where they are saved or loaded
+        return False
+    kinds = {type(layer) for layer in bank._flatten_layers() if layer.variables}
+    before, after = (
+        {id(layer) for layer in each._flatten_layers() if type(layer) in kinds}
+        for each in (bank, anew)
+    )
+    return len(after) > len(before)
 
 
 def _expected(shapes):
