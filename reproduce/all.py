@@ -78,6 +78,9 @@ def main(_):
 
 
 def _run():
+    writes = strategies.is_chief(FLAGS.strategy) and not FLAGS.only_print
+    if writes:
+        results.require_writable(output_dir())
     began, worked = time.monotonic(), 0.0
     states = {name: _state(name) for name in SCRIPTS}
     for name, state in states.items():
@@ -101,8 +104,8 @@ def _run():
     report = _report(stored)
     if FLAGS.only_print:
         print(report)
-    elif strategies.is_chief(FLAGS.strategy):
-        run_folder.write_text(output_dir() / "REPORT.md", report + "\n")
+    elif writes:
+        _write(output_dir() / "REPORT.md", report)
         print(f"\n{_scorecard(stored)}\n\nWritten: {output_dir() / 'REPORT.md'}")
     told = [f"Failed: {', '.join(failed)}. The same command tries them again."] if failed else []
     if damaged and not (FLAGS.only_print or FLAGS.only_report):
@@ -111,10 +114,19 @@ def _run():
         sys.exit("\n".join(told))
 
 
+def _write(path, text):
+    try:
+        run_folder.write_text(path, text + "\n")
+    except OSError as error:
+        sys.exit(f"{path.name}: {error}")
+
+
 def _told(name, under=""):
-    """Return a script's result, or None if there is none that can be told and judged."""
+    """Return a script's result, or None if there is none that is sound, can be told and judged."""
     result = results.stored_beside(name, under)
     try:
+        if result is not None:
+            results.require_sound(result, results.rows_of(importlib.import_module(name)))
         _section(name, collections.defaultdict(lambda: None, {name: result}))
         for claim in (*claims.CLAIMS, *_of_controls(name, under, result)):
             if claim.source == name:
@@ -148,7 +160,7 @@ def _is_done(name):
 
 
 def _is_of_these_flags(name, result):
-    rows = getattr(importlib.import_module(name), "KNOWN_ROWS", None)
+    rows = results.rows_of(importlib.import_module(name))
     seeds = common_seeds(result, rows, command_line.usual(rows))
     return (
         result["preset"] == FLAGS.preset

@@ -114,6 +114,53 @@ def test_a_result_that_cannot_be_told_is_called_damaged(tmp_path, content):
     assert "Not run yet: `python reproduce/table1.py" not in finished.stdout
 
 
+def _of_other_seeds(result):
+    result["settings"]["seeds"] = [0]
+
+
+def _of_fewer_values(result):
+    result["errors"]["M-VAE"]["mse"]["per_seed"].pop()
+
+
+def _of_another_mean(result):
+    result["errors"]["M-VAE"]["mse"]["mean"] = 0.5
+
+
+def _of_a_row_twice(result):
+    result["rows"].append(result["rows"][0])
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        ("table2", _of_other_seeds),
+        ("table2", _of_fewer_values),
+        ("table2", _of_another_mean),
+        ("table1", _of_a_row_twice),
+    ],
+)
+def test_what_a_script_calls_damaged_is_neither_judged_nor_made_anew(tmp_path, name, damage):
+    result = json.loads((ALL.parent.parent / "figures" / f"{name}.json").read_text())
+    damage(result)
+    (tmp_path / f"{name}.json").write_text(json.dumps(result))
+    finished = run_all(tmp_path, "--preset=paper", "--only_print")
+    assert f"damaged  {name}\n" in finished.stdout, finished.stderr
+    assert not re.search(r"\| (supported|contradicted) +\|", finished.stdout)
+
+
+@pytest.mark.parametrize("place", ["file", "folder"])
+def test_where_no_report_can_be_written_it_ends_in_a_line(tmp_path, place):
+    """Before anything is run."""
+    output = tmp_path / "output"
+    if place == "file":
+        output.write_text("")
+    else:
+        (output / "REPORT.md").mkdir(parents=True)
+    finished = run_all(output, "--only_report")
+    assert finished.returncode == 1
+    assert len(finished.stderr.splitlines()) == 1 and "Traceback" not in finished.stderr
+
+
 def test_a_result_that_is_a_folder_is_damaged_too(tmp_path):
     (tmp_path / "table1.json").mkdir()
     assert "damaged  table1\n" in run_all(tmp_path, "--only_print").stdout

@@ -317,28 +317,32 @@ def test_rows_join_a_row_whose_training_diverged(stored):
     assert list(table1.by_name(json.loads(path.read_text()))) == ["10", "1"]
 
 
-# Its text is told of what is stored before and after the training, then of the joined result.
-@pytest.mark.parametrize(("during", "call"), [("rebuild", 1), ("text", 3)])
-def test_what_another_process_added_meanwhile_is_kept(stored, during, call):
-    """The stored result is read again when hours of training are over, and at the very end."""
+def test_what_another_process_added_meanwhile_is_kept(stored):
+    """It is read again after hours of training, and from then to the end none adds to it."""
     folder, _, rebuild = stored
     runs = f"--runs_dir={folder / 'runs'}"
-    meanwhile, other = folder / f"meanwhile_{during}", folder / f"other_{during}"
+    meanwhile, other = folder / "meanwhile", folder / "other"
     for output, *rows in ((meanwhile, "--rows=10"), (other, "--rows=10,8")):
         rebuild(*rows, runs, f"--output_dir={output}")
     program = folder / "grows_meanwhile.py"
     source = (folder / "program.py").read_text()
     head, rest = source.split("import mvae_tf, table1")
     program.write_text(f"""{head}
-import shutil, mvae_tf, table1
-inner, calls = table1.{during}, []
+import filelock, shutil, mvae_tf, table1
+rebuild, text, told = table1.rebuild, table1.text, []
 def slow(*given):
-    answer = inner(*given)
-    calls.append(0)
-    if len(calls) == {call}:
-        shutil.copy({str(other / "table1.json")!r}, {str(meanwhile)!r})
+    answer = rebuild(*given)
+    shutil.copy({str(other / "table1.json")!r}, {str(meanwhile)!r})
     return answer
-table1.{during} = slow
+def locked(*given):
+    told.append(0)
+    if len(told) == 3:  # after what was stored before and after the training, the joined result
+        try:
+            filelock.FileLock({str(meanwhile / ".table1.lock")!r}, timeout=0).acquire()
+        except filelock.Timeout:
+            print("locked")
+    return text(*given)
+table1.rebuild, table1.text = slow, locked
 {rest}""")
     flags = ["--preset=quick", "--seeds=0,1", "--rows=1", "--add", runs]
     finished = subprocess.run(
@@ -348,6 +352,7 @@ table1.{during} = slow
         check=False,
     )
     assert finished.returncode == 0, finished.stderr
+    assert "locked" in finished.stdout.splitlines()
     grown = json.loads((meanwhile / "table1.json").read_text())
     assert list(table1.by_name(grown)) == ["8", "10", "1"]
 

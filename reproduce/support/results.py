@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Collection
 from pathlib import Path
 
+import filelock
 from absl import app, logging
 
 from mvae_tf.commands.signals import STATUS, TOLD, Terminated
@@ -100,7 +101,7 @@ def _rebuild(path, rebuild, text, dataset, rows, row_seeds, addition, redraw):
     """Rebuild a result, print and write it; of several workers the chief does, all take part."""
     is_chief = strategies.is_chief(FLAGS.strategy)
     if is_chief:
-        _require_writable(path.parent)
+        require_writable(path.parent)
     logging.set_verbosity(logging.WARNING)
     import_tensorflow()
     from mvae_tf import plots
@@ -134,11 +135,10 @@ def _rebuild(path, rebuild, text, dataset, rows, row_seeds, addition, redraw):
         content, pictures = rebuild(study)
         if not is_chief:
             return
-        made = content | study.account()
-        while True:
-            result, before = made, None
+        made = result = content | study.account()
+        # Of two that add to it, one waits: what it adds to is then what the other has stored.
+        with filelock.FileLock(path.with_name(f".{path.stem}.lock")):
             if addition:  # to what is stored now: it may have grown in the hours since
-                before = path.read_bytes()
                 addition = addition.to(read_result(path, text, rows))
                 addition.check(study)
                 result = addition.joined(made)
@@ -147,12 +147,9 @@ def _rebuild(path, rebuild, text, dataset, rows, row_seeds, addition, redraw):
             told = text(result)
             for suffix, figure in pictures.items():
                 plots.save(figure, path.with_name(f"{path.stem}{suffix}.png"))
-            # Nor may it have while its pictures were drawn.
-            if before is None or before == path.read_bytes():
-                break
+            write_text(path.with_suffix(".md"), told + "\n")
+            write_text(path, json.dumps(result, indent=1) + "\n")
         print(told)
-        write_text(path.with_suffix(".md"), told + "\n")
-        write_text(path, json.dumps(result, indent=1) + "\n")
     except (
         AdditionError, CheckpointError, ClassifierError, DamagedRunError, NewerRunError, OSError
     ) as error:  # fmt: skip
@@ -226,6 +223,11 @@ def require_sound(result: dict, rows: Rows | None = None) -> None:
     require_means(result)
 
 
+def rows_of(script) -> Rows | None:
+    """Return the rows that a script's result can have; None where none can be chosen."""
+    return getattr(script, "KNOWN_ROWS", None)
+
+
 def stored_beside(name: str, under: str = "") -> dict | None:
     """Return the stored result of a name, or None if there is none that this version can read.
 
@@ -242,18 +244,19 @@ def stored_beside(name: str, under: str = "") -> dict | None:
 
 
 def _told_beside(name):
-    """Return the stored result of a script that can be told, or None."""
-    result = stored_beside(name)
+    """Return the stored result of a script that is sound and can be told, or None."""
+    result, script = stored_beside(name), importlib.import_module(name)
     try:
         if result is not None:
-            importlib.import_module(name).text(result)
+            require_sound(result, rows_of(script))
+            script.text(result)
     except DAMAGED:
         return None
     return result
 
 
-def _require_writable(folder):
-    """Find out now, not after hours of training, whether the result can be written."""
+def require_writable(folder: Path) -> None:
+    """Find out now, not after hours of training, whether a result can be written; or end."""
     probe = folder / f".writable.{os.getpid()}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
