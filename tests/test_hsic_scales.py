@@ -154,6 +154,9 @@ def test_samples_far_from_0_cost_no_digit(dtype, compiled):
             sigmas = [1.5, 1.77, 0.9][:count]
             assert_right(moved[:count], sigmas, compiled=compiled, rel=rel)
         np.testing.assert_array_equal(gaussian_kernel(moved[0], 1.7), gaussian_kernel(at_0[0], 1.7))
+        if dtype == np.float64:
+            expected = kernel(moved[0], 1.7)
+            np.testing.assert_allclose(gaussian_kernel(moved[0], 1.7), expected, rtol=1e-12)
         expected = float(median_bandwidth(at_0[0], compiled=compiled))
         ours = float(median_bandwidth(moved[0], compiled=compiled))
         assert ours == pytest.approx(expected, rel=1e-5 if dtype == np.float32 else 1e-12)

@@ -114,7 +114,9 @@ def gaussian_kernel(variable: tf.Tensor, bandwidth: float | tf.Tensor) -> tf.Ten
             inside a graph NaN.
     """
     matrix, bandwidth = as_matrix(variable), as_bandwidth(bandwidth)
-    block = single([matrix[None]], [tf.reshape(tf.cast(bandwidth, matrix.dtype), [1, 1, 1])])
+    # A number would be float32 before it is cast.
+    scale = tf.cast(tf.convert_to_tensor(bandwidth, tf.float64), matrix.dtype)
+    block = single([matrix[None]], [tf.reshape(scale, [1, 1, 1])])
     block = block._replace(halves=tf.zeros_like(block.halves))
     return tf.exp(exponents_by_differences(block, block, same=True))[0]
 

@@ -64,10 +64,9 @@ def pulls(
     return pairs.sum_pairs(_PULLS[compiled], (*blocks, lost))
 
 
-def matrix(variable: tf.Tensor, bandwidth: float | tf.Tensor) -> np.ndarray:
+def matrix(variable: tf.Tensor, bandwidth: float) -> np.ndarray:
     """Return 1 - exp(-|x_i - x_j|^2 / (2 bandwidth^2)), float64 [n, n], of a variable [n, d]."""
-    scale = tf.reshape(tf.cast(bandwidth, variable.dtype), [1, 1, 1])
-    block = pairs.single([variable[None]], [scale])
+    block = pairs.single([variable[None]], [tf.constant(bandwidth, variable.dtype, [1, 1, 1])])
     block = block._replace(halves=tf.zeros_like(block.halves))
     return -np.expm1(pairs.exponents_by_differences(block, block, same=True)[0].numpy())
 
