@@ -53,9 +53,12 @@ def _error_falls(result):
     if compared is None:
         return _errors(rows), verdicts.NONE_IN_COMMON
     rows = dict(zip(rows, compared, strict=True))
-    rises = verdicts.slopes(list(rows), [row["mse"]["per_seed"] for row in rows.values()])
-    fall = verdicts.interval([-rise for rise in rises])
-    return f"{_errors(rows)}; a fall of {fall.told(3)} a component", verdicts.verdict([fall])
+    told, falls = [], []
+    for measure, where in (("mse", ""), ("mse_sampled", " at draws")):
+        rises = verdicts.slopes(list(rows), [row[measure]["per_seed"] for row in rows.values()])
+        falls.append(verdicts.interval([-rise for rise in rises]))
+        told.append(f"a fall of {falls[-1].told(3)} a component{where}")
+    return f"{_errors(rows)}; {'; '.join(told)}", verdicts.verdict(falls)
 
 
 def _errors(rows):
