@@ -122,7 +122,8 @@ def test_all_workers_stop_before_the_step_that_one_refuses(workers):
 
 def test_a_script_by_two_workers(workers):
     folder, ((out, _), _) = workers
-    assert {path.name for path in (folder / "script").iterdir()} == {"table0.json", "table0.md"}
+    names = {path.name for path in (folder / "script").iterdir()}
+    assert names == {"table0.json", "table0.md", ".table0.lock"}
     result = json.loads((folder / "script" / "table0.json").read_text())
     assert f"the loss is {result['loss']}" in out and "--strategy=multi_worker" in result["command"]
     assert result["environment"]["strategy"] == "multi_worker"
