@@ -249,11 +249,9 @@ def _require_once(name, bank):
 
 def _is_shared(bank):
     """Return whether a layer with variables is held by two others, anywhere in a bank."""
-    holders = {id(layer): layer for layer in bank._flatten_layers()}.values()
-    held = collections.Counter(
-        id(part) for each in holders for part in {id(part): part for part in each._layers}.values()
-    )
-    return any(held[id(layer)] > 1 and layer.variables for layer in holders)
+    layers = {id(layer): layer for layer in bank._flatten_layers()}.values()
+    held = collections.Counter(part for each in layers for part in {*map(id, each._layers)})
+    return any(held[id(layer)] > 1 and layer.variables for layer in layers)
 
 
 def _parts_ways(bank):
