@@ -57,9 +57,10 @@ Verdicts are by a rule (`reproduce/support/verdicts.py`) written down before any
 of Table II and Figure 2 were run: a claim is supported if the 95 % interval of its paired
 differences over seeds lies above 0, contradicted if it lies below 0, undecided otherwise, and with
 one seed always. That the error has to fall with K at draws, too, was added when K = 7 and 10 of the
-third seed were known; at means alone its verdict is the same. In parentheses, the interval. A verdict is on the reading beside it alone. Of
-`paper_cifar10` channels, activation, epochs and the falling learning rate are our own, the KL
-weight is the published code's, and it has 10,000 training images, where that code takes 50,000."""
+third seed were known; at means alone its verdict is the same. In parentheses, the interval. A
+verdict is on the reading beside it alone. Of `paper_cifar10` channels, activation, epochs and the
+falling learning rate are our own, the KL weight is the published code's, and it has 10,000 training
+images, where that code takes 50,000."""
 
 _DAMAGED = (
     "Damaged, or of another version of its script: {}. Put back a copy, or delete it to have it "
