@@ -206,19 +206,14 @@ def _shares(weights, bandwidths):
     return tf.math.divide_no_nan(weights, tf.reduce_sum(weights))
 
 
-def _around_means(variables, sigmas, shares):
-    """Return variables around their means, weighted as their samples are, in bandwidths.
+def _around_means(variables, sigmas):
+    """Return variables around their means, in bandwidths.
 
     The distances don't depend on the origin; around the mean, the fewest digits are lost.
     """
-
-    def mean(variable):
-        if shares is None:
-            return tf.reduce_mean(variable, axis=1, keepdims=True)
-        each = tf.cast(shares[:, None], variable.dtype)
-        return tf.reduce_sum(variable * each, axis=1, keepdims=True)
-
-    return [(each - mean(each)) / sigma for each, sigma in zip(variables, sigmas, strict=True)]
+    means = [tf.reduce_mean(each, axis=1, keepdims=True) for each in variables]
+    each = zip(variables, means, sigmas, strict=True)
+    return [(variable - mean) / sigma for variable, mean, sigma in each]
 
 
 @traced.by_itself
@@ -233,7 +228,7 @@ def _statistic(variables, sigmas, shares, *, compiled, way):
         # A tape shall not keep the blocks.
         constants = [tf.stop_gradient(each) for each in variables]
         dtype, count = variables[0].dtype, tf.shape(variables[0])[1]
-        around_means, plain = _around_means(constants, sigmas, shares), None
+        around_means, plain = _around_means(constants, sigmas), None
         if way != "deficits":
             by_kernels = kernels.value_and_rows(around_means, shares, compiled)
         if way == "either":
