@@ -139,6 +139,16 @@ def test_few_samples_away_from_many_that_are_close_cost_no_digit(weighted, compi
         assert_right(variables, [1.0, 1.0], weights, compiled=compiled, rel=2e-4)
 
 
+@pytest.mark.parametrize("block", [16, 512])
+@pytest.mark.parametrize("compiled", [False, True])
+def test_gradient_is_right_where_all_samples_are_far_apart(compiled, block, monkeypatch):
+    """Kernels are near 0 but for each sample's own, 1, which the gradient knows nothing of."""
+    monkeypatch.setattr(blocks, "BLOCK", block)
+    variables = [variable.astype(np.float32) for variable in draw(60, [20, 20, 20])]
+    for sigma in (1.5, 1.0):
+        assert_right(variables, [sigma] * 3, compiled=compiled, rel=1e-4)
+
+
 @pytest.mark.parametrize("compiled", [False, True])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_samples_far_from_0_cost_no_digit(dtype, compiled):

@@ -68,6 +68,8 @@ def _pulls(left, right, same):
     kernels = tf.exp(exponents(left, right, same))
     joint = tf.reduce_prod(kernels, axis=0, keepdims=True)
     forces = joint - kernels * (left_excess[:, :, None] + right_excess[:, None, :])
+    if same:  # No sample pulls at itself; where all are far apart, rounding such a pull would.
+        forces = tf.linalg.set_diag(forces, tf.zeros_like(left.diagonal))
     forces = tf.split(forces, len(left.points))
 
     def pulls(here, there, shares, transposed):
