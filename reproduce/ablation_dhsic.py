@@ -10,6 +10,7 @@ import numpy as np
 import mvae_tf
 from support import measures, verdicts
 from support.results import run_script
+from support.rows import require_parts
 from support.study import ABLATION_EPOCHS, READINGS, Study, reading_of
 from support.summaries import format_summary, summary
 from support.texts import markdown_table, of_reading, origin
@@ -79,6 +80,7 @@ def _measure(study, seed, settings):
 
 def text(result: dict) -> str:
     """Return the table, the picture and the answers as Markdown."""
+    require_parts(result["rows"], VARIANTS, only=True)
     rows = [
         [label, *(format_summary(row[name], DIGITS[name]) for name in MEASURES)]
         for label, row in result["rows"].items()

@@ -18,11 +18,11 @@ import controls
 from mvae_tf import presets
 from mvae_tf.devices import strategies
 from mvae_tf.training import run_folder
-from mvae_tf.training.version import TRAINING_VERSION, recorded
+from mvae_tf.training.version import TRAINING_VERSION, NewerRunError, recorded, require_known
 from support import claims, command_line, results
 from support.command_line import FLAGS, output_dir
 from support.rows import common_seeds
-from support.study import ABLATION_EPOCHS, READINGS
+from support.study import ABLATION_EPOCHS, READINGS, reading_of
 from support.texts import markdown_table
 
 flags.DEFINE_bool("only_report", False, "Write the report of what is stored and train nothing.")
@@ -62,6 +62,7 @@ verdict is on the reading beside it alone. Of `paper_cifar10` channels, activati
 falling learning rate are our own, the KL weight is the published code's, and it has 10,000 training
 images, where that code takes 50,000."""
 
+_NOT_SHOWN = "damaged, or of another preset or reading"
 _DAMAGED = (
     "Damaged, or of another version of its script: {}. Put back a copy, or delete it to have it "
     "made anew"
@@ -101,8 +102,8 @@ def _run():
         if subprocess.run([sys.executable, script, *sys.argv[1:]], check=False).returncode != 0:
             failed.append(name)
         worked += SCRIPTS[name]
-    stored = {name: _told(name) for name in SCRIPTS}
-    stored |= {name: told for name in BY_ITSELF if (told := _told(name)) is not None}
+    stored = {name: _shown(name) for name in SCRIPTS}
+    stored |= {name: _shown(name) for name in BY_ITSELF if _is_stored(name)}
     report = _report(stored)
     if FLAGS.only_print:
         print(report)
@@ -125,22 +126,40 @@ def _write(path, text):
 
 def _told(name, under=""):
     """Return a script's result, or None if there is none that is sound, can be told and judged."""
-    result = results.stored_beside(name, under)
+    if (result := results.stored_beside(name, under)) is None:
+        return None
     try:
-        if result is not None:
-            results.require_sound(result, results.rows_of(importlib.import_module(name)))
-        _section(name, collections.defaultdict(lambda: None, {name: result}))
+        results.require_usable(result, results.rows_of(importlib.import_module(name)))
+        require_known(result, name)
+        _section(name, collections.defaultdict(lambda: None, {name: result})).encode()
         for claim in (*claims.CLAIMS, *_of_controls(name, under, result)):
             if claim.source == name:
                 claims.judged(claim, result)
-    except results.DAMAGED:
+    except (*results.DAMAGED, NewerRunError):
         return None
     return result
 
 
+def _shown(name, under=""):
+    """Return what `_told` does, if it is of the preset and reading that this folder is for."""
+    if (result := _told(name, under)) is None:
+        return None
+    preset = under if under == BRIEF else FLAGS.preset
+    reading = under if under in READINGS else _usual_reading(result)
+    return result if (result["preset"], reading_of(result)) == (preset, reading) else None
+
+
+def _usual_reading(result):
+    return reading_of({"dataset": result.get("dataset", {})})
+
+
+def _is_stored(name, under=""):
+    return os.path.lexists(output_dir() / under / f"{name}.json")
+
+
 def _state(name):
     """Return how far a script is; what can't be told is work all the same, and not replaced."""
-    if os.path.lexists(output_dir() / f"{name}.json") and _told(name) is None:
+    if _is_stored(name) and _told(name) is None:
         return "damaged"
     return "done" if _is_done(name) else "remains"
 
@@ -165,7 +184,7 @@ def _is_of_these_flags(name, result):
     rows = results.rows_of(importlib.import_module(name))
     seeds = common_seeds(result, rows, command_line.usual(rows))
     return (
-        result["preset"] == FLAGS.preset
+        (result["preset"], reading_of(result)) == (FLAGS.preset, _usual_reading(result))
         and set(command_line.seeds()) <= set(seeds)
         and all(FLAGS[name].value in (value, "auto") for name, value in _choices(result).items())
         and result.get("complete", True)
@@ -180,11 +199,13 @@ def _choices(result):
     return {**made, **result.get("choices", {})}
 
 
-def _scorecard(stored, judged=claims.CLAIMS):
+def _scorecard(stored, judged=claims.CLAIMS, under=""):
     rows = []
     for claim in judged:
         result = stored.get(claim.source)
         measured, verdict = claims.judged(claim, result)
+        if result is None and _is_stored(claim.source, under):
+            verdict = _NOT_SHOWN
         is_measured = result and measured != "-"
         command = f"`{result['command']}`" if is_measured else ""
         rows.append([claim.text, measured, verdict, claim.reading, command])
@@ -228,14 +249,15 @@ the latent dimensions, at KL weight 1/K, with both, and with as many parameters 
 
 def _brief_controls():
     """Return the scorecard of the controls that `BRIEF` has stored, or nothing."""
-    if (result := _told("controls", BRIEF)) is None:
-        return ""
+    if (result := _shown("controls", BRIEF)) is None:
+        path = f"{BRIEF}/controls.json"
+        return f"\n{path}: {_NOT_SHOWN}.\n" if _is_stored("controls", BRIEF) else ""
     judged = claims.of_controls(BRIEF, result)
     return f"""
 The same after {controls.epochs_of(result)} epochs, which say nothing of {controls.PAPERS_EPOCHS}
 ([their text]({BRIEF}/controls.md)):
 
-{_scorecard({"controls": result}, judged)}
+{_scorecard({"controls": result}, judged, BRIEF)}
 """
 
 
@@ -243,16 +265,18 @@ def _other_reading():
     """Return the scorecard of the second reading, or that nothing of it was run."""
     reading = READINGS[1]
     judged = claims.under(reading)
-    stored = {claim.source: _told(claim.source, reading) for claim in judged}
+    stored = {claim.source: _shown(claim.source, reading) for claim in judged}
     told = f"`{reading}`, the reading of the first author's published code, on all training images."
-    if not any(stored.values()):
+    if not any(_is_stored(name, reading) for name in stored):
         command = f"python reproduce/table1.py --preset={FLAGS.preset} --reading={reading}"
         return f"{told}\nNot run: nothing is said of it. `{command}` is the first of its scripts."
-    return f"{_scorecard(stored, judged)}\n\n{told}"
+    return f"{_scorecard(stored, judged, reading)}\n\n{told}"
 
 
 def _section(name, stored):
-    if (result := stored[name]) is None and os.path.lexists(output_dir() / f"{name}.json"):
+    if (result := stored[name]) is None and _is_stored(name):
+        if _told(name) is not None:
+            return f"## {name}\n\nIts stored result is of another preset or reading: not told here."
         return f"## {name}\n\n{_DAMAGED.format('its stored result')}."
     if result is None:
         return f"## {name}\n\nNot run yet: `python reproduce/{name}.py --preset={FLAGS.preset}`."

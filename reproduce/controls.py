@@ -17,7 +17,7 @@ import mvae_tf
 from mvae_tf import presets
 from support import ensembles, measures, verdicts
 from support.results import run_script
-from support.rows import Rows, seeds_of
+from support.rows import Rows, require_parts, seeds_of
 from support.study import PRESETS, Study
 from support.summaries import format_summary, over_seeds
 from support.texts import beside_stored, markdown_table, origin
@@ -212,6 +212,9 @@ def compared(result: dict, row: dict) -> dict[str, dict[str, verdicts.Interval]]
 def text(result: dict) -> str:
     """Return each row's models and how far its mixture is ahead of its controls, as Markdown."""
     present = by_name(result)
+    for row in present.values():
+        names = others(row["reading"], row["num_components"])
+        require_parts(row["models"], [MIXTURE, COMPONENTS, ENSEMBLE, *names], only=True)
     shown = [name for name in ROWS if name in {*usual_rows(result["preset"]), *present}]
     sections = "\n\n".join(_section(name, result, present.get(name)) for name in shown)
     footnotes = "\n".join(

@@ -5,11 +5,13 @@ import numpy as np
 import mvae_tf
 from support import verdicts
 from support.results import run_script
+from support.rows import require_parts
 from support.study import READINGS, Study, reading_of
 from support.summaries import format_summary, summary
 from support.texts import markdown_table, of_reading, origin
 
 COMPONENTS = 4
+NAMES = [f"Component {k + 1}" for k in range(COMPONENTS)]
 
 
 def rebuild(study: Study) -> tuple[dict, dict]:
@@ -18,7 +20,7 @@ def rebuild(study: Study) -> tuple[dict, dict]:
     models = [study.run(seed, num_components=COMPONENTS).model for seed in study.seeds]
     alone = np.array([mvae_tf.evaluation.component_errors(model, test) for model in models])
     mixed = [mvae_tf.evaluation.reconstruction_errors(model, test).mse for model in models]
-    mse = {f"Component {k + 1}": summary(alone[:, k]) for k in range(COMPONENTS)}
+    mse = {name: summary(errors) for name, errors in zip(NAMES, alone.T, strict=True)}
     mse["Mixture"] = summary(mixed)
 
     first = [int(np.flatnonzero(test.labels == digit)[0]) for digit in range(10)]
@@ -33,6 +35,7 @@ def rebuild(study: Study) -> tuple[dict, dict]:
 
 def text(result: dict) -> str:
     """Return the figure, its rows' errors and the verdict on the paper's claim as Markdown."""
+    require_parts(result["mse"], [*NAMES, "Mixture"], only=True)
     mse, claim = result["mse"], "the mixture has a lower error than every component alone"
     rows = [[name, format_summary(values, 2)] for name, values in mse.items()]
     return f"""\

@@ -3,6 +3,7 @@
 import mvae_tf
 from support import measures
 from support.results import run_script
+from support.rows import require_parts
 from support.study import READINGS, Study
 from support.summaries import format_summary, summary
 from support.texts import markdown_table, of_reading, origin
@@ -47,6 +48,7 @@ def _knn_accuracy(study, seed, num_components):
 
 def text(result: dict) -> str:
     """Return the figure and its numbers as Markdown."""
+    require_parts(result["accuracy"], COMPONENTS[result["preset"]], only=True)
     rows = [[count, format_summary(values, 2)] for count, values in result["accuracy"].items()]
     rows.append(["1 (VAE)", format_summary(result["vae"], 2)])
     return f"""\

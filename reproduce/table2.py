@@ -13,6 +13,7 @@ import search_vae
 from mvae_tf import presets
 from support import beside, measures, paper
 from support.results import run_script, stored_beside
+from support.rows import require_parts
 from support.study import READINGS, Study, reading_of
 from support.summaries import format_summary, over_seeds
 from support.texts import BEST_MNIST, markdown_table, of_reading, origin
@@ -129,6 +130,7 @@ def text(result: dict, controls: dict | None = None) -> str:
         result: Of this script.
         controls: Of controls.py: the mixture's have columns, and rows, of their own.
     """
+    _require_parts(result)
     epochs = result["settings"]["training"].get("epochs")
     held_against = beside.of_mixture(result, controls, COMPONENTS, epochs, reading_of(result))
     columns = list(result["accuracy"]["KNN"])
@@ -196,6 +198,14 @@ posterior means and expected weights; "sampled": at draws of both. Log-likelihoo
 bound in expectation).
 
 {origin(result)}"""
+
+
+def _require_parts(result):
+    require_parts(result["accuracy"], paper.TABLE2, only=True)
+    require_parts(result["neighbours"], NEIGHBOURS)
+    require_parts(result["errors"], ("M-VAE", "VAE"))
+    for columns in (*result["accuracy"].values(), *result["neighbours"].values()):
+        require_parts(columns, paper.TABLE2_COLUMNS)
 
 
 def _of_one_seed(result):

@@ -216,13 +216,13 @@ def verdict(result: dict) -> str:
 
 def _overfitting(row, best, test, reading):
     rmse, train = row["rmse"], row["train"]
-    ahead = verdicts.interval([best["train"] - each for each in rmse["per_seed"]])
+    ahead = verdicts.interval([best["rmse"] - each for each in rmse["per_seed"]])
     growth, expected = rmse["mean"] / train["mean"], best["rmse"] / best["train"]
     pairs = zip(rmse["per_seed"], train["per_seed"], strict=True)
     rest = verdicts.interval([100 * (each / own / expected - 1) for each, own in pairs])
     of = "mixture of linear VAEs" if "linear" in row else "linear VAE"
     theirs = f"the best {of}'" if of.endswith("s") else f"the best {of}'s"
-    below = f"its error is below {theirs} on the training images"
+    below = f"its error is below {theirs} on the same images"
     beyond = "it overfits by this rest"
     return (
         f"{row['model']}, K = {row['num_components']}, KL weight {row['kl_weight']:g}: RMSE "

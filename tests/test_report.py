@@ -130,6 +130,24 @@ def _of_a_row_twice(result):
     result["rows"].append(result["rows"][0])
 
 
+def _without(*path):
+    """Return what takes a part away, which a judge would not miss."""
+
+    def damage(result):
+        *places, last = path
+        del functools.reduce(operator.getitem, places, result)[last]
+
+    return damage
+
+
+def _with(**values):
+    return lambda result: result.update(values)
+
+
+def _of_a_k_of_another_name(result):
+    result["accuracy"]["1000"] = result["accuracy"].pop("10")
+
+
 @pytest.mark.parametrize(
     ("name", "damage"),
     [
@@ -137,6 +155,20 @@ def _of_a_row_twice(result):
         ("table2", _of_fewer_values),
         ("table2", _of_another_mean),
         ("table1", _of_a_row_twice),
+        ("fig4_components_sweep", _without("accuracy", "7")),
+        ("fig4_components_sweep", _of_a_k_of_another_name),
+        ("fig2_components", _without("mse", "Component 1")),
+        ("table2", _without("accuracy", "MLP")),
+        ("table2", _without("accuracy", "KNN", "C2")),
+        ("ablation_dhsic", _without("rows", "root")),
+        ("controls", _without("rows", 0, "models", "VAE, KL weight 1/K")),
+        ("table1", _with(training_version="banana")),
+        ("table1", _with(training_version=TRAINING_VERSION + 1)),
+        ("table1", _with(preset="banana")),
+        ("table1", _with(choices=None)),
+        ("table1", _with(complete=None)),
+        ("table1", _with(more=functools.reduce(lambda inner, _: [inner], range(700), 0))),
+        ("table1", _with(command="\ud800")),
     ],
 )
 def test_what_a_script_calls_damaged_is_neither_judged_nor_made_anew(tmp_path, name, damage):
@@ -146,6 +178,41 @@ def test_what_a_script_calls_damaged_is_neither_judged_nor_made_anew(tmp_path, n
     finished = run_all(tmp_path, "--preset=paper", "--only_print")
     assert f"damaged  {name}\n" in finished.stdout, finished.stderr
     assert not re.search(r"\| (supported|contradicted) +\|", finished.stdout)
+
+
+@pytest.mark.parametrize(
+    ("stored", "changes", "place"),
+    [
+        ("table1.json", {}, "authors_mnist/table1.json"),
+        ("table1.json", {"reading": "authors_mnist"}, "table1.json"),
+        ("short/controls.json", {}, "controls.json"),
+        ("controls.json", {}, "short/controls.json"),
+        ("quick/table1.json", {}, "table1.json"),
+    ],
+)
+def test_a_result_of_another_reading_or_preset_is_not_judged(tmp_path, stored, changes, place):
+    result = json.loads((ALL.parent.parent / "figures" / stored).read_text()) | changes
+    (tmp_path / place).parent.mkdir(exist_ok=True)
+    (tmp_path / place).write_text(json.dumps(result))
+    finished = run_all(tmp_path, "--preset=paper", "--only_print")
+    assert finished.returncode == 0, finished.stderr
+    assert not re.search(r"\| (supported|contradicted|undecided).* \|", finished.stdout)
+    assert "damaged, or of another preset or reading" in finished.stdout
+
+
+@pytest.mark.parametrize(
+    ("place", "told"),
+    [
+        ("authors_mnist/table1.json", r"damaged, or of another preset or reading \|"),
+        ("short/controls.json", r"short/controls.json: damaged, or of another preset"),
+        ("explain_print.json", r"## explain_print\n\nDamaged, or of another version"),
+    ],
+)
+def test_damage_of_results_beside_those_of_the_scripts_is_told(tmp_path, place, told):
+    (tmp_path / place).parent.mkdir(exist_ok=True)
+    (tmp_path / place).write_text("{")
+    finished = run_all(tmp_path, "--preset=paper", "--only_print")
+    assert re.search(told, finished.stdout), finished.stderr
 
 
 @pytest.mark.parametrize("place", ["file", "folder"])

@@ -17,7 +17,7 @@ from mvae_tf.devices import strategies
 from mvae_tf.startup import import_tensorflow
 from mvae_tf.training import jit, precision, stored
 from mvae_tf.training.run_folder import DamagedRunError, write_text
-from mvae_tf.training.version import NewerRunError
+from mvae_tf.training.version import NewerRunError, require_known
 from support.additions import Addition, AdditionError
 from support.command_line import (
     CHOICES,
@@ -32,11 +32,21 @@ from support.command_line import (
     usual,
 )
 from support.rows import Rows, require_means, require_measures, seeds_of
-from support.study import READINGS, Study
+from support.study import PRESETS, READINGS, Study
 
 # What comes of a result that is damaged, or of another version of its script.
-DAMAGED = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError)
-_FORM = {"settings": {"model": {}, "training": {}}, "dataset": {}, "choices?": {}}
+DAMAGED = (
+    *(ValueError, TypeError, LookupError, AttributeError, ArithmeticError),
+    RecursionError,  # of lists in lists that JSON has, but no measure
+)
+_FORM = {
+    "settings": {"model": {}, "training": {}},
+    "dataset": {},
+    "preset": stored.one_of(*PRESETS),
+    "choices?": {},
+    "complete?": stored.FLAG,
+    "training_version?": stored.COUNT,
+}
 
 
 def run_script(
@@ -193,20 +203,32 @@ def read_result(path: Path, text: Callable[[dict], str] = str, rows: Rows | None
     """
     try:
         result = stored.read_json(path)
-        stored.require(result, _FORM)
-        require_sound(result, rows)
-        text(result)
+        require_usable(result, rows)
+        require_known(result, str(path))
+        text(result).encode()  # a text may hold what no file takes
         return result
     except FileNotFoundError:
         flag = "add" if FLAGS.add else "only_print"
         sys.exit(f"Expected a stored result in {path}. Received: none; leave out --{flag}.")
     except OSError as error:
         sys.exit(f"Expected a stored result that can be read. Received: {error}.")
+    except NewerRunError as error:
+        sys.exit(str(error))
     except DAMAGED:
         sys.exit(
             f"Expected a stored result in {path}. Received: one that is damaged, or of another "
             "version of its script. Put back a copy of it; made anew, it would be replaced."
         )
+
+
+def require_usable(result: dict, rows: Rows | None = None) -> None:
+    """Refuse a result that has not the form of one, or is not sound.
+
+    Raises:
+        ValueError: it is damaged.
+    """
+    stored.require(result, _FORM)
+    require_sound(result, rows)
 
 
 def require_sound(result: dict, rows: Rows | None = None) -> None:
@@ -248,8 +270,8 @@ def _told_beside(name):
     result, script = stored_beside(name), importlib.import_module(name)
     try:
         if result is not None:
-            require_sound(result, rows_of(script))
-            script.text(result)
+            require_usable(result, rows_of(script))
+            script.text(result).encode()
     except DAMAGED:
         return None
     return result

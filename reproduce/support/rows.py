@@ -88,6 +88,24 @@ def require_means(result: Mapping) -> None:
             raise ValueError(f"Expected {expected}. Received: {each}.")
 
 
+def require_parts(present: Collection[str], wanted: Collection, only: bool = False) -> None:
+    """Refuse a result in which a part is missing that its script always measures: a model, a K.
+
+    What is left would be told, and judged, as the whole.
+
+    Args:
+        present: The names there are.
+        wanted: Those there have to be.
+        only: Whether there must be no others.
+
+    Raises:
+        ValueError: the result is damaged.
+    """
+    present, wanted = set(present), set(map(str, wanted))
+    if wanted - present or (only and present - wanted):
+        raise ValueError(f"Expected {sorted(wanted)}. Received: {sorted(present)}.")
+
+
 def common_seeds(result: Mapping, rows: Rows | None = None, usual: Collection[str] = ()) -> list:
     """Return the seeds that the usual rows of a result have all; without such, the result's.
 
