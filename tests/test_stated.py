@@ -58,6 +58,7 @@ def test_figure_2s_mixture_against_the_best_component_of_each_seed(mixture):
         "Component 1": summary([9.9, 12, 12]),
         "Component 2": summary([12, 10.0, 12]),
         "Component 3": summary([12, 12, 10.1]),
+        "Component 4": summary([12, 12, 12]),
         "Mixture": around(mixture),
     }
     expected = by_t_test(best - mixture - NOISE)
