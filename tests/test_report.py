@@ -215,6 +215,19 @@ def test_damage_of_results_beside_those_of_the_scripts_is_told(tmp_path, place, 
     assert re.search(told, finished.stdout), finished.stderr
 
 
+@pytest.mark.parametrize(("preset", "folder"), [("paper", ""), ("quick", "quick")])
+def test_stored_texts_are_what_is_printed_of_the_stored_results(preset, folder):
+    """A script's words may have changed since."""
+    folder = ALL.parent.parent / "figures" / folder
+    finished = run_all(folder, f"--preset={preset}", "--only_print")
+    assert (folder / "REPORT.md").read_text() in finished.stdout, finished.stderr
+    texts = {path.name: path.read_text() for path in folder.glob("*.md")}
+    del texts["REPORT.md"]
+    assert len(texts) > 10
+    for name, text in texts.items():
+        assert text.strip().replace("# ", "## ", 1) in finished.stdout, name
+
+
 @pytest.mark.parametrize("place", ["file", "folder"])
 def test_where_no_report_can_be_written_it_ends_in_a_line(tmp_path, place):
     """Before anything is run."""
