@@ -18,7 +18,7 @@ import controls
 from mvae_tf import presets
 from mvae_tf.devices import strategies
 from mvae_tf.training import run_folder
-from mvae_tf.training.version import TRAINING_VERSION, NewerRunError, recorded, require_known
+from mvae_tf.training.version import TRAINING_VERSION, NewerRunError, recorded
 from support import claims, command_line, results
 from support.command_line import FLAGS, output_dir
 from support.rows import common_seeds
@@ -129,8 +129,7 @@ def _told(name, under=""):
     if (result := results.stored_beside(name, under)) is None:
         return None
     try:
-        results.require_usable(result, results.rows_of(importlib.import_module(name)))
-        require_known(result, name)
+        results.require_usable(result, name, results.rows_of(importlib.import_module(name)))
         _section(name, collections.defaultdict(lambda: None, {name: result})).encode()
         for claim in (*claims.CLAIMS, *_of_controls(name, under, result)):
             if claim.source == name:

@@ -203,8 +203,7 @@ def read_result(path: Path, text: Callable[[dict], str] = str, rows: Rows | None
     """
     try:
         result = stored.read_json(path)
-        require_usable(result, rows)
-        require_known(result, str(path))
+        require_usable(result, str(path), rows)
         text(result).encode()  # a text may hold what no file takes
         return result
     except FileNotFoundError:
@@ -221,14 +220,21 @@ def read_result(path: Path, text: Callable[[dict], str] = str, rows: Rows | None
         )
 
 
-def require_usable(result: dict, rows: Rows | None = None) -> None:
-    """Refuse a result that has not the form of one, or is not sound.
+def require_usable(result: dict, where: str, rows: Rows | None = None) -> None:
+    """Refuse a result that has not the form of one, is not sound, or is of a newer version.
+
+    Args:
+        result: As it is stored.
+        where: It lies.
+        rows: Those that it can have.
 
     Raises:
         ValueError: it is damaged.
+        NewerRunError: it is of a newer version.
     """
     stored.require(result, _FORM)
     require_sound(result, rows)
+    require_known(result, where)
 
 
 def require_sound(result: dict, rows: Rows | None = None) -> None:
@@ -270,9 +276,9 @@ def _told_beside(name):
     result, script = stored_beside(name), importlib.import_module(name)
     try:
         if result is not None:
-            require_usable(result, rows_of(script))
+            require_usable(result, name, rows_of(script))
             script.text(result).encode()
-    except DAMAGED:
+    except (*DAMAGED, NewerRunError):
         return None
     return result
 
