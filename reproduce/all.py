@@ -4,7 +4,6 @@ Started again after a stop it goes on where it was; --only_print shows what ther
 --only_report writes the report of it.
 """
 
-import collections
 import importlib
 import os
 import subprocess
@@ -129,11 +128,7 @@ def _told(name, under=""):
     if (result := results.stored_beside(name, under)) is None:
         return None
     try:
-        results.require_usable(result, name, results.rows_of(importlib.import_module(name)))
-        _section(name, collections.defaultdict(lambda: None, {name: result})).encode()
-        for claim in (*claims.CLAIMS, *_of_controls(name, under, result)):
-            if claim.source == name:
-                claims.judged(claim, result)
+        results.require_usable(name, result, name)
     except (*results.DAMAGED, NewerRunError):
         return None
     return result
@@ -153,7 +148,14 @@ def _usual_reading(result):
 
 
 def _is_stored(name, under=""):
-    return os.path.lexists(output_dir() / under / f"{name}.json")
+    """Return whether there is a result, or what may be one, in a folder that can't be entered."""
+    try:
+        os.lstat(output_dir() / under / f"{name}.json")
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def _state(name):
@@ -161,10 +163,6 @@ def _state(name):
     if _is_stored(name) and _told(name) is None:
         return "damaged"
     return "done" if _is_done(name) else "remains"
-
-
-def _of_controls(name, under, result):
-    return claims.of_controls(under or FLAGS.preset, result) if name == "controls" else ()
 
 
 def _is_done(name):
@@ -181,12 +179,14 @@ def _is_done(name):
 
 def _is_of_these_flags(name, result):
     rows = results.rows_of(importlib.import_module(name))
-    seeds = common_seeds(result, rows, command_line.usual(rows))
+    usual = command_line.usual(rows)
+    seeds = common_seeds(result, rows, usual)
     return (
         (result["preset"], reading_of(result)) == (FLAGS.preset, _usual_reading(result))
         and set(command_line.seeds()) <= set(seeds)
         and all(FLAGS[name].value in (value, "auto") for name, value in _choices(result).items())
         and result.get("complete", True)
+        and (rows is None or set(usual) <= set(rows.by_name(result)))
         and recorded(result) == TRAINING_VERSION
     )
 
@@ -217,7 +217,7 @@ def _report(stored):
     scope = (
         f"The paper's protocol: {epochs['mnist']} epochs, in the ablations "
         f"{ABLATION_EPOCHS['paper']} of them. On CIFAR-10, whose number it doesn't print, "
-        f"{epochs['cifar10']}."
+        f"{epochs['cifar10']}, but where a row says fewer."
     )
     if FLAGS.preset != "paper":
         scope = "Verdicts on models trained for few epochs, as each result says, not for 100."

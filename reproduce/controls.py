@@ -192,6 +192,18 @@ def by_name(result: dict) -> dict[str, dict]:
     return {names[row["reading"], row["num_components"]]: row for row in result["rows"]}
 
 
+def ahead_of_best(row: dict, measure: str) -> verdicts.Interval:
+    """Return how far a row's mixture is ahead of the best single VAE, chosen anew for each seed."""
+    models, is_error = row["models"], measure in ERRORS
+    vaes = [
+        values[measure]["per_seed"]
+        for name, values in models.items()
+        if name not in (MIXTURE, COMPONENTS, ENSEMBLE)
+    ]
+    pair = [models[MIXTURE][measure]["per_seed"], verdicts.best(vaes, lowest=is_error)]
+    return verdicts.interval(verdicts.minus(*(reversed(pair) if is_error else pair)))
+
+
 def compared(result: dict, row: dict) -> dict[str, dict[str, verdicts.Interval]]:
     """Return how far the mixture is ahead of each control, by its name and the measure."""
     models, ahead = row["models"], {}

@@ -26,6 +26,8 @@ def rebuild(study: Study) -> tuple[dict, dict]:
 
 def text(result: dict) -> str:
     """Return the figure's caption as Markdown."""
+    if len(set(result["images"])) != SIDE**2:
+        raise ValueError(f"Expected {SIDE**2} images, each once. Received: {result['images']}.")
     return f"""\
 # Figure 1: MNIST test images and their reconstructions
 

@@ -8,11 +8,13 @@ import numpy as np
 
 import mvae_tf
 from support.results import run_script
+from support.rows import require_parts
 from support.study import Study
 from support.summaries import format_summary, summary
 from support.texts import markdown_table, origin
 
 COMPONENTS = 4
+TITLES = [f"Component {k + 1}" for k in range(COMPONENTS)]
 EPOCHS = {"quick": 3}  # two dimensions take shape later than twenty
 
 
@@ -28,24 +30,23 @@ def rebuild(study: Study) -> tuple[dict, dict]:
         ]
         for seed in study.seeds
     ]
-    titles = [f"Component {k + 1}" for k in range(COMPONENTS)]
     labels = study.data.test.labels
     mixture, vae = encoded[0]
     codes = [mixture.means[:, k] for k in range(COMPONENTS)]
     weights = [mixture.weights[:, k] for k in range(COMPONENTS)]
     figures = {
-        "": mvae_tf.plots.latent_panels([*codes, vae.means[:, 0]], labels, [*titles, "VAE"]),
-        "_3d": mvae_tf.plots.latent_views(codes, weights, labels, titles, "expected weight"),
+        "": mvae_tf.plots.latent_panels([*codes, vae.means[:, 0]], labels, [*TITLES, "VAE"]),
+        "_3d": mvae_tf.plots.latent_views(codes, weights, labels, TITLES, "expected weight"),
     }
     share = [np.array([_share_between(each, labels) for each in _all_codes(e)]) for e in encoded]
-    names = [*titles, "VAE"]
+    names = [*TITLES, "VAE"]
     content = {
         "between_digits": {
             name: summary([each[index] for each in share]) for index, name in enumerate(names)
         },
         "mean_weights": {
             name: summary([float(e[0].weights[:, k].mean()) for e in encoded])
-            for k, name in enumerate(titles)
+            for k, name in enumerate(TITLES)
         },
     }
     return content, figures
@@ -66,6 +67,8 @@ def _share_between(codes, labels):
 
 def text(result: dict) -> str:
     """Return both pictures and what can be said of them in numbers, as Markdown."""
+    require_parts(result["between_digits"], [*TITLES, "VAE"], only=True)
+    require_parts(result["mean_weights"], TITLES, only=True)
     weights = result["mean_weights"]
     rows = [
         [

@@ -66,6 +66,10 @@ def _measure(study, num_components, seed, model, protocol, images):
 
 def text(result: dict) -> str:
     """Return the trials and the choices as Markdown."""
+    if [each["num_components"] for each in result["searches"]] != [COMPONENTS, 1]:
+        raise ValueError(f"Expected searches of K = {COMPONENTS} and 1. Received: others.")
+    for each in result["searches"]:
+        search.require_walked(each["trials"], each["chosen"], stages(each["num_components"]))
     rows = [
         [
             "M-VAE" if each["num_components"] > 1 else "VAE",

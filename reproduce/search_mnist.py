@@ -78,6 +78,7 @@ def _measure(study, num_components, seed, model, protocol):
 def text(result: dict) -> str:
     """Return the trials and the choice as Markdown."""
     chosen = result["chosen"]
+    search.require_walked(result["trials"], chosen, stages(result["num_components"]))
     rows = []
     for trial in result["trials"]:
         rows.append(

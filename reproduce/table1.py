@@ -141,7 +141,8 @@ def by_name(result: dict) -> dict[str, dict]:
 
 def printed_rows(result: dict) -> dict[int, dict]:
     """Return those of the paper's rows that were run, by K."""
-    return {row["num_components"]: row for row in result["rows"] if row["paper"] is not None}
+    rows = by_name(result).items()
+    return {row["num_components"]: row for name, row in rows if ROWS[name][2] is not None}
 
 
 def ahead(result: dict) -> verdicts.Interval | None:

@@ -10,13 +10,14 @@ from support import measures, verdicts
 from support.cifar10_models import BEST, PAPERS, PRINTED, RIVALS, ROWS, by_name, usual_rows
 from support.linear import Directions
 from support.results import run_script
-from support.rows import Rows, of_common_seeds, seeds_of
+from support.rows import Rows, of_common_seeds, require_parts, seeds_of
 from support.study import Study
 from support.summaries import format_summary, summary
 from support.texts import heading, markdown_table, origin, tested_images
 
 LATENT_DIM = 256
 ERRORS = {"rmse": 2, "sampled": 2, "train": 2, "per_pixel": 4, "psnr": 2}
+SCORES = ("score_reconstructions", "score_samples")
 KNOWN_ROWS = Rows(ROWS, by_name, usual_rows, own_seeds=True)
 
 
@@ -92,10 +93,14 @@ def _linear(data):
     """Return the errors of PCA and of the best linear VAE at each weight."""
     directions = Directions(data, LATENT_DIM)
     models = [(f"PCA, {len(directions)} components", None, directions.pca_errors())]
-    for weight in sorted({row.kl_weight for row in ROWS.values() if row.times_latent == 1}):
+    for weight in _linear_weights():
         name = f"best linear VAE, weight {weight:g}"
         models.append((name, weight, directions.vae_errors(weight)))
     return [_errors_of_linear(data, *model) for model in models]
+
+
+def _linear_weights():
+    return sorted({row.kl_weight for row in ROWS.values() if row.times_latent == 1})
 
 
 def _own_linear(data, row):
@@ -123,6 +128,7 @@ def _errors_of_linear(data, name, weight, errors):
 
 def text(result: dict) -> str:
     """Return the table beside the paper's and what follows from it, as Markdown."""
+    _require_parts(result)
     dataset, classifier = result["dataset"], result["classifier"]
     header = ["Model", "K", "KL weight", "seeds", "RMSE, paper", "RMSE, ours", "sampled"]
     header += ["training images", "per pixel", "PSNR (dB)", "score, paper"]
@@ -139,7 +145,7 @@ def text(result: dict) -> str:
             "-",
         ]
     )
-    for name, printed in result["printed"].items():
+    for name, printed in PRINTED.items():
         if name != "M-VAE":  # stands beside ours
             rmse = "-" if printed["rmse"] is None else f"{printed['rmse']:g}"
             score = f"{printed['score']:.2f}"
@@ -165,6 +171,16 @@ The paper's is by an Inception network; scores by different classifiers can't be
 {classifier["description"]}.{_of_unscored(ours)}{_of_ours(ours)}
 
 {origin(result)}"""
+
+
+def _require_parts(result):
+    weights = [row["kl_weight"] for row in result["linear"]]
+    require_parts(map(str, weights), [None, *_linear_weights()], only=True)
+    for name, row in by_name(result).items():
+        scores = [what for what in SCORES if what in row]
+        require_parts(scores, SCORES if scores else ())
+        own = {"linear"} & set(row)
+        require_parts(own, ["linear"] if ROWS[name].has_other_dimensions() else [], only=True)
 
 
 def _of_mixed(measured):
@@ -294,7 +310,7 @@ def _own_cells(result, name, row):
         f"{format_summary(row[what], 2)} ({row[f'{what}_deviation']['mean']:.2f})"
         if what in row
         else "not scored"
-        for what in ("score_reconstructions", "score_samples")
+        for what in SCORES
     ]
     return [*cells, str(printed["score"]), *scores]
 

@@ -21,7 +21,8 @@ def table1(errors, of=seeds, sampled=None):
     ]
     rows = [row | {"model": "VAE" if row["num_components"] == 1 else "M-VAE"} for row in rows]
     # The paper's claim is not about settings of our own.
-    rows = [*rows, {"num_components": 10, "mse": of(99.0), "paper": None}]
+    own = {"model": "M-VAE, cosine", "num_components": 10, "mse": of(99.0), "paper": 9.17}
+    rows = [*rows, own]
     return {"rows": rows, "settings": {"seeds": list(range(len(of(0.0)["per_seed"])))}}
 
 
@@ -153,7 +154,10 @@ HELDOUT = "held-out training batch 5"
         (8, table3(seeds(3.1), of(5.956, 5.957, 5.9565)), "supported"),
         (8, table3(seeds(3.1), seeds(5.8)), "contradicted"),
         (8, table3(seeds(3.1), seeds(6.0), "cifar10"), OTHER),
-        (8, table3(seeds(3.1), seeds(6.0), test=HELDOUT), IMAGES),
+        # The images held out are a caveat of the score as of the error.
+        (8, table3(seeds(3.1), seeds(6.0), test=HELDOUT), "supported"),
+        (8, table3(seeds(3.1), seeds(6.0), "cifar10", test=HELDOUT), OTHER),
+        (8, table3(seeds(3.1), seeds(6.0), images="patches"), IMAGES),
         (8, table3(None, None), ROWS),
         (9, table3(seeds(3.1), seeds(6.0)), "supported"),
         (9, table3(seeds(3.1), of(4.9, 5.2, 5.0)), "undecided"),
@@ -173,7 +177,7 @@ def test_table3s_judgement_says_of_what_and_by_whom():
     told, _ = claims.judged(claims.CLAIMS[7], result)
     assert told == "RMSE 3.10 on cifar10 (held-out training batch 5)"
     told, _ = claims.judged(claims.CLAIMS[8], result)
-    assert "6.00 by one of accuracy 70 %" in told
+    assert "6.00 on cifar10 (held-out training batch 5) by one of accuracy 70 %" in told
     told, _ = claims.judged(claims.CLAIMS[9], result)
     assert told.startswith("reconstructions 6.00 against 5.00, draws 5.00 against 4.90, by own")
 

@@ -4,6 +4,8 @@ import functools
 import json
 import operator
 import re
+import subprocess
+import sys
 
 import pytest
 from test_report import ALL, STORED, run_all
@@ -66,6 +68,21 @@ def _with(**values):
     return lambda result: result.update(values)
 
 
+def _cut(*path):
+    """Return what leaves of a summary the first seed alone, as if it had no others."""
+
+    def damage(result):
+        summary = functools.reduce(operator.getitem, path, result)
+        first = summary["per_seed"][0]
+        summary.update(mean=first, std=None, per_seed=[first])
+
+    return damage
+
+
+def _of_another_choice(result):
+    result["chosen"] = {"model": {"activation": "tanh"}, "protocol": {}}
+
+
 def _of_a_k_of_another_name(result):
     result["accuracy"]["1000"] = result["accuracy"].pop("10")
 
@@ -77,6 +94,24 @@ def _of_a_k_of_another_name(result):
         ("table2", _of_fewer_values),
         ("table2", _of_another_mean),
         ("table1", _of_a_row_twice),
+        ("table1", _with(rows=[])),
+        ("fig4_components_sweep", _cut("accuracy", "10")),
+        ("fig4_components_sweep", _cut("vae")),
+        ("table2", _cut("neighbours", "15", "Mixture")),
+        ("table2", _cut("log_likelihood", "VAE")),
+        ("table2", _without("errors", "M-VAE", "mse", "per_seed")),
+        ("table3", _without("rows", 0, "score_samples")),
+        ("table3", _without("rows", -2, "linear")),
+        ("table3", _without("linear", 0)),
+        ("fig1_reconstructions", _with(images=[])),
+        ("fig3_latents", _without("between_digits", "VAE")),
+        ("fig3_latents", _without("mean_weights", "Component 1")),
+        ("search_mnist", _with(trials=[])),
+        ("search_mnist", _with(chosen={})),
+        ("search_mnist", _without("trials", 3)),
+        ("search_mnist", _of_another_choice),
+        ("search_cifar10", _with(searches=[])),
+        ("table1", _with(choices={"banana": 1})),
         ("fig4_components_sweep", _without("accuracy", "7")),
         ("fig4_components_sweep", _of_a_k_of_another_name),
         ("fig2_components", _without("mse", "Component 1")),
@@ -100,6 +135,50 @@ def test_what_a_script_calls_damaged_is_neither_judged_nor_made_anew(tmp_path, n
     finished = run_all(tmp_path, "--preset=paper", "--only_print")
     assert f"damaged  {name}\n" in finished.stdout, finished.stderr
     assert not re.search(r"\| (supported|contradicted) +\|", finished.stdout)
+
+
+@pytest.mark.parametrize("flag", ["--only_print", "--add"])
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        ("fig4_components_sweep", _cut("accuracy", "10")),
+        ("table2", _without("errors", "VAE", "mse_sampled")),  # told, but not to be judged
+    ],
+)
+def test_a_script_takes_no_result_that_the_report_calls_damaged(tmp_path, name, damage, flag):
+    result = json.loads((ALL.parent.parent / "figures" / f"{name}.json").read_text())
+    damage(result)
+    (tmp_path / f"{name}.json").write_text(json.dumps(result))
+    finished = subprocess.run(
+        [sys.executable, ALL.with_name(f"{name}.py"), f"--output_dir={tmp_path}", flag],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert finished.returncode == 1 and finished.stdout == ""
+    assert finished.stderr.endswith("Put back a copy of it; made anew, it would be replaced.\n")
+
+
+def test_of_what_is_there_twice_in_a_file_neither_is_taken(tmp_path):
+    content = (ALL.parent.parent / "figures" / "fig4_components_sweep.json").read_text()
+    four = json.dumps(json.loads(content)["accuracy"]["4"])
+    twice = content.replace('"accuracy": {', f'"accuracy": {{"10": {four},', 1)
+    (tmp_path / "fig4_components_sweep.json").write_text(twice)
+    finished = run_all(tmp_path, "--preset=paper", "--only_print")
+    assert "damaged  fig4_components_sweep\n" in finished.stdout, finished.stderr
+
+
+def test_a_result_that_calls_itself_complete_without_a_usual_row_is_not_done(tmp_path):
+    result = json.loads(STORED)
+    assert result["complete"] and result["rows"].pop(0)["num_components"] == 7
+    (tmp_path / "table1.json").write_text(json.dumps(result))
+    assert "remains  table1\n" in run_all(tmp_path, "--only_print").stdout
+
+
+def test_a_folder_that_cannot_be_entered_is_not_taken_for_an_empty_one(tmp_path):
+    (tmp_path / "short").symlink_to("short")
+    finished = run_all(tmp_path, "--preset=paper", "--only_print")
+    assert "short/controls.json: damaged" in finished.stdout, finished.stderr
 
 
 @pytest.mark.parametrize(

@@ -146,8 +146,10 @@ def test_the_seeds_of_a_result_are_those_of_all_its_usual_rows():
 
 def test_a_row_that_is_there_twice_is_a_damaged_result():
     rows = Rows(NAMES, by_name, own_seeds=True)
-    with pytest.raises(ValueError, match="Expected each row once"):
+    with pytest.raises(ValueError, match="Expected rows, each once"):
         rows.seeds(result(row("7", 1, 2), row("10", 3, 4), row("7", 5, 6)))
+    with pytest.raises(ValueError, match="Received: none"):
+        rows.seeds(result())
 
 
 def sound(**changes):
@@ -157,7 +159,8 @@ def sound(**changes):
 
 def test_measures_that_are_of_the_seeds_are_sound():
     results.require_sound(sound())
-    results.require_sound(sound(per_seed=[2.0], std=None))  # of the first seed alone
+    of_first = sound(per_seed=[2.0], std=None)
+    results.require_sound(of_first, of_one_seed=["mse"])
     results.require_sound(sound(per_seed=[2.0, math.nan], mean=math.nan, std=math.nan))
 
 
@@ -169,6 +172,7 @@ def test_measures_that_are_of_the_seeds_are_sound():
         {"per_seed": ["1.0", 3.0]},
         {"per_seed": {"0": 1.0, "1": 3.0}},
         {"per_seed": [1.0, 2.0, 3.0]},
+        {"per_seed": [2.0], "std": None},  # of one seed, where it is of two
         {"mean": 99.0},
         {"std": None},
         {"std": 1.0},
@@ -177,3 +181,11 @@ def test_measures_that_are_of_the_seeds_are_sound():
 def test_measures_that_are_not_are_damage(changes):
     with pytest.raises(ValueError, match="Expected"):
         results.require_sound(sound(**changes))
+
+
+def test_a_summary_that_has_lost_its_values_is_damage():
+    result = sound()
+    del result["deep"][0]["mse"]["per_seed"]
+    for beside in ((), ["mse"]):
+        with pytest.raises(KeyError):
+            results.require_sound(result, of_one_seed=beside)

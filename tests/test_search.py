@@ -52,6 +52,24 @@ def test_what_is_no_better_is_not_taken(best):
     assert chosen == {"model": {}, "protocol": {}}
 
 
+def test_a_trial_that_diverged_is_never_the_best():
+    trials, chosen = walked({"": float("nan"), "a": 4, "ab": float("nan")})
+    assert chosen == {"model": {"a": 1}, "protocol": {}}
+    search.require_walked(trials, chosen, STAGES)
+    trials, chosen = walked(dict.fromkeys(("", "a", "b", "c"), float("nan")))
+    assert chosen == {"model": {}, "protocol": {}}
+    search.require_walked(trials, chosen, STAGES)  # of the best there is none
+
+
+def test_a_stored_search_is_of_all_stages_and_of_the_best_of_them():
+    trials, chosen = walked({"": 5, "a": 4, "ab": 3, "acb": 2})
+    search.require_walked(trials, chosen, STAGES)
+    other = {"model": {"a": 1}, "protocol": {}}
+    for damaged in ((trials[:-1], chosen), ([], chosen), (trials, {}), (trials, other)):
+        with pytest.raises(ValueError, match="Expected"):
+            search.require_walked(*damaged, STAGES)
+
+
 def test_the_search_on_cifar10_sees_no_test_image(make_study, tmp_path, monkeypatch):  # noqa: F811
     script = importlib.import_module("search_cifar10")
     seen, root_errors = [], measures.root_errors

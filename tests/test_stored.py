@@ -72,7 +72,7 @@ def test_a_record_that_is_none_is_refused(record):
         stored.require_record(record)
 
 
-@pytest.mark.parametrize("content", ["", "[", 2000 * "[", "\x00", "1" * 5000])
+@pytest.mark.parametrize("content", ["", "[", 2000 * "[", "\x00", "1" * 5000, '{"a": 1, "a": 2}'])
 def test_what_is_no_json_is_a_value_error(tmp_path, content):
     (tmp_path / "x.json").write_text(content)
     with pytest.raises(ValueError, match=r"\w"):

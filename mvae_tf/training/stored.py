@@ -120,12 +120,19 @@ def read_json(path: Path):
 
     Raises:
         OSError: it can't be read.
-        ValueError: it holds something else.
+        ValueError: it holds something else, or a name twice, of which one would be lost.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_each_once)
     except RecursionError:
         raise ValueError("nested too deeply") from None
+
+
+def _each_once(pairs):
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a name is there twice")
+    return found
 
 
 def require(value, form: Kind | Mapping, name: str = "") -> None:

@@ -8,7 +8,6 @@ import controls
 import fig2_components
 import table1
 import table2
-from mvae_tf.datasets.splits import TEST_IMAGES
 from support import cifar10_models, paper, verdicts
 from support.rows import of_common_seeds
 from support.summaries import format_summary
@@ -154,8 +153,11 @@ def _score(result):
     score, classifier = row.get("score_reconstructions"), result["classifier"]
     if score is None:
         return "-", _undecided("rows not scored")
-    told = f"reconstructions {format_summary(score, 2)} by {classifier['description']}"
-    if images["name"] != "cifar10" or images["test"] != TEST_IMAGES:
+    told = (
+        f"reconstructions {format_summary(score, 2)} on {images['name']} ({images['test']}) by "
+        f"{classifier['description']}"
+    )
+    if images["name"] != "cifar10":
         return told, _undecided("images that the paper doesn't have")
     if classifier["choice"] != "inception":
         return told, _undecided("a classifier whose scores can't be compared with print")
@@ -211,6 +213,12 @@ CLAIMS = (
 )
 
 
+def of_script(name: str, result: dict) -> list[Claim]:
+    """Return the claims, of the paper's and of the controls', that a script's result judges."""
+    controlled = of_controls(result["preset"], result) if name == "controls" else ()
+    return [claim for claim in (*CLAIMS, *controlled) if claim.source == name]
+
+
 def under(reading: str) -> list[Claim]:
     """Return the claims on MNIST for another reading, whose results lie in a folder of its name."""
     return [
@@ -253,14 +261,10 @@ def _control(row, measure, is_ensemble):
         present = controls.by_name(result).get(row)
         if present is None:
             return "-", verdicts.NOT_RUN
-        ahead = {
-            name: intervals[measure]
-            for name, intervals in controls.compared(result, present).items()
-            if (name == controls.ENSEMBLE) == is_ensemble
-        }
-        least = min(ahead, key=lambda name: ahead[name].mean)
-        of = "" if is_ensemble else f"least, of {least}, "
-        told = f"{of}ahead by {ahead[least].told(2)}"
-        return told, verdicts.verdict(list(ahead.values()))
+        if is_ensemble:
+            ahead = controls.compared(result, present)[controls.ENSEMBLE][measure]
+            return f"ahead by {ahead.told(2)}", verdicts.verdict([ahead])
+        ahead = controls.ahead_of_best(present, measure)
+        return f"ahead of the best of them by {ahead.told(2)}", verdicts.verdict([ahead])
 
     return judge

@@ -87,7 +87,7 @@ def run_script(
             return text(result, *map(_told_beside, beside))
 
         if FLAGS.only_print:
-            print(whole_text(read_result(path, whole_text, rows)))
+            print(whole_text(read_result(path, whole_text)))
             return
         check_strategy()
         addition = None
@@ -95,7 +95,7 @@ def run_script(
             if not grows:
                 raise app.UsageError(f"Expected --add with a result that grows. Received: {name}.")
             choices = {flag: FLAGS[flag].value for flag in CHOICES}
-            old = read_result(path, whole_text, rows)
+            old = read_result(path, whole_text)
             addition = Addition(old, choices, rows, usual(rows), chosen)
 
         def of_study(study):
@@ -149,7 +149,7 @@ def _rebuild(path, rebuild, text, dataset, rows, row_seeds, addition, redraw):
         # Of two that add to it, one waits: what it adds to is then what the other has stored.
         with filelock.FileLock(path.with_name(f".{path.stem}.lock")):
             if addition:  # to what is stored now: it may have grown in the hours since
-                addition = addition.to(read_result(path, text, rows))
+                addition = addition.to(read_result(path, text))
                 addition.check(study)
                 result = addition.joined(made)
                 pictures = redraw(result) if redraw else {}
@@ -193,18 +193,17 @@ def run_app(main: Callable[[list[str]], None]) -> None:
         sys.exit(STATUS[number])
 
 
-def read_result(path: Path, text: Callable[[dict], str] = str, rows: Rows | None = None) -> dict:
+def read_result(path: Path, text: Callable[[dict], str]) -> dict:
     """Return a stored result that `text` can tell; without one, end the script with what to do.
 
     Args:
         path: Of the result.
-        text: Returns it as Markdown, or raises one of `DAMAGED`.
-        rows: Those that it can have, all of which must be sound.
+        text: Returns it, with what stands beside it, as Markdown, or raises one of `DAMAGED`.
     """
     try:
         result = stored.read_json(path)
-        require_usable(result, str(path), rows)
-        text(result).encode()  # a text may hold what no file takes
+        require_usable(path.stem, result, str(path))
+        text(result)
         return result
     except FileNotFoundError:
         flag = "add" if FLAGS.add else "only_print"
@@ -220,32 +219,50 @@ def read_result(path: Path, text: Callable[[dict], str] = str, rows: Rows | None
         )
 
 
-def require_usable(result: dict, where: str, rows: Rows | None = None) -> None:
-    """Refuse a result that has not the form of one, is not sound, or is of a newer version.
+def require_usable(name: str, result: dict, where: str) -> None:
+    """Refuse a stored result that its script can't tell, or by which a claim can't be judged.
+
+    Whoever reads one asks this first, so that none takes what another calls damaged.
+
+    Args:
+        name: Of the script.
+        result: As it is stored.
+        where: It lies.
+
+    Raises:
+        NewerRunError: it is of a newer version.
+        Exception: one of `DAMAGED`: it is damaged.
+    """
+    from support import claims  # of all scripts, each of which takes this file
+
+    script = importlib.import_module(name)
+    stored.require(result, _FORM)
+    if unknown := set(result.get("choices", {})) - set(CHOICES):
+        raise ValueError(f"Expected choices among {', '.join(CHOICES)}. Received: {unknown}.")
+    require_sound(result, rows_of(script), getattr(script, "OF_ONE_SEED", ()))
+    require_known(result, where)
+    script.text(result).encode()  # a text may hold what no file takes
+    for claim in claims.of_script(name, result):
+        claims.judged(claim, result)
+
+
+def require_sound(
+    result: dict, rows: Rows | None = None, of_one_seed: Collection[str] = ()
+) -> None:
+    """Refuse a result whose measures are not those of its seeds, or not what they come to.
 
     Args:
         result: As it is stored.
-        where: It lies.
         rows: Those that it can have.
-
-    Raises:
-        ValueError: it is damaged.
-        NewerRunError: it is of a newer version.
-    """
-    stored.require(result, _FORM)
-    require_sound(result, rows)
-    require_known(result, where)
-
-
-def require_sound(result: dict, rows: Rows | None = None) -> None:
-    """Refuse a result whose measures are not those of its seeds, or not what they come to.
+        of_one_seed: Names of what its script measures with one seed alone, without such rows.
 
     Raises:
         ValueError: it is damaged.
     """
     seeds = seeds_of(result, {})
     if rows is None:
-        require_measures(result, {1, len(seeds)})  # what is measured with the first seed alone
+        require_measures(result, {len(seeds)}, of_one_seed)
+        require_measures(result, {1, len(seeds)})
     else:
         rows.seeds(result)
     require_means(result)
@@ -273,11 +290,10 @@ def stored_beside(name: str, under: str = "") -> dict | None:
 
 def _told_beside(name):
     """Return the stored result of a script that is sound and can be told, or None."""
-    result, script = stored_beside(name), importlib.import_module(name)
+    result = stored_beside(name)
     try:
         if result is not None:
-            require_usable(result, name, rows_of(script))
-            script.text(result).encode()
+            require_usable(name, result, name)
     except (*DAMAGED, NewerRunError):
         return None
     return result
@@ -291,4 +307,5 @@ def require_writable(folder: Path) -> None:
         write_text(probe, "")
         probe.unlink()
     except OSError as error:
-        sys.exit(f"Expected a folder that can be written: {folder}. Received: {error}.")
+        received = str(error).removesuffix(".")
+        sys.exit(f"Expected a folder that can be written: {folder}. Received: {received}.")

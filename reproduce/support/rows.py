@@ -39,11 +39,11 @@ class Rows:
         """Return the seeds of each of a result's rows, by name.
 
         Raises:
-            ValueError: the result is damaged: as for `seeds_of`, or a row is there twice.
+            ValueError: the result is damaged: as for `seeds_of`, or it has no row, or one twice.
         """
         rows = self.by_name(result)
-        if len(rows) < len(result["rows"]):
-            raise ValueError("Expected each row once. Received: one several times.")
+        if not rows or len(rows) < len(result["rows"]):
+            raise ValueError("Expected rows, each once. Received: none, or one several times.")
         return {name: seeds_of(result, row) for name, row in rows.items()}
 
 
@@ -62,13 +62,18 @@ def seeds_of(result: Mapping, row: Mapping) -> list[int]:
     return seeds
 
 
-def require_measures(value: Mapping, counts: Collection[int]) -> None:
+def require_measures(value: Mapping, counts: Collection[int], beside: Collection[str] = ()) -> None:
     """Refuse summaries in a result, or a part of it, that are not of so many seeds.
+
+    Args:
+        value: The result, or the part.
+        counts: Of seeds.
+        beside: Names of parts that are of other seeds.
 
     Raises:
         ValueError: the result is damaged.
     """
-    for each in _summaries(value):
+    for each in _summaries(value, beside):
         values = each["per_seed"]
         are_numbers = isinstance(values, list) and {*map(type, values)} <= {int, float}
         if not are_numbers or len(values) not in counts:
@@ -96,13 +101,14 @@ def require_parts(present: Collection[str], wanted: Collection, only: bool = Fal
     Args:
         present: The names there are.
         wanted: Those there have to be.
-        only: Whether there must be no others.
+        only: Whether there must be no others, and none of them twice.
 
     Raises:
         ValueError: the result is damaged.
     """
-    present, wanted = set(present), set(map(str, wanted))
-    if wanted - present or (only and present - wanted):
+    present, wanted = list(present), set(map(str, wanted))
+    there = set(present)
+    if wanted - there or (only and (there - wanted or len(there) < len(present))):
         raise ValueError(f"Expected {sorted(wanted)}. Received: {sorted(present)}.")
 
 
@@ -151,12 +157,14 @@ def _are_alike(stored, expected):
     return both_nan or math.isclose(stored, expected, rel_tol=1e-9, abs_tol=1e-12)
 
 
-def _summaries(value):
-    """Return the summaries in a row, however deep."""
-    if isinstance(value, dict) and "per_seed" in value:
-        return [value]
-    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return [each for part in parts for each in _summaries(part)]
+def _summaries(value, beside=()):
+    """Return the summaries in a row, however deep; those that have lost their values as well."""
+    if isinstance(value, dict):
+        if "per_seed" in value or not isinstance(value.get("mean", {}), dict):
+            return [value]
+        value = [part for name, part in value.items() if name not in beside]
+    parts = value if isinstance(value, list) else ()
+    return [each for part in parts for each in _summaries(part, beside)]
 
 
 def _in_all(lists):

@@ -1,6 +1,7 @@
 """A search for settings: one thing is varied at a time, each stage from the best so far."""
 
-from collections.abc import Callable, Iterable, Mapping
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from support.summaries import summary
 
@@ -41,6 +42,23 @@ def walk(
     return trials, best
 
 
+def require_walked(
+    trials: Sequence[Mapping], chosen: Mapping, stages: Mapping[str, Mapping]
+) -> None:
+    """Refuse stored trials that are not those of the stages, or of which none is the best.
+
+    Raises:
+        ValueError: the result is damaged, or of other stages.
+    """
+    tried = [(trial["stage"], trial["label"]) for trial in trials]
+    expected = [(stage, label) for stage, variants in stages.items() for label in variants]
+    if tried != expected or not chosen:
+        raise ValueError(f"Expected trials and a choice of {expected}. Received: {tried}.")
+    best = min(trials, key=_score)
+    if math.isfinite(_score(best)) and not is_chosen(best, chosen):
+        raise ValueError(f"Expected the best trial as chosen. Received: {chosen}.")
+
+
 def is_chosen(trial: Mapping, chosen: Mapping) -> bool:
     """Return whether a trial is of the best settings."""
     return {part: trial[part] for part in chosen} == chosen
@@ -53,4 +71,6 @@ def told(chosen: Mapping[str, Mapping]) -> str:
 
 
 def _score(trial):
-    return trial["score"]["mean"]
+    """Return a trial's score; of one that diverged, the worst there can be."""
+    score = trial["score"]["mean"]
+    return math.inf if math.isnan(score) else score

@@ -13,7 +13,7 @@ from support.study import READINGS, reading_of
 # For the texts of results in which they stand beside the paper's.
 BEST_MNIST = """\
 `best_mnist`: our own settings, chosen on training images held out (search_mnist.py); network sizes
-and epochs are the paper's."""
+are the paper's, epochs those of the other rows."""
 
 
 def markdown_table(header: list[str], rows: list[list[str]]) -> str:
