@@ -39,6 +39,7 @@ MEASURES = {
     "MLP": ("MLP (%)", 2),
 }
 ERRORS = ("mse", "mse_sampled")
+OF_COMPONENTS = ("mse", "KNN")
 PAPERS_EPOCHS = presets.get("paper_mnist").epochs
 # Of the quick preset: with them its nine models take no more than ten minutes on two slow cores.
 QUICK_TRAIN_IMAGES = 20_000
@@ -151,11 +152,8 @@ def _one_seed(study, seed, preset, count):
     }
     pool = [trained(member) for member in ensembles.members(seed, count)]
     encoded = [measures.encoded(model, study.data) for model in pool]
-    parts = [
-        ensembles.joined([codes.means for codes in part]) for part in zip(*encoded, strict=True)
-    ]
     measured[ENSEMBLE] = ensembles.errors(pool, study.data.test)
-    measured[ENSEMBLE] |= _accuracies_of(study, *parts, seed)
+    measured[ENSEMBLE] |= _accuracies_of(study, *ensembles.joined_means(encoded), seed)
     for name, settings in others(preset, count).items():
         model = trained(seed, **settings)
         codes = measures.encoded(model, study.data)
@@ -173,7 +171,7 @@ def _errors(model, study):
 
 
 def _accuracies(study, codes, seed):
-    return _accuracies_of(study, *(ensembles.joined([part.means]) for part in codes), seed)
+    return _accuracies_of(study, *ensembles.joined_means([codes]), seed)
 
 
 def _accuracies_of(study, train, test, seed):
@@ -192,6 +190,12 @@ def by_name(result: dict) -> dict[str, dict]:
     return {names[row["reading"], row["num_components"]]: row for row in result["rows"]}
 
 
+def in_order(row: dict) -> dict[str, dict]:
+    """Return the measures of a row's models by their names, in the order that they stand in."""
+    names = (MIXTURE, COMPONENTS, ENSEMBLE, *others(row["reading"], row["num_components"]))
+    return {name: row["models"][name] for name in names if name in row["models"]}
+
+
 def ahead_of_best(row: dict, measure: str) -> verdicts.Interval:
     """Return how far a row's mixture is ahead of the best single VAE, chosen anew for each seed."""
     models, is_error = row["models"], measure in ERRORS
@@ -206,7 +210,7 @@ def ahead_of_best(row: dict, measure: str) -> verdicts.Interval:
 
 def compared(result: dict, row: dict) -> dict[str, dict[str, verdicts.Interval]]:
     """Return how far the mixture is ahead of each control, by its name and the measure."""
-    models, ahead = row["models"], {}
+    models, ahead = in_order(row), {}
     for name in models:
         if name in (MIXTURE, COMPONENTS):
             continue
@@ -214,7 +218,7 @@ def compared(result: dict, row: dict) -> dict[str, dict[str, verdicts.Interval]]
         if name == ENSEMBLE:
             shared = ensembles.overlap(seeds_of(result, row), row["num_components"])
         ahead[name] = {}
-        for measure in models[name]:
+        for measure in (each for each in MEASURES if each in models[name]):
             pair = [models[model][measure]["per_seed"] for model in (MIXTURE, name)]
             difference = verdicts.minus(*(reversed(pair) if measure in ERRORS else pair))
             ahead[name][measure] = verdicts.interval(difference, shared)
@@ -227,12 +231,15 @@ def text(result: dict) -> str:
     for row in present.values():
         names = others(row["reading"], row["num_components"])
         require_parts(row["models"], [MIXTURE, COMPONENTS, ENSEMBLE, *names], only=True)
+        for model, measured in row["models"].items():
+            of_all = {*ERRORS, "KNN", *_measured(result)}
+            require_parts(measured, OF_COMPONENTS if model == COMPONENTS else of_all, only=True)
     shown = [name for name in ROWS if name in {*usual_rows(result["preset"]), *present}]
     sections = "\n\n".join(_section(name, result, present.get(name)) for name in shown)
     footnotes = "\n".join(
-        f"- {name}: {told}"
-        for name, told in result["classifiers"].items()
-        if name in _measured(result)
+        f"- {name}: {result['classifiers'][name]}"
+        for name in _measured(result)
+        if name not in ERRORS
     )
     trained_on = f"{result['dataset']['train_images']:,}"
     return f"""\
@@ -284,7 +291,7 @@ def _section(name, result, row):
                 for each in columns
             ),
         ]
-        for model, values in row["models"].items()
+        for model, values in in_order(row).items()
     ]
     ahead = [
         [control, *(_ahead(intervals[each]) for each in columns)]
@@ -313,7 +320,8 @@ def _title(name):
 
 
 def _measured(result):
-    return list(result["rows"][0]["models"][MIXTURE])
+    present = result["rows"][0]["models"][MIXTURE]
+    return [name for name in MEASURES if name in present]
 
 
 def _ahead(interval):

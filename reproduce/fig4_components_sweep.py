@@ -28,9 +28,9 @@ def rebuild(study: Study) -> tuple[dict, dict]:
 
 def pictures(result: dict) -> dict:
     """Draw the accuracy against K, with its deviation over seeds, beside the single VAE's."""
-    accuracy, vae = result["accuracy"], result["vae"]
+    accuracy, vae = accuracies(result), result["vae"]
     figure = mvae_tf.plots.sweep(
-        [int(count) for count in accuracy],
+        list(accuracy),
         [values["mean"] for values in accuracy.values()],
         [values["std"] for values in accuracy.values()],
         ("single VAE", vae["mean"], vae["std"]),
@@ -38,6 +38,11 @@ def pictures(result: dict) -> dict:
         ylabel="KNN accuracy on joined codes (%)",
     )
     return {"": figure}
+
+
+def accuracies(result: dict) -> dict[int, dict]:
+    """Return the accuracy of a result, a `summary`, by K."""
+    return {int(count): result["accuracy"][count] for count in sorted(result["accuracy"], key=int)}
 
 
 def _knn_accuracy(study, seed, num_components):
@@ -49,7 +54,7 @@ def _knn_accuracy(study, seed, num_components):
 def text(result: dict) -> str:
     """Return the figure and its numbers as Markdown."""
     require_parts(result["accuracy"], COMPONENTS[result["preset"]], only=True)
-    rows = [[count, format_summary(values, 2)] for count, values in result["accuracy"].items()]
+    rows = [[str(count), format_summary(values, 2)] for count, values in accuracies(result).items()]
     rows.append(["1 (VAE)", format_summary(result["vae"], 2)])
     return f"""\
 # Figure 4: KNN accuracy and the number of components{of_reading(result)}
@@ -60,6 +65,7 @@ def text(result: dict) -> str:
 
 Accuracy on the 10,000 test images, of codes joined to 20 K numbers.
 KNN: {result["classifier"]}.
+Beside as many separate VAEs: [controls of the trends](controls_sweep.md).
 
 {origin(result)}"""
 

@@ -168,21 +168,26 @@ HELDOUT = "held-out training batch 5"
     ],
 )
 def test_verdicts(index, result, verdict):
-    measured, judged = claims.judged(claims.CLAIMS[index], result)
-    assert judged == verdict and measured
+    measured, found = judged(index, result)
+    assert found == verdict and measured
+
+
+def judged(index, result):
+    claim = claims.CLAIMS[index]
+    return claims.judged(claim, {claim.source: result})
 
 
 def test_table3s_judgement_says_of_what_and_by_whom():
     result = table3(of(3.1), of(6.0), "cifar10", test=HELDOUT)
-    told, _ = claims.judged(claims.CLAIMS[7], result)
+    told, _ = judged(7, result)
     assert told == "RMSE 3.10 on cifar10 (held-out training batch 5)"
-    told, _ = claims.judged(claims.CLAIMS[8], result)
+    told, _ = judged(8, result)
     assert "6.00 on cifar10 (held-out training batch 5) by one of accuracy 70 %" in told
-    told, _ = claims.judged(claims.CLAIMS[9], result)
+    told, _ = judged(9, result)
     assert told.startswith("reconstructions 6.00 against 5.00, draws 5.00 against 4.90, by own")
 
 
 def test_what_is_measured_stands_with_its_interval():
-    told, _ = claims.judged(claims.CLAIMS[3], fig2(of(9.0, 9.1), of(10.0, 10.3), of(9.5, 12)))
+    told, _ = judged(3, fig2(of(9.0, 9.1), of(10.0, 10.3), of(9.5, 12)))
     # 0.5 and 1.2: their mean, and 12.71 times its deviation.
     assert told.endswith("ahead of the best component's by 0.85 (-3.60 to 5.30)")

@@ -179,7 +179,7 @@ def test_the_mixture_is_ahead_by_less_error_and_by_more_accuracy():
 )
 def test_what_controls_say_of_the_claims(result, expected):
     judged = [
-        claims.judged(claim, result)
+        claims.judged(claim, {"controls": result})
         for claim in claims.of_controls("paper", result)
         if claim.text.startswith("K = 10: a lower error than")
     ]

@@ -19,6 +19,7 @@ CODES = [RNG.normal(size=(10_000, 2)) + RNG.normal(size=(10, 2))[LABELS] * 3 for
 HEIGHTS = [RNG.random(10_000) for _ in range(5)]
 TITLES = [*(f"({letter}) Component" for letter in "abcd"), "(e) VAE"]
 AHEAD = {"K = 4": ([0.4, 1.9], [0.1, None]), "K = 10": ([-0.2, 2], [0.3, 0.2])}
+TRENDS = {"M-VAE": ([7, 8, 10], [9.4, 9.3, 9.4], [0.1] * 3), "VAEs": ([4, 5], [10, 9], [None, 1])}
 SWEEP = {"xlabel": "components", "ylabel": "accuracy, %"}
 PRINTED = ("K = 7", 11.54, [12.0, 10.0], [1.0, 0.5])
 FIGURES = {
@@ -31,6 +32,7 @@ FIGURES = {
     "against print": lambda: plots.against_print(["a", "b"], [PRINTED, PRINTED], xlabel="error"),
     "ablation": lambda: plots.ablation(["0", "1"], [("MSE", [9, 8], [1, None]), ("KNN", [1, 2])]),
     "differences": lambda: plots.differences(["K VAEs", "VAE"], [("MSE ahead", AHEAD)] * 3),
+    "trends": lambda: plots.trends([("KNN", TRENDS), ("MSE", TRENDS)], xlabel="K"),
 }
 
 
@@ -256,6 +258,27 @@ def test_differences_stand_beside_zero_with_their_intervals():
     assert not plain.axes[0].collections
 
 
+def test_trends_are_lines_of_one_colour_in_all_panels_and_those_of_none_are_left_out():
+    """Whatever the lines of each panel are."""
+    own = {"VAEs": TRENDS["VAEs"], "M-VAE": ([], [], [])}
+    figure = plots.trends([("MSE", TRENDS), ("KNN", own)], xlabel="K")
+    first, second = figure.axes
+    for container, (x, means, stds) in zip(first.containers, TRENDS.values(), strict=True):
+        points, _, (bars,) = container
+        assert (list(points.get_xdata()), list(points.get_ydata())) == (x, means)
+        segments = [bar[:, 1] for bar in bars.get_segments() if len(bar)]
+        ends = [(m - s, m + s) for m, s in zip(means, stds, strict=True) if s is not None]
+        np.testing.assert_allclose(segments, ends)
+    (only,) = second.containers
+    assert only[0].get_color() == first.containers[1][0].get_color()
+    assert only[0].get_color() != first.containers[0][0].get_color()
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == list(TRENDS)
+    assert (second.get_xlabel(), second.get_ylabel()) == ("K", "KNN")
+    plain = plots.trends([("MSE", {"VAEs": ([1, 2], [1, 2], [None, None])})], xlabel="K")
+    assert not plain.axes[0].collections
+    assert len(plots.trends([("MSE", own)] * 4, xlabel="K").axes) == 4
+
+
 @pytest.mark.parametrize("name", FIGURES)
 def test_saved_files_are_small_legible_and_the_same_bytes_each_time(name, tmp_path):
     figure = FIGURES[name]()
@@ -361,6 +384,10 @@ CODE, LABEL = [[0.0, 1.0], [2.0, 3.0]], [0, 1]
         (lambda: plots.sweep([1], [1], [-1], None, **SWEEP), "stds to be at least 0"),
         (lambda: plots.sweep([1], [1], None, None, paper=[1, 2], **SWEEP), "paper to be of shape"),
         (lambda: plots.sweep([1], [1], None, ("VAE", None, 0), **SWEEP), "mean to be finite"),
+        (lambda: plots.trends([], xlabel="K"), "one or more panels"),
+        (lambda: plots.trends([("a", {})], xlabel="K"), "Expected 1 to 13 names"),
+        (lambda: plots.trends([("a", {"b": ([1], [], [])})], xlabel="K"), "a, b to be of shape"),
+        (lambda: plots.trends([("a", {"b": ([1], [1], [-1])})], xlabel="K"), "to be at least 0"),
         (lambda: plots.ablation([], [("a", [])]), "one or more x_labels"),
         (lambda: plots.ablation(["0"], []), "one or more panels"),
         (lambda: plots.ablation(["0"], [("a", [1, 2])]), r"a to be of shape \[1\]"),

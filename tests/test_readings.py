@@ -98,7 +98,9 @@ def test_the_same_claims_are_judged(errors, expected):
     judged = claims.under("authors_mnist")
     assert [claim.text for claim in judged] == [claim.text for claim in claims.CLAIMS[:7]]
     assert {claim.reading for claim in judged} == {"`authors_mnist`"}
-    verdict = [claims.judged(claim, in_other_reading(errors))[1] for claim in judged[:2]]
+    verdict = [
+        claims.judged(claim, {"table1": in_other_reading(errors)})[1] for claim in judged[:2]
+    ]
     assert verdict == [expected] * 2
 
 

@@ -12,7 +12,7 @@ plots.save(figure, "fig2.png")
 """
 
 from mvae_tf.plots.comparisons import differences
-from mvae_tf.plots.curves import Measure, ablation, sweep
+from mvae_tf.plots.curves import Measure, ablation, sweep, trends
 from mvae_tf.plots.images import image_grids, image_rows
 from mvae_tf.plots.latents import latent_panels, latent_views
 from mvae_tf.plots.prints import against_print
@@ -30,4 +30,5 @@ __all__ = [
     "latent_views",
     "save",
     "sweep",
+    "trends",
 ]

@@ -7,8 +7,6 @@ from matplotlib.figure import Figure
 
 from mvae_tf.plots import arguments, style
 
-_COLOURS = (style.BLUE, style.VERMILION, style.GREY, *style.CLASS_COLOURS)
-
 
 @style.styled()
 def differences(
@@ -29,8 +27,10 @@ def differences(
     arguments.count("names", names)
     arguments.count("panels", panels)
     names_of_series = list(panels[0][1])
-    if not 1 <= len(names_of_series) <= len(_COLOURS):
-        raise ValueError(f"Expected 1 to {len(_COLOURS)} series. Received: {len(names_of_series)}.")
+    if not 1 <= len(names_of_series) <= len(style.COLOURS):
+        raise ValueError(
+            f"Expected 1 to {len(style.COLOURS)} series. Received: {len(names_of_series)}."
+        )
     count = len(names)
     columns = min(2, len(panels))
     rows = -(-len(panels) // columns)
@@ -51,7 +51,7 @@ def differences(
             place = np.arange(count) + (index - (len(series) - 1) / 2) * 0.8 / len(series)
             # Without intervals no bars, neither in the legend.
             bars = halves if np.isfinite(halves).any() else None
-            colour = _COLOURS[index]
+            colour = style.COLOURS[index]
             marks = {"color": colour, "marker": "o", "linestyle": "none"}
             axes.errorbar(values, place, xerr=bars, label=name, **marks)
         axes.set_ylim(count - 0.5, -0.5)

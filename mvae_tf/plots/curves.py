@@ -1,6 +1,6 @@
 """Measures against settings (Figure 4 and the ablations)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -81,6 +81,51 @@ def sweep(
     handles, _ = axes.get_legend_handles_labels()
     # matplotlib names error bars after plain lines.
     figure.legend(handles=handles[-1:] + handles[:-1], loc="outside upper center", ncols=3)
+    style.settle(figure)
+    return figure
+
+
+@style.styled()
+def trends(
+    panels: Sequence[tuple[str, Mapping[str, tuple[Sequence, Sequence, Sequence]]]], *, xlabel: str
+) -> Figure:
+    """Draw measures against a setting, of several things each, three panels a row.
+
+    Args:
+        panels: Of each the label of its axis, and by name the lines: settings, [n], means, [n], and
+            standard deviations, [n], None for those that have none. A line of none isn't drawn. At
+            most 13 names in all.
+        xlabel: Of the setting.
+
+    Returns:
+        A figure with one axes a panel; its legend lies above them, a name is of one colour in all.
+    """
+    arguments.count("panels", panels)
+    names = list(dict.fromkeys(name for _, lines in panels for name in lines))
+    if not 1 <= len(names) <= len(style.COLOURS):
+        raise ValueError(f"Expected 1 to {len(style.COLOURS)} names. Received: {len(names)}.")
+    columns = min(3, len(panels))
+    rows = -(-len(panels) // columns)
+    figure = Figure((style.PAGE / 3 * columns, 1.9 * rows + 0.3), layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False).flat
+    for axes in grid[len(panels) :]:
+        axes.remove()
+    drawn = {}
+    for axes, (ylabel, lines) in zip(grid, panels, strict=False):
+        for name, (x, means, stds) in lines.items():
+            if len(x) == 0:
+                continue
+            x = arguments.array(f"x of {ylabel}, {name}", x, (None,))
+            means = arguments.array(f"{ylabel}, {name}", means, x.shape)
+            stds = arguments.stds(f"stds of {ylabel}, {name}", stds, x.shape)
+            # Without deviations no bars, neither in the legend.
+            bars = stds if np.isfinite(stds).any() else None
+            look = {"color": style.COLOURS[names.index(name)], "marker": "o"}
+            drawn[name] = axes.errorbar(x, means, bars, **look)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set(xlabel=xlabel, ylabel=ylabel)
+        axes.grid(axis="y")
+    figure.legend([*drawn.values()], [*drawn], loc="outside upper center", ncols=3)
     style.settle(figure)
     return figure
 

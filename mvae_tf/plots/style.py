@@ -20,6 +20,7 @@ CLASS_COLOURS = (
 )
 # Of Okabe and Ito's palette.
 BLUE, VERMILION, GREY = "#0072B2", "#D55E00", "#555555"
+COLOURS = (BLUE, VERMILION, GREY, *CLASS_COLOURS)  # of several things in one picture
 
 COLUMN, PAGE = 3.5, 7.16  # widths of an IEEE column and page, inches
 DPI = 200

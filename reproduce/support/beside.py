@@ -1,4 +1,4 @@
-"""What stands beside a result in its text: the controls of its mixtures, where they were run."""
+"""What stands beside a result in its text: controls of its mixtures, where they were run."""
 
 from collections.abc import Mapping
 
@@ -35,27 +35,28 @@ def of_mixture(
         Those of the same reading, number of components, epochs, data and version of training; none
         where there are no such. The mixture, its components and the usual VAE are left out.
     """
-    if found is None or epochs is None or not _same(result, found):
+    if found is None or epochs is None or not _has_form(found) or not are_alike(result, found):
         return {}
     if found["settings"].get("training", {}).get("epochs") != epochs:
         return {}
     for row in found["rows"]:
         if (row["reading"], row["num_components"]) == (reading, num_components):
-            return {name: each for name, each in row["models"].items() if name not in _OWN}
+            return {name: each for name, each in controls.in_order(row).items() if name not in _OWN}
     return {}
 
 
-def _same(result, found):
+def are_alike(result: Mapping, found: Mapping) -> bool:
+    """Return whether two results are of the same data and version of training."""
+    one, other = ([recorded(each), *map(each["dataset"].get, _SAME)] for each in (result, found))
+    return one == other
+
+
+def _has_form(found):
     try:
         stored.require(found, {"settings": {}, "dataset": {}})
     except ValueError:
         return False
-    data = [each["dataset"] for each in (result, found)]
-    return (
-        isinstance(found.get("rows"), list)
-        and all(data[0].get(name) == data[1].get(name) for name in _SAME)
-        and recorded(result) == recorded(found)
-    )
+    return isinstance(found.get("rows"), list)
 
 
 def cell(measured: Mapping, name: str, digits: int = 2) -> str:

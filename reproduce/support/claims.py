@@ -1,11 +1,13 @@
 """The paper's claims, each judged by what the scripts measured and by the rule of `verdicts`."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import ablation_dhsic
 import controls
+import controls_sweep
 import fig2_components
+import fig4_components_sweep
 import table1
 import table2
 from support import cifar10_models, paper, verdicts
@@ -24,19 +26,29 @@ class Claim:
     Attributes:
         text: The claim.
         source: The script that measures it.
-        judge: Takes that script's result, returns what was measured and the verdict.
+        judge: Takes that script's result and those of `beside`, None where there is none; returns
+            what was measured and the verdict.
         reading: Of the paper's text, in which the verdict is given, and what else it depends on.
+        beside: Other scripts whose results it compares that one with.
     """
 
     text: str
     source: str
-    judge: Callable[[dict], tuple[str, str]]
+    judge: Callable[..., tuple[str, str]]
     reading: str = _PAPER_MNIST
+    beside: tuple[str, ...] = ()
 
 
-def judged(claim: Claim, result: dict | None) -> tuple[str, str]:
-    """Return what was measured and the verdict."""
-    return ("-", verdicts.NOT_RUN) if result is None else claim.judge(result)
+def judged(claim: Claim, stored: Mapping[str, dict | None]) -> tuple[str, str]:
+    """Return what was measured and the verdict.
+
+    Args:
+        claim: The claim.
+        stored: Results by their scripts' names; what is None, or lacks, was not run.
+    """
+    if (result := stored.get(claim.source)) is None:
+        return "-", verdicts.NOT_RUN
+    return claim.judge(result, *map(stored.get, claim.beside))
 
 
 def _undecided(reason: str) -> str:
@@ -118,7 +130,7 @@ def _joined_codes_classify_best(result):
 
 
 def _accuracy_grows(result):
-    accuracy = {int(count): values for count, values in result["accuracy"].items()}
+    accuracy = fig4_components_sweep.accuracies(result)
     told = ", ".join(f"K = {k}: {format_summary(each, 2)}" for k, each in accuracy.items())
     rises = verdicts.slopes(list(accuracy), [each["per_seed"] for each in accuracy.values()])
     rise = verdicts.interval(rises)
@@ -213,10 +225,59 @@ CLAIMS = (
 )
 
 
+_MEASURED = {
+    "mse": "a lower error than",
+    "mse_sampled": "a lower error at draws than",
+    "KNN": "joined codes that classify better (KNN) than those of",
+}
+
+
+def _steeper(measure):
+    """Return a judge of whether a measure gets better faster with K than of as many VAEs."""
+
+    def judge(result, *mixtures):
+        found = controls_sweep.trends(result, measure, *mixtures)
+        each, own = "with each further component", f"{found.ensembles.told(3)} of separate VAEs"
+        if found.ahead is None:
+            return f"better by {own} {each}", _undecided("no mixtures to compare")
+        told = f"better by {found.mixtures.told(3)} {each}, {own}; ahead by {found.ahead.told(3)}"
+        return told, verdicts.verdict([found.ahead])
+
+    return judge
+
+
+def _ahead_at_each(measure):
+    """Return a judge of whether the mixture is ahead of as many VAEs at each K."""
+
+    def judge(result, *mixtures):
+        found = controls_sweep.ahead(result, measure, *mixtures)
+        if not found:
+            return "-", _undecided("no mixtures to compare")
+        told = ", ".join(f"K = {k}: {each.told(2)}" for k, each in found.items())
+        return f"ahead by {told}", verdicts.verdict([*found.values()])
+
+    return judge
+
+
+# What ensembles of as many VAEs say of the claims about several K.
+OF_SWEEP = tuple(
+    Claim(f"K = {span}: {what}", "controls_sweep", judge(name), beside=controls_sweep.BESIDE)
+    for name, span, *said in (
+        ("mse", "7 to 10", f"at each K {_MEASURED['mse']}", "the error falls"),
+        ("mse_sampled", "7 to 10", f"at each K {_MEASURED['mse_sampled']}", "the error at draws falls"),
+        ("KNN", "4 to 10", f"at each K {_MEASURED['KNN']}", "KNN accuracy grows"),
+    )
+    for judge, what in (
+        (_ahead_at_each, f"{said[0]} K separate VAEs"),
+        (_steeper, f"{said[1]} faster with K than of K separate VAEs"),
+    )
+)
+
+
 def of_script(name: str, result: dict) -> list[Claim]:
     """Return the claims, of the paper's and of the controls', that a script's result judges."""
     controlled = of_controls(result["preset"], result) if name == "controls" else ()
-    return [claim for claim in (*CLAIMS, *controlled) if claim.source == name]
+    return [claim for claim in (*CLAIMS, *controlled, *OF_SWEEP) if claim.source == name]
 
 
 def under(reading: str) -> list[Claim]:
@@ -245,11 +306,6 @@ def of_controls(preset: str, result: dict | None) -> list[Claim]:
     ]
 
 
-_MEASURED = {
-    "mse": "a lower error than",
-    "mse_sampled": "a lower error at draws than",
-    "KNN": "joined codes that classify better (KNN) than those of",
-}
 # Whether the control is the ensemble.
 _HELD_AGAINST = {True: "K separate VAEs", False: "each single VAE"}
 

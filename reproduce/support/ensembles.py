@@ -14,21 +14,31 @@ import mvae_tf
 POOL = 16  # VAEs
 
 
-def members(seed: int, count: int) -> list[int]:
+def members(seed: int, count: int, whole: int | None = None) -> list[int]:
     """Return the seeds of the ensemble that belongs to a seed.
 
     Ensembles of successive seeds take the pool's members one after another, and begin again where
     it ends: the first POOL // count have none in common.
+
+    Args:
+        seed: To which it belongs.
+        count: Of its members.
+        whole: That of a larger ensemble, whose first members it has.
     """
-    return [(seed * count + index) % POOL for index in range(count)]
+    return [(seed * (whole or count) + index) % POOL for index in range(count)]
 
 
-def overlap(seeds: Sequence[int], count: int) -> float:
+def overlap(seeds: Sequence[int], count: int, whole: int | None = None) -> float:
     """Return the share of members that two seeds' ensembles have in common, the mean over pairs.
 
     Of a measure that is a mean over members this is the correlation of two ensembles.
+
+    Args:
+        seeds: To which they belong.
+        count: Of each one's members.
+        whole: As for `members`.
     """
-    pairs = list(itertools.combinations((set(members(seed, count)) for seed in seeds), 2))
+    pairs = list(itertools.combinations((set(members(seed, count, whole)) for seed in seeds), 2))
     return statistics.fmean(len(one & other) / count for one, other in pairs) if pairs else 0.0
 
 
@@ -62,6 +72,16 @@ def _at_a_draw(model, images, seed):
     codes = model.decode(posterior.z.sample(seed=for_codes.astype(np.int32))).numpy()
     weights = posterior.w.sample(seed=for_weights.astype(np.int32)).numpy()
     return np.einsum("nk,nk...->n...", weights, codes)
+
+
+def joined_means(encoded: Sequence[tuple]) -> tuple[np.ndarray, np.ndarray]:
+    """Return several models' posterior means as one row an image, of train and test images.
+
+    Args:
+        encoded: Of each model what `measures.encoded` returns.
+    """
+    train, test = zip(*encoded, strict=True)
+    return tuple(joined([codes.means for codes in part]) for part in (train, test))
 
 
 def joined(codes: Sequence[np.ndarray]) -> np.ndarray:

@@ -40,12 +40,22 @@ DAMAGED = (
     RecursionError,  # of lists in lists that JSON has, but no measure
 )
 _FORM = {
-    "settings": {"model": {}, "training": {}},
-    "dataset": {},
+    "settings": {
+        "model": {},
+        "training": {"precision?": stored.TEXT, "jit?": stored.TEXT, "epochs?": stored.SIZE},
+    },
+    "dataset": {
+        **dict.fromkeys(("name?", "source?", "digest?", "test?"), stored.TEXT),
+        **dict.fromkeys(("train_images?", "test_images?"), stored.SIZE),
+    },
     "preset": stored.one_of(*PRESETS),
-    "choices?": {},
+    "reading?": stored.one_of(*READINGS, "paper_cifar10"),
+    "choices?": {f"{name}?": stored.one_of(*FLAGS[name].parser.enum_values) for name in CHOICES},
     "complete?": stored.FLAG,
     "training_version?": stored.COUNT,
+    "command?": stored.TEXT,
+    "machines?": stored.NAMES,
+    "elapsed_seconds?": stored.NOT_NEGATIVE,
 }
 
 
@@ -84,7 +94,7 @@ def run_script(
         path = output_dir() / f"{name}.json"
 
         def whole_text(result):
-            return text(result, *map(_told_beside, beside))
+            return text(result, *map(usable_beside, beside))
 
         if FLAGS.only_print:
             print(whole_text(read_result(path, whole_text)))
@@ -243,7 +253,7 @@ def require_usable(name: str, result: dict, where: str) -> None:
     require_known(result, where)
     script.text(result).encode()  # a text may hold what no file takes
     for claim in claims.of_script(name, result):
-        claims.judged(claim, result)
+        claims.judged(claim, {name: result})
 
 
 def require_sound(
@@ -265,6 +275,9 @@ def require_sound(
         require_measures(result, {1, len(seeds)})
     else:
         rows.seeds(result)
+        if not rows.own_seeds:
+            beside = {name: value for name, value in result.items() if name != "rows"}
+            require_measures(beside, {len(seeds)})
     require_means(result)
 
 
@@ -288,8 +301,24 @@ def stored_beside(name: str, under: str = "") -> dict | None:
     return result
 
 
-def _told_beside(name):
-    """Return the stored result of a script that is sound and can be told, or None."""
+def found_beside(name: str) -> dict | None:
+    """Return the stored result of a script on which another builds, None where there is none.
+
+    One that is damaged ends the script: without it, another result would come of the same command.
+
+    Args:
+        name: Of the result.
+    """
+    path = output_dir() / f"{name}.json"
+    return read_result(path, lambda result: "") if os.path.lexists(path) else None
+
+
+def usable_beside(name: str) -> dict | None:
+    """Return the stored result of a script that is sound and can be told, or None.
+
+    Args:
+        name: Of the result.
+    """
     result = stored_beside(name)
     try:
         if result is not None:
