@@ -51,7 +51,7 @@ def rebuild(study: Study) -> tuple[dict, dict]:
 
 def pictures(result: dict) -> dict:
     """Draw each measure against beta, with its deviation over seeds."""
-    rows = result["rows"]
+    rows = {label: result["rows"][label] for label in VARIANTS}
     panels = [
         mvae_tf.plots.Measure(
             title,
@@ -83,7 +83,7 @@ def text(result: dict) -> str:
     require_parts(result["rows"], VARIANTS, only=True)
     rows = [
         [label, *(format_summary(row[name], DIGITS[name]) for name in MEASURES)]
-        for label, row in result["rows"].items()
+        for label, row in ((each, result["rows"][each]) for each in VARIANTS)
     ]
     return f"""\
 # Ablation: what the dHSIC penalty does{of_reading(result)}
@@ -104,7 +104,7 @@ mixing weights; four equal ones have 1.386 nats.
 
 def answer(result: dict) -> str:
     """Say by the rule whether beta = 1 acts, and what every other row changes against beta = 0."""
-    rows = {label: row for label, row in result["rows"].items() if label != OFF}
+    rows = {label: result["rows"][label] for label in VARIANTS if label != OFF}
     changes = [
         [
             label,

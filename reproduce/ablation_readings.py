@@ -11,7 +11,7 @@ import numpy as np
 import mvae_tf
 from support import measures, paper, verdicts
 from support.results import run_script
-from support.rows import Rows
+from support.rows import Rows, require_parts
 from support.study import ABLATION_EPOCHS, Study
 from support.summaries import format_summary, summary
 from support.texts import markdown_table, origin
@@ -20,6 +20,7 @@ COMPONENTS = 4
 MIXINGS = ("likelihood", "image")
 LIKELIHOODS = ("gaussian", "bernoulli")
 DIRICHLETS = (("free", 100.0), ("free", 1.0), ("normalized", None))  # prior None: 1/K
+LISTS = ("mse_components", "knn_components", "weights")  # one value a component
 READINGS = [
     (mixing, likelihood, *dirichlet)
     for mixing, likelihood, dirichlet in itertools.product(MIXINGS, LIKELIHOODS, DIRICHLETS)
@@ -81,10 +82,9 @@ def by_name(result: dict) -> dict[str, dict]:
 
 def _summaries(study, **settings):
     per_seed = [_measure(study, seed, settings) for seed in study.seeds]
-    lists = ("mse_components", "knn_components", "weights")
     return {
         name: [summary(values) for values in zip(*(each[name] for each in per_seed), strict=True)]
-        if name in lists
+        if name in LISTS
         else summary([each[name] for each in per_seed])
         for name in per_seed[0]
     }
@@ -142,6 +142,11 @@ def ranked(result: dict) -> list[dict]:
 
 def table(result: dict) -> str:
     """Return the table as Markdown."""
+    require_parts(result["vaes"], LIKELIHOODS, only=True)
+    for models, count in ((result["rows"], COMPONENTS), (result["vaes"].values(), 1)):
+        for each, name in itertools.product(models, LISTS):
+            if len(each[name]) != count:
+                raise ValueError(f"Expected {name} of {count}. Received: {each[name]!r}.")
     header = ["Reading", "MSE", "sampled", "of components", "KNN joined", "KNN of components"]
     header += ["mean weights", "from Table I", "from Table II", "rank"]
     rows = [
@@ -154,7 +159,7 @@ def table(result: dict) -> str:
         ]
         for row in ranked(result)
     ]
-    for likelihood, vae in result["vaes"].items():
+    for likelihood, vae in ((each, result["vaes"][each]) for each in LIKELIHOODS):
         mse, sampled, _, knn, *_ = _cells(vae)
         rows.append([f"single VAE, {likelihood}", mse, sampled, "", knn, "", "", "", "", ""])
     return markdown_table(header, rows)

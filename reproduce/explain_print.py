@@ -13,7 +13,10 @@ less uncertain than the errors. Both are judged: as of a batch each, the four er
 batch, their mean and the three steps from K to K, by the deviations over batches of just these.
 """
 
+import itertools
+
 import mvae_tf
+from mvae_tf import presets
 from support import accuracies, measures, one_batch, paper
 from support.accuracies import FIRST, LAST
 from support.one_batch import KS
@@ -27,7 +30,7 @@ from support.reach import (
     within,
 )
 from support.results import run_script
-from support.rows import Rows
+from support.rows import Rows, require_parts
 from support.study import Study
 from support.summaries import summary
 from support.texts import beside_stored, markdown_table, origin
@@ -59,6 +62,7 @@ ROWS = {
 }
 QUICK = ("paper", "authors")
 QUICK_TRAIN_IMAGES = 5_000
+ERRORS = ("means", "z_sampled", "sampled")  # ways of measuring them, without dropout
 # The published script trains its own reading on fewer images.
 TRAIN_IMAGES = {"authors_mnist": 55_000}
 
@@ -185,6 +189,7 @@ def pictures(result: dict) -> dict:
 def text(result: dict) -> str:
     """Return the table and the sentence as Markdown."""
     images = result["dataset"]["test_images"]
+    _require_ways(result)
     table, explained = [], {"errors": [], "one_batch": []}
     for row in result["rows"]:
         found = judged(row, images)
@@ -244,6 +249,20 @@ The picture has two deviations to each side. Trained on {trained:,} images, or, 
 script, on {TRAIN_IMAGES["authors_mnist"]:,} at most under `authors_mnist`.
 
 {origin(result)}"""
+
+
+def _require_ways(result):
+    for name, row in by_name(result).items():
+        _, preset, overrides = READINGS[ROWS[name][0]]
+        dropout = (presets.get(preset).model | overrides).get("dropout", 0)
+        ends = ("", "_dropout") if dropout else ("",)
+        for measured, ways, whose in (
+            (("errors", "one_batch"), ERRORS, ("",)),
+            (("accuracy", "rise"), accuracies.CODES, ("", accuracies.AS_PUBLISHED)),
+        ):
+            names = [*map("".join, itertools.product(ways, ends, whose))]
+            for each in measured:
+                require_parts(row[each], names, only=True)
 
 
 def _by_classifier(result):

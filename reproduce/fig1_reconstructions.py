@@ -4,6 +4,7 @@ import numpy as np
 
 import mvae_tf
 from support.results import run_script
+from support.rows import require_images
 from support.study import Study
 from support.texts import origin
 
@@ -26,8 +27,7 @@ def rebuild(study: Study) -> tuple[dict, dict]:
 
 def text(result: dict) -> str:
     """Return the figure's caption as Markdown."""
-    if len(set(result["images"])) != SIDE**2:
-        raise ValueError(f"Expected {SIDE**2} images, each once. Received: {result['images']}.")
+    require_images(result["images"], SIDE**2)
     return f"""\
 # Figure 1: MNIST test images and their reconstructions
 

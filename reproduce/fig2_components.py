@@ -36,8 +36,8 @@ def rebuild(study: Study) -> tuple[dict, dict]:
 def text(result: dict) -> str:
     """Return the figure, its rows' errors and the verdict on the paper's claim as Markdown."""
     require_parts(result["mse"], [*NAMES, "Mixture"], only=True)
-    mse, claim = result["mse"], "the mixture has a lower error than every component alone"
-    rows = [[name, format_summary(values, 2)] for name, values in mse.items()]
+    claim = "the mixture has a lower error than every component alone"
+    rows = [[name, format_summary(result["mse"][name], 2)] for name in (*NAMES, "Mixture")]
     return f"""\
 # Figure 2: each component alone, and the mixture{of_reading(result)}
 

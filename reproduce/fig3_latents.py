@@ -73,10 +73,10 @@ def text(result: dict) -> str:
     rows = [
         [
             name,
-            format_summary(values, 3),
+            format_summary(result["between_digits"][name], 3),
             format_summary(weights[name], 3) if name in weights else "1",
         ]
-        for name, values in result["between_digits"].items()
+        for name in (*TITLES, "VAE")
     ]
     header = ["Codes of", "variance between digits", "mean weight"]
     return f"""\

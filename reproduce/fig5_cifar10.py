@@ -5,6 +5,7 @@ import numpy as np
 import mvae_tf
 from support import measures
 from support.results import run_script
+from support.rows import require_images
 from support.study import Study
 from support.texts import heading, origin, tested_images
 
@@ -32,6 +33,7 @@ def rebuild(study: Study) -> tuple[dict, dict]:
 
 def text(result: dict) -> str:
     """Return both pictures' captions as Markdown."""
+    require_images(result["images"], SIDE**2)
     dataset = result["dataset"]
     test = tested_images(dataset)
     return f"""\

@@ -69,7 +69,7 @@ def text(result: dict) -> str:
     if [each["num_components"] for each in result["searches"]] != [COMPONENTS, 1]:
         raise ValueError(f"Expected searches of K = {COMPONENTS} and 1. Received: others.")
     for each in result["searches"]:
-        search.require_walked(each["trials"], each["chosen"], stages(each["num_components"]))
+        search.require_walked(each["trials"], each["chosen"], stages(each["num_components"]), PARTS)
     rows = [
         [
             "M-VAE" if each["num_components"] > 1 else "VAE",

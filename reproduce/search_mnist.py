@@ -17,6 +17,7 @@ from support.texts import markdown_table, origin
 COMPONENTS = 4
 VALIDATION_IMAGES = 10_000
 EPOCHS = {"paper": 20, "quick": 1}
+PARTS = ("model", "protocol")
 
 # The stages in their order: for each, what is tried beside the best so far, by its label. Arguments
 # of `MixtureVAE` ("model") or of its training ("protocol").
@@ -59,8 +60,7 @@ def rebuild(study: Study, num_components: int = COMPONENTS) -> tuple[dict, dict]
     """Go through the stages; the images held out decide."""
     study.hold_out(VALIDATION_IMAGES)
     measure = functools.partial(_measure, study, num_components)
-    parts = ("model", "protocol")
-    trials, chosen = search.walk(stages(num_components), parts, study.seeds, measure)
+    trials, chosen = search.walk(stages(num_components), PARTS, study.seeds, measure)
     return {"trials": trials, "chosen": chosen, "num_components": num_components}, {}
 
 
@@ -78,7 +78,7 @@ def _measure(study, num_components, seed, model, protocol):
 def text(result: dict) -> str:
     """Return the trials and the choice as Markdown."""
     chosen = result["chosen"]
-    search.require_walked(result["trials"], chosen, stages(result["num_components"]))
+    search.require_walked(result["trials"], chosen, stages(result["num_components"]), PARTS)
     rows = []
     for trial in result["trials"]:
         rows.append(

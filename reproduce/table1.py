@@ -10,7 +10,7 @@ from tqdm import tqdm
 import mvae_tf
 import search_vae
 from support import beside, paper, verdicts
-from support.results import run_script, stored_beside
+from support.results import found_beside, run_script
 from support.rows import Rows, of_common_seeds, seeds_of
 from support.study import READINGS, Study, reading_of
 from support.summaries import format_summary, summary
@@ -47,18 +47,16 @@ def usual_rows(preset: str, reading: str = READINGS[0]) -> list[str]:
     return [name for name, row in ROWS.items() if row[2] is not None or name in own]
 
 
-def rebuild(
-    study: Study, chosen: list[str] | None = None, searched: dict | None = None
-) -> tuple[dict, dict]:
+def rebuild(study: Study, chosen: list[str] | None = None) -> tuple[dict, dict]:
     """Train (or find) each chosen row's models and measure them.
 
     Args:
         study: What they are trained with.
         chosen: Names of rows. Default: the preset's.
-        searched: The result of search_vae.py, of which one row is.
     """
     usual = usual_rows(study.preset, study.reading)
     chosen = usual if chosen is None else chosen
+    searched = found_beside("search_vae") if SEARCHED in chosen else None
     found = search_vae.settings(searched) if SEARCHED in chosen else {}
     if study.preset == "quick":
         study.train_on(QUICK_TRAIN_IMAGES)
@@ -207,7 +205,7 @@ KNOWN_ROWS = Rows(ROWS, by_name, usual_rows, own_seeds=True)
 if __name__ == "__main__":
     run_script(
         "table1",
-        lambda study, rows: rebuild(study, rows, stored_beside("search_vae")),
+        rebuild,
         text,
         rows=KNOWN_ROWS,
         grows=True,

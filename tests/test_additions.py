@@ -242,6 +242,12 @@ def test_what_was_made_in_another_way_is_named(named, differing):
 def test_the_same_images_may_come_from_elsewhere():
     elsewhere = {"dataset": {"name": "mnist", "source": "archives", "digest": "a"}}
     addition(result([0], "4"), "7").check(study([0], **elsewhere))
+    grown = addition(result([0], "4"), "4").joined(result([1], "4") | elsewhere)
+    assert grown == addition(result([0], "4"), "4").joined(result([1], "4"))
+    alone = {"mse": values(1.0)}  # without rows
+    stored, added = ({**result(seeds), **alone} for seeds in ([0], [1]))
+    grown = Addition(stored, {}).joined(added | elsewhere)
+    assert grown["dataset"] == stored["dataset"] and grown["mse"] == values(1.0, 1.0)
 
 
 def test_another_choice_is_named():

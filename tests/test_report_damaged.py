@@ -1,6 +1,7 @@
 """What the report and the scripts' states make of stored results that are damaged, or of others."""
 
 import functools
+import importlib
 import json
 import operator
 import re
@@ -10,7 +11,16 @@ import sys
 import pytest
 from test_report import ALL, STORED, run_all
 
+import table2
 from mvae_tf.training.version import TRAINING_VERSION
+from support import results
+from support.summaries import summary
+
+FIGURES = ALL.parent.parent / "figures"
+
+
+def stored_result(name):
+    return json.loads((FIGURES / f"{name}.json").read_text())
 
 
 def _without(*path):
@@ -79,6 +89,36 @@ def _cut(*path):
     return damage
 
 
+def _put(value, *path):
+    """Return what puts another value in a place."""
+
+    def damage(result):
+        *places, last = path
+        functools.reduce(operator.getitem, places, result)[last] = value
+
+    return damage
+
+
+def _of_two_seeds_but(*path):
+    """Return what makes a second seed of the first, in all but one measure."""
+
+    def doubled(value):
+        if isinstance(value, dict) and "per_seed" in value:
+            return summary(value["per_seed"] * 2)
+        if isinstance(value, dict):
+            return {name: doubled(each) for name, each in value.items()}
+        return [doubled(each) for each in value] if isinstance(value, list) else value
+
+    def damage(result):
+        whole = doubled(result)
+        whole["settings"]["seeds"] = [0, 1]
+        results.require_usable("ablation_readings", whole, "it")
+        result.update(whole)
+        _cut(*path)(result)
+
+    return damage
+
+
 def _of_another_choice(result):
     result["chosen"] = {"model": {"activation": "tanh"}, "protocol": {}}
 
@@ -90,51 +130,115 @@ def _of_a_k_of_another_name(result):
 @pytest.mark.parametrize(
     ("name", "damage"),
     [
-        ("table2", _of_other_seeds),
         ("table2", _of_fewer_values),
+        ("table1", _with(rows=[])),
+        ("table1", _with(training_version=TRAINING_VERSION + 1)),
+        ("table1", _with(more=functools.reduce(lambda inner, _: [inner], range(700), 0))),
+        ("table1", _with(reading="banana")),
+    ],
+)
+def test_what_a_script_calls_damaged_is_neither_judged_nor_made_anew(tmp_path, name, damage):
+    result = stored_result(name)
+    damage(result)
+    (tmp_path / f"{name}.json").write_text(json.dumps(result))
+    finished = run_all(tmp_path, "--preset=paper", "--only_print")
+    assert f"damaged  {name}\n" in finished.stdout, finished.stderr
+    assert not re.search(r"\| (supported|contradicted) +\|", finished.stdout)
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        ("table2", _of_other_seeds),
         ("table2", _of_another_mean),
         ("table1", _of_a_row_twice),
-        ("table1", _with(rows=[])),
         ("fig4_components_sweep", _cut("accuracy", "10")),
         ("fig4_components_sweep", _cut("vae")),
         ("table2", _cut("neighbours", "15", "Mixture")),
         ("table2", _cut("log_likelihood", "VAE")),
         ("table2", _without("errors", "M-VAE", "mse", "per_seed")),
+        ("table2", _without("errors", table2.BEST)),
+        ("table2", _without("accuracy", "KNN", table2.BEST)),
+        ("table2", _without("neighbours", "5", table2.BEST)),
+        ("table2", _without("neighbours", "5")),
+        ("table2", _without("log_likelihood", "VAE")),
+        ("table2", _put(None, "log_likelihood", "VAE")),
+        ("table2", _without("classifiers", "KNN")),
         ("table3", _without("rows", 0, "score_samples")),
+        ("table3", _put("many", "rows", 0, "epochs")),
         ("table3", _without("rows", -2, "linear")),
         ("table3", _without("linear", 0)),
         ("fig1_reconstructions", _with(images=[])),
+        ("fig5_cifar10", _with(images=list(range(9)))),
+        ("fig5_cifar10", _with(images="abc")),
         ("fig3_latents", _without("between_digits", "VAE")),
         ("fig3_latents", _without("mean_weights", "Component 1")),
         ("search_mnist", _with(trials=[])),
         ("search_mnist", _with(chosen={})),
+        ("search_mnist", _without("chosen", "protocol")),
         ("search_mnist", _without("trials", 3)),
+        ("search_mnist", _put("7", "trials", 1, "model")),
         ("search_mnist", _of_another_choice),
+        ("search_vae", _of_another_choice),
         ("search_cifar10", _with(searches=[])),
-        ("table1", _with(choices={"banana": 1})),
+        ("search_cifar10", _without("searches", 0, "chosen", "model")),
         ("fig4_components_sweep", _without("accuracy", "7")),
         ("fig4_components_sweep", _of_a_k_of_another_name),
         ("fig2_components", _without("mse", "Component 1")),
         ("table2", _without("accuracy", "MLP")),
         ("table2", _without("accuracy", "KNN", "C2")),
         ("ablation_dhsic", _without("rows", "root")),
+        ("ablation_readings", _without("rows", 0, "mse_components", 2)),
+        ("ablation_readings", _put([], "rows", 0, "weights")),
+        ("readings_heldout", _put([], "vaes", "gaussian", "knn_components")),
+        ("ablation_readings", _without("vaes", "bernoulli")),
+        ("ablation_readings", _of_two_seeds_but("vaes", "gaussian", "mse_sampled")),
         ("controls", _without("rows", 0, "models", "VAE, KL weight 1/K")),
+        ("controls", _without("rows", 0, "models", "its components alone", "KNN")),
+        ("controls", _put({}, "rows", 0, "models", "its components alone")),
+        ("controls", _without("rows", 0, "models", "VAE", "mse_sampled")),
+        ("controls_sweep", _without("ensembles", "7")),
+        ("controls_sweep", _cut("ensembles", "10", "KNN")),
+        ("explain_print", _without("rows", 0, "errors", "means")),
+        ("explain_print", _without("rows", 0, "one_batch", "means")),
+        ("explain_print", _without("rows", 0, "accuracy", "means_mlp_as_published")),
+        ("explain_print", _without("rows", 0, "rise", "sampled")),
+        ("table1", _put([], "rows", 0, "epochs")),
+        ("table1", _put(7, "dataset", "digest")),
+        ("table1", _put(-5, "dataset", "test_images")),
+        ("table1", _put(7, "settings", "training", "precision")),
+        ("table1", _with(elapsed_seconds=-1.0)),
+        ("table1", _with(machines="2 cores")),
+        ("fig2_components", _with(machines=[["a"]])),
+        ("table1", _with(command=["x"])),
+        ("table1", _with(command="\ud800")),
         ("table1", _with(training_version="banana")),
-        ("table1", _with(training_version=TRAINING_VERSION + 1)),
         ("table1", _with(preset="banana")),
+        ("table1", _with(reading=7)),
+        ("table1", _with(choices={"banana": 1})),
+        ("table1", _with(choices={"split": "banana"})),
+        ("table1", _with(choices={"strategy": 7})),
         ("table1", _with(choices=None)),
         ("table1", _with(complete=None)),
-        ("table1", _with(more=functools.reduce(lambda inner, _: [inner], range(700), 0))),
-        ("table1", _with(command="\ud800")),
     ],
 )
-def test_what_a_script_calls_damaged_is_neither_judged_nor_made_anew(tmp_path, name, damage):
-    result = json.loads((ALL.parent.parent / "figures" / f"{name}.json").read_text())
+def test_nobody_takes_a_result_of_which_a_part_is_missing_or_wrong(name, damage):
+    result = stored_result(name)
+    results.require_usable(name, result, name)
     damage(result)
-    (tmp_path / f"{name}.json").write_text(json.dumps(result))
-    finished = run_all(tmp_path, "--preset=paper", "--only_print")
-    assert f"damaged  {name}\n" in finished.stdout, finished.stderr
-    assert not re.search(r"\| (supported|contradicted) +\|", finished.stdout)
+    with pytest.raises(results.DAMAGED):
+        results.require_usable(name, result, name)
+
+
+@pytest.mark.parametrize("path", sorted(FIGURES.rglob("*.json")), ids=lambda path: path.stem)
+def test_the_order_of_names_in_a_file_is_not_that_of_a_table(path):
+    result = json.loads(path.read_text())
+    text = importlib.import_module(path.stem).text
+    told, expected = (
+        re.sub(".*(Chosen:|K = [0-9]+:) .*", "", text(each))  # settings, each with its name
+        for each in (json.loads(json.dumps(result, sort_keys=True)), result)
+    )
+    assert told == expected
 
 
 @pytest.mark.parametrize("flag", ["--only_print", "--add"])
@@ -146,7 +250,7 @@ def test_what_a_script_calls_damaged_is_neither_judged_nor_made_anew(tmp_path, n
     ],
 )
 def test_a_script_takes_no_result_that_the_report_calls_damaged(tmp_path, name, damage, flag):
-    result = json.loads((ALL.parent.parent / "figures" / f"{name}.json").read_text())
+    result = stored_result(name)
     damage(result)
     (tmp_path / f"{name}.json").write_text(json.dumps(result))
     finished = subprocess.run(
@@ -160,7 +264,7 @@ def test_a_script_takes_no_result_that_the_report_calls_damaged(tmp_path, name, 
 
 
 def test_of_what_is_there_twice_in_a_file_neither_is_taken(tmp_path):
-    content = (ALL.parent.parent / "figures" / "fig4_components_sweep.json").read_text()
+    content = (FIGURES / "fig4_components_sweep.json").read_text()
     four = json.dumps(json.loads(content)["accuracy"]["4"])
     twice = content.replace('"accuracy": {', f'"accuracy": {{"10": {four},', 1)
     (tmp_path / "fig4_components_sweep.json").write_text(twice)
@@ -192,7 +296,7 @@ def test_a_folder_that_cannot_be_entered_is_not_taken_for_an_empty_one(tmp_path)
     ],
 )
 def test_a_result_of_another_reading_or_preset_is_not_judged(tmp_path, stored, changes, place):
-    result = json.loads((ALL.parent.parent / "figures" / stored).read_text()) | changes
+    result = json.loads((FIGURES / stored).read_text()) | changes
     (tmp_path / place).parent.mkdir(exist_ok=True)
     (tmp_path / place).write_text(json.dumps(result))
     finished = run_all(tmp_path, "--preset=paper", "--only_print")

@@ -13,6 +13,7 @@ from mvae_tf import presets
 from support import measures, search
 
 FIGURES = Path(__file__).parent.parent / "figures"
+PARTS = ("model", "protocol")
 STAGES = {
     "one": {"as it is": {}, "a": {"model": {"a": 1}}},
     "two": {"b": {"protocol": {"b": 1}}, "worse": {"model": {"a": 2}}},
@@ -27,7 +28,7 @@ def walked(scores):
         score = scores.get("".join(sorted(model)) + "".join(sorted(protocol)), 9)
         return {"score": score + (seed - 2) / 10}
 
-    return search.walk(STAGES, ("model", "protocol"), [1, 3], measure)
+    return search.walk(STAGES, PARTS, [1, 3], measure)
 
 
 def test_each_stage_starts_from_the_best_so_far():
@@ -55,19 +56,23 @@ def test_what_is_no_better_is_not_taken(best):
 def test_a_trial_that_diverged_is_never_the_best():
     trials, chosen = walked({"": float("nan"), "a": 4, "ab": float("nan")})
     assert chosen == {"model": {"a": 1}, "protocol": {}}
-    search.require_walked(trials, chosen, STAGES)
+    search.require_walked(trials, chosen, STAGES, PARTS)
     trials, chosen = walked(dict.fromkeys(("", "a", "b", "c"), float("nan")))
     assert chosen == {"model": {}, "protocol": {}}
-    search.require_walked(trials, chosen, STAGES)  # of the best there is none
+    search.require_walked(trials, chosen, STAGES, PARTS)  # of the best there is none
 
 
 def test_a_stored_search_is_of_all_stages_and_of_the_best_of_them():
     trials, chosen = walked({"": 5, "a": 4, "ab": 3, "acb": 2})
-    search.require_walked(trials, chosen, STAGES)
-    other = {"model": {"a": 1}, "protocol": {}}
-    for damaged in ((trials[:-1], chosen), ([], chosen), (trials, {}), (trials, other)):
+    search.require_walked(trials, chosen, STAGES, PARTS)
+    other, lacking = {"model": {"a": 1}, "protocol": {}}, {"model": chosen["model"]}
+    tried = [trials[0] | {"model": {"a": 7}}, *trials[1:]]  # not the best, nor as it was tried
+    for damaged in (
+        *((trials[:-1], chosen), ([], chosen), (tried, chosen)),
+        *((trials, {}), (trials, other), (trials, lacking)),
+    ):
         with pytest.raises(ValueError, match="Expected"):
-            search.require_walked(*damaged, STAGES)
+            search.require_walked(*damaged, STAGES, PARTS)
 
 
 def test_the_search_on_cifar10_sees_no_test_image(make_study, tmp_path, monkeypatch):  # noqa: F811

@@ -14,6 +14,7 @@ from mvae_tf.training import jit, precision, version
 from support import paper
 
 TABLE1 = Path(table1.__file__)
+FIGURES = TABLE1.parent.parent / "figures"
 
 
 @pytest.fixture(scope="module")
@@ -32,8 +33,7 @@ load = mvae_tf.datasets.load
 mvae_tf.datasets.load = lambda name, data_dir: load({str(small_mnist)!r})
 study.EPOCHS["mnist"]["quick"] = 1
 results.run_script(
-    "table1", lambda *given: table1.rebuild(*given, results.stored_beside("search_vae")),
-    table1.text, grows=True,
+    "table1", table1.rebuild, table1.text, grows=True,
     rows=rows.Rows(table1.ROWS, table1.by_name, table1.usual_rows, own_seeds=True),
 )
 """)
@@ -212,10 +212,15 @@ def test_a_vae_of_the_same_search_has_the_settings_that_it_chose(stored):
     where = [f"--output_dir={folder / 'searched'}", f"--runs_dir={folder / 'runs'}"]
     ended = rebuild("--rows=searched:1", *where, status=1)
     assert "Expected a stored result of search_vae.py" in ended.err + ended.out
-    chosen = {"model": {"likelihood": "bernoulli"}, "protocol": {"batch_size": 64}}
-    found = {"preset": "quick", "settings": {"training": {}}, "chosen": chosen}
-    (folder / "searched" / "search_vae.json").write_text(json.dumps(found))
+    path = folder / "searched" / "search_vae.json"
+    found = json.loads((FIGURES / path.name).read_text())
+    chosen = found["chosen"]
+    path.write_text(json.dumps(found | {"chosen": {"model": {}, "protocol": {}}}))
     before = set((folder / "runs").iterdir())
+    ended = rebuild("--rows=searched:1", *where, status=1)
+    assert f"Expected a stored result in {path}. Received: one that is damaged" in ended.err
+    assert set((folder / "runs").iterdir()) == before
+    path.write_text(json.dumps(found))
     rebuild("--rows=searched:1", *where)
     result = json.loads((folder / "searched" / "table1.json").read_text())
     (row,) = result["rows"]
@@ -227,7 +232,8 @@ def test_a_vae_of_the_same_search_has_the_settings_that_it_chose(stored):
         usual = json.loads(json.dumps(presets.get("paper_mnist").model))
         seed = {"seed": settings["training"]["seed"]}
         assert settings["model"] == {**usual, **seed, "num_components": 1} | chosen["model"]
-        assert settings["training"]["batch_size"] == 64
+        training = settings["training"]
+        assert chosen["protocol"].items() <= training.items() and training["batch_size"] == 64
     text = (folder / "searched" / "table1.md").read_text()
     assert "| VAE, same search |  1 |" in text and "(search_vae.py)" in text
 

@@ -10,6 +10,7 @@ FIRST, LAST = 4, 10  # Figure 4's ends; Table II's mixture is of the first
 MLP = "MLP"
 # The end of a way's name where the MLP is that of the published script, and all else is as without.
 AS_PUBLISHED = "_mlp_as_published"
+CODES = ("means", "sampled", "means_and_deviations")  # without dropout
 
 
 def by_way(model: Callable[[int], object], data, seed: int) -> tuple[dict, dict]:

@@ -136,6 +136,7 @@ class Addition:
             "settings": settings | {"seeds": old["seeds"]},
             "machines": list(dict.fromkeys(machines(self._stored) + machines(result))),
             "environment": self._stored["environment"],
+            "dataset": self._stored["dataset"],  # the same images, wherever they came from
             "elapsed_seconds": self._stored["elapsed_seconds"] + result["elapsed_seconds"],
         }
         account["settings"]["seeds"] = list(dict.fromkeys(old["seeds"] + new["seeds"]))

@@ -4,6 +4,7 @@ import dataclasses
 import math
 from collections.abc import Callable, Collection, Mapping
 
+from mvae_tf.training import stored
 from support.summaries import summary
 
 OWN = "@"  # between a row's name and its own seeds
@@ -44,6 +45,8 @@ class Rows:
         rows = self.by_name(result)
         if not rows or len(rows) < len(result["rows"]):
             raise ValueError("Expected rows, each once. Received: none, or one several times.")
+        for row in rows.values():
+            stored.require(row, {"epochs?": stored.SIZE})
         return {name: seeds_of(result, row) for name, row in rows.items()}
 
 
@@ -110,6 +113,21 @@ def require_parts(present: Collection[str], wanted: Collection, only: bool = Fal
     there = set(present)
     if wanted - there or (only and (there - wanted or len(there) < len(present))):
         raise ValueError(f"Expected {sorted(wanted)}. Received: {sorted(present)}.")
+
+
+def require_images(indices: list[int], count: int) -> None:
+    """Refuse a result in which images are missing, or twice, of those that its picture shows.
+
+    Args:
+        indices: Of its images.
+        count: Of those there have to be.
+
+    Raises:
+        ValueError: the result is damaged.
+    """
+    are_indices = isinstance(indices, list) and {*map(type, indices)} == {int}
+    if not are_indices or len(set(indices)) < len(indices) or len(indices) != count:
+        raise ValueError(f"Expected {count} images, each once. Received: {indices}.")
 
 
 def common_seeds(result: Mapping, rows: Rows | None = None, usual: Collection[str] = ()) -> list:

@@ -1,5 +1,6 @@
 """A search for settings: one thing is varied at a time, each stage from the best so far."""
 
+import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
@@ -26,37 +27,62 @@ def walk(
         Of each trial "stage", "label", its settings by part and a `summary` of each number that was
         measured; the best settings by part.
     """
-    trials, best = [], {part: {} for part in parts}
-    lowest = float("inf")
+
+    def tried(_, settings):
+        per_seed = [measure(seed, **settings) for seed in seeds]
+        return {name: summary([each[name] for each in per_seed]) for name in per_seed[0]}
+
+    return _walked(stages, parts, tried)
+
+
+def _walked(stages, parts, measured):
+    """Go through the stages by what measured(index of the trial, its settings) returns of each."""
+    trials, best, lowest = [], {part: {} for part in parts}, math.inf
     for stage, variants in stages.items():
-        tried = []
+        start, begun = dict(best), len(trials)
         for label, changes in variants.items():
-            settings = {part: best[part] | changes.get(part, {}) for part in best}
-            per_seed = [measure(seed, **settings) for seed in seeds]
-            measured = {name: summary([each[name] for each in per_seed]) for name in per_seed[0]}
-            tried.append({"stage": stage, "label": label} | settings | measured)
-        first = min(tried, key=_score)
+            settings = {part: start[part] | changes.get(part, {}) for part in start}
+            trial = {"stage": stage, "label": label} | settings
+            trials.append(trial | measured(len(trials), settings))
+        first = min(trials[begun:], key=_score)
         if _score(first) < lowest:
             lowest, best = _score(first), {part: first[part] for part in best}
-        trials += tried
     return trials, best
 
 
 def require_walked(
-    trials: Sequence[Mapping], chosen: Mapping, stages: Mapping[str, Mapping]
+    trials: Sequence[Mapping],
+    chosen: Mapping,
+    stages: Mapping[str, Mapping],
+    parts: Iterable[str],
 ) -> None:
-    """Refuse stored trials that are not those of the stages, or of which none is the best.
+    """Refuse stored trials that are not those of the stages, or a choice that isn't their best.
+
+    Args:
+        trials: As `walk` returned them.
+        chosen: The settings that it returned.
+        stages: As for `walk`.
+        parts: As for `walk`.
 
     Raises:
         ValueError: the result is damaged, or of other stages.
     """
-    tried = [(trial["stage"], trial["label"]) for trial in trials]
-    expected = [(stage, label) for stage, variants in stages.items() for label in variants]
-    if tried != expected or not chosen:
-        raise ValueError(f"Expected trials and a choice of {expected}. Received: {tried}.")
-    best = min(trials, key=_score)
-    if math.isfinite(_score(best)) and not is_chosen(best, chosen):
-        raise ValueError(f"Expected the best trial as chosen. Received: {chosen}.")
+    count = sum(map(len, stages.values()))
+    if len(trials) != count:
+        raise ValueError(f"Expected {count} trials. Received: {len(trials)}.")
+    measured = [{"score": trial["score"]} for trial in trials]
+    expected, best = _walked(stages, parts, lambda index, _: measured[index])
+    tried = [
+        {name: trial[name] for name in each} for trial, each in zip(trials, expected, strict=True)
+    ]
+    if not (_is_alike(tried, expected) and _is_alike(chosen, best)):
+        raise ValueError(f"Expected the choice of {best} among {expected}. Received: {chosen}.")
+
+
+def _is_alike(stored, made):
+    """Return whether two values are one in JSON, in which tuples are lists, and NaN is itself."""
+    stored, made = (json.dumps(each, sort_keys=True) for each in (stored, made))
+    return stored == made
 
 
 def is_chosen(trial: Mapping, chosen: Mapping) -> bool:
