@@ -155,9 +155,14 @@ def test_the_lead_at_each_k_is_paired_and_as_wide_as_its_ensembles_are_alike():
         assert interval.mean == pytest.approx(np.mean(leads))
     half = scipy.stats.t.ppf(0.975, 2) * np.std([0.21, 0.35, 0.07], ddof=1) / np.sqrt(3)
     assert found[7].half == pytest.approx(half * np.sqrt((1 + 2 * shared) / (1 - shared)))
-    assert list(controls_sweep.ahead(result, "KNN", *mixtures)) == list(COUNTS)
-    four, alone = (controls_sweep.ahead(result, "KNN", *mixtures)[k] for k in (4, 10))
-    assert alone.half / four.half > 10 / 4  # first four of each have none in common
+    assert list(controls_sweep.of_mixtures(result, "mse", *mixtures)) == [7, 8, 10]
+    found = controls_sweep.ahead(result, "KNN", *mixtures)
+    assert list(found) == list(COUNTS)
+    # The first four have none in common; of the first five two have one, the fifth of seed 0's.
+    assert [ensembles.members(seed, 5, 10)[0] for seed in (0, 1, 2)] == [0, 10, 4]
+    shared = 1 / 5 / 3
+    wider = np.sqrt((1 + 2 * shared) / (1 - shared))
+    assert found[5].half / found[4].half == pytest.approx(5 / 4 * wider)
 
 
 def test_only_seeds_that_both_have_are_compared():

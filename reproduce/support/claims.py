@@ -264,7 +264,12 @@ OF_SWEEP = tuple(
     Claim(f"K = {span}: {what}", "controls_sweep", judge(name), beside=controls_sweep.BESIDE)
     for name, span, *said in (
         ("mse", "7 to 10", f"at each K {_MEASURED['mse']}", "the error falls"),
-        ("mse_sampled", "7 to 10", f"at each K {_MEASURED['mse_sampled']}", "the error at draws falls"),
+        (
+            "mse_sampled",
+            "7 to 10",
+            f"at each K {_MEASURED['mse_sampled']}",
+            "the error at draws falls",
+        ),
         ("KNN", "4 to 10", f"at each K {_MEASURED['KNN']}", "KNN accuracy grows"),
     )
     for judge, what in (
