@@ -5,59 +5,37 @@ VAEs were trained together or not. So beside the mixtures of Figure 4 and Table 
 each of which gains VAEs from one K to the next.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable, Iterable
 
-import fig4_components_sweep
 import mvae_tf
-import table1
-from support import beside, ensembles, measures, verdicts
+from mvae_tf.training import stored
+from support import ensembles, measures, sweeps, verdicts
 from support.results import run_script, usable_beside
 from support.rows import require_parts, seeds_of
-from support.study import Study, reading_of
+from support.study import Study
 from support.summaries import format_summary, over_seeds, summary
+from support.sweeps import COMPONENTS, MEASURES
 from support.texts import markdown_table, origin
 
 BESIDE = ("fig4_components_sweep", "table1")  # of the mixtures, which stand in text and picture
-COMPONENTS = fig4_components_sweep.COMPONENTS
 ENSEMBLES, MIXTURES = "K VAEs", "M-VAE"
-# The measures; of an accuracy more is better, of an error less.
-MEASURES = {"KNN": "KNN (%)", "mse": "MSE", "mse_sampled": "MSE, sampled"}
-ACCURACY = "KNN"
-
-_WIDER = """ Two seeds' largest
-ensembles share {:.0%} of their VAEs: intervals are wider by what ensembles share."""
-Curve = dict[int, dict[int, float]]  # of a measure, by K and seed
 
 
-class Trends(NamedTuple):
-    """By how much a measure gets better with each further component.
-
-    Attributes:
-        counts: The K over which the lines are fitted.
-        ensembles: Of the separate VAEs.
-        mixtures: None where there are none to compare.
-        ahead: The mixtures' less the ensembles'; None then.
-    """
-
-    counts: list[int]
-    ensembles: verdicts.Interval
-    mixtures: verdicts.Interval | None = None
-    ahead: verdicts.Interval | None = None
-
-
-def rebuild(study: Study, *mixtures: dict | None) -> tuple[dict, dict]:
+def rebuild(
+    study: Study, mixtures: Callable[[], Iterable] = lambda: (None, None)
+) -> tuple[dict, dict]:
     """Train (or find) the VAEs of each seed's largest ensemble and measure all its ensembles.
 
     Args:
         study: What they are trained with.
-        *mixtures: The results of `BESIDE`, or None, for the picture.
+        mixtures: Returns the results of `BESIDE`, each or None, for the picture; asked at the end.
     """
     counts = COMPONENTS[study.preset]
     content = {
         "ensembles": over_seeds([_one_seed(study, seed, counts) for seed in study.seeds]),
         "classifier": mvae_tf.evaluation.classifiers.DESCRIPTIONS["KNN"],
     }
-    return content, pictures(content | study.account(), *mixtures)
+    return content, pictures(content | study.account(), *mixtures())
 
 
 def _one_seed(study, seed, counts):
@@ -68,127 +46,18 @@ def _one_seed(study, seed, counts):
     for count in counts:
         accuracy = measures.knn_accuracy(*ensembles.joined_means(codes[:count]), study.data)
         errors = ensembles.errors(pool[:count], study.data.test)
-        measured[str(count)] = {ACCURACY: accuracy} | errors
+        measured[str(count)] = {sweeps.ACCURACY: accuracy} | errors
     return measured
 
 
-def pictures(result: dict, *mixtures: dict | None) -> dict:
+def pictures(result: dict, accuracies: dict | None, errors: dict | None) -> dict:
     """Draw each measure against K, of the ensembles and of the mixtures beside them."""
     panels = []
     for name, title in MEASURES.items():
-        curves = {MIXTURES: of_mixtures(result, name, *mixtures), ENSEMBLES: _own(result, name)}
-        panels.append((title, {series: _points(curve) for series, curve in curves.items()}))
+        mixtures = sweeps.of_mixtures(result, name, accuracies, errors)
+        curves = {MIXTURES: mixtures, ENSEMBLES: sweeps.of_ensembles(result, name)}
+        panels.append((title, {series: sweeps.points(curve) for series, curve in curves.items()}))
     return {"": mvae_tf.plots.trends(panels, xlabel="number of components K")}
-
-
-def ahead(result: dict, name: str, *mixtures: dict | None) -> dict[int, verdicts.Interval]:
-    """Return how far the mixtures are ahead of the ensembles, for each K that both have.
-
-    By the seeds that both have. Arguments: those of `trends`.
-    """
-    own, others, seeds = _compared(result, name, *mixtures)
-    whole = max(COMPONENTS[result["preset"]])
-    return {
-        count: verdicts.interval(
-            [_sign(name) * (others[count][seed] - own[count][seed]) for seed in seeds],
-            ensembles.overlap(seeds, count, whole),
-        )
-        for count in own
-        if seeds
-    }
-
-
-def trends(result: dict, name: str, *mixtures: dict | None) -> Trends:
-    """Return how a measure grows with K, by the K and the seeds that both results have.
-
-    Without such, the ensembles' alone.
-
-    Args:
-        result: Of this script.
-        name: Of `MEASURES`.
-        *mixtures: The results of `BESIDE`, or None.
-    """
-    own, others, seeds = _compared(result, name, *mixtures)
-    are_comparable = len(own) > 1 and seeds
-    if not are_comparable:
-        own, seeds = _own(result, name), seeds_of(result, {})
-    # As alike as its largest ensembles, which have all of the others' VAEs.
-    shared = ensembles.overlap(seeds, max(COMPONENTS[result["preset"]]))
-    gains = _gains(own, seeds, name)
-    alone = Trends(list(own), verdicts.interval(gains, shared))
-    if not are_comparable:
-        return alone
-    of_mixtures = _gains(others, seeds, name)
-    difference = verdicts.interval(verdicts.minus(of_mixtures, gains), shared)
-    return alone._replace(mixtures=verdicts.interval(of_mixtures), ahead=difference)
-
-
-def _compared(result, name, *mixtures):
-    """Return both curves at the K that both have, and the seeds that all of their points have."""
-    curves = _own(result, name), of_mixtures(result, name, *mixtures)
-    own, others = ({k: curve[k] for k in curve if all(k in c for c in curves)} for curve in curves)
-    points = [*own.values(), *others.values()]
-    seeds = [s for s in seeds_of(result, {}) if all(s in point for point in points)]
-    return own, others, seeds
-
-
-def _gains(curve, seeds, name):
-    """Return the slope over K of each seed's least-squares line, above 0 if it gets better."""
-    measured = [[point[seed] for seed in seeds] for point in curve.values()]
-    return [_sign(name) * slope for slope in verdicts.slopes(list(curve), measured)]
-
-
-def _sign(name):
-    return 1 if name == ACCURACY else -1
-
-
-def of_mixtures(result: dict, name: str, accuracies: dict | None, errors: dict | None) -> Curve:
-    """Return a measure of the mixtures that differ from the ensembles in nothing but that.
-
-    Args:
-        result: Of this script.
-        name: Of `MEASURES`.
-        accuracies: The result of fig4_components_sweep.py, or None.
-        errors: That of table1.py, or None.
-    """
-    found = accuracies if name == ACCURACY else errors
-    if found is None or not _are_comparable(result, found):
-        return {}
-    if name == ACCURACY:
-        rows = {
-            count: {name: values}
-            for count, values in fig4_components_sweep.accuracies(found).items()
-        }
-    else:
-        rows = table1.printed_rows(found)
-    epochs = _epochs(result)
-    return {
-        count: _by_seed(found, row, name)
-        for count, row in sorted(rows.items())
-        if count > 1 and row.get("epochs", _epochs(found)) == epochs
-    }
-
-
-def _are_comparable(result, found):
-    return reading_of(result) == reading_of(found) and beside.are_alike(result, found)
-
-
-def _own(result, name):
-    counts, rows = COMPONENTS[result["preset"]], result["ensembles"]
-    return {count: _by_seed(result, rows[str(count)], name) for count in counts}
-
-
-def _by_seed(result, row, name):
-    return dict(zip(seeds_of(result, row), row[name]["per_seed"], strict=True))
-
-
-def _epochs(result):
-    return result["settings"]["training"].get("epochs")
-
-
-def _points(curve):
-    over = [summary([*values.values()]) for values in curve.values()]
-    return list(curve), *([each[part] for each in over] for part in ("mean", "std"))
 
 
 def text(result: dict, accuracies: dict | None = None, errors: dict | None = None) -> str:
@@ -200,16 +69,23 @@ def text(result: dict, accuracies: dict | None = None, errors: dict | None = Non
         errors: That of table1.py, or None.
     """
     counts, mixtures = COMPONENTS[result["preset"]], (accuracies, errors)
+    stored.require(result, {"classifier": stored.TEXT})
     require_parts(result["ensembles"], counts, only=True)
-    header, curves, found = ["K"], [], []
+    for measured in result["ensembles"].values():
+        require_parts(measured, MEASURES, only=True)
+    header, curves, leads, grown, missing = ["K"], [], [], [], []
     for name, title in MEASURES.items():
         header += [f"{title}, {ENSEMBLES}", MIXTURES]
-        curves += [_own(result, name), of_mixtures(result, name, *mixtures)]
-        found.append(ahead(result, name, *mixtures))
+        curves += [
+            sweeps.of_ensembles(result, name),
+            sweeps.of_mixtures(result, name, *mixtures),
+        ]
+        leads.append(sweeps.ahead(result, name, *mixtures))
+        missing += [] if leads[-1] else [title]
+        found, alone = sweeps.trends(result, name, *mixtures), sweeps.trends(result, name)
+        grown += [_trend(title, found)] + [_trend(title, alone)] * (found.counts != alone.counts)
     rows = [[str(count), *(_cell(curve.get(count)) for curve in curves)] for count in counts]
-    lead = [[str(count), *(_lead(each.get(count)) for each in found)] for count in counts]
-    grown = [_trend(MEASURES[name], trends(result, name, *mixtures)) for name in MEASURES]
-    shared = ensembles.overlap(seeds_of(result, {}), max(counts))
+    lead = [[str(count), *(_lead(each.get(count)) for each in leads)] for count in counts]
     return f"""\
 # Controls of what grows with K: as many separate VAEs
 
@@ -228,8 +104,9 @@ How much better each gets with one more component, or VAE:
 "K VAEs": trained separately, each with its own seed, from a pool of {ensembles.POOL}; from one K to
 the next a seed's ensemble gains VAEs. KNN: on their joined codes. MSE: of the mean of their images,
 at posterior means and, sampled, of one draw each. Mixtures: of [Figure 4](fig4_components_sweep.md)
-and [Table I](table1.md). With one more: the slope of the least-squares line over K. In parentheses
-the 95 % interval of the mean over seeds.{_WIDER.format(shared) if shared else ""}
+and [Table I](table1.md), as far as they are of the same images, settings, epochs and precision,
+compared by the seeds that both have. With one more: the slope of the least-squares line over K. In
+parentheses the 95 % interval of the mean over seeds.{_shared(result)}{_missing(missing)}
 KNN: {result["classifier"]}.
 
 {origin(result)}"""
@@ -253,10 +130,29 @@ def _cell(values):
     return "-" if values is None else format_summary(summary([*values.values()]), 2)
 
 
+def _shared(result):
+    seeds, counts = seeds_of(result, {}), COMPONENTS[result["preset"]]
+    shared = ensembles.overlap(seeds, max(counts))
+    slopes = ensembles.overlap_of_slopes(seeds, counts, max(counts))
+    if not shared:
+        return ""
+    return f"""
+Two seeds' largest ensembles share {shared:.0%} of their VAEs. By what they share the intervals of
+leads are wider, as if mixtures shared as much. On a slope VAEs that come early and those that come
+late act in opposite ways: two seeds' slopes have by this a correlation of {slopes:.2f}, and where
+that is below 0 their intervals are left as they are."""
+
+
+def _missing(titles):
+    if not titles:
+        return ""
+    return f"\nNo such mixtures are stored beside it for {'; '.join(titles)}."
+
+
 if __name__ == "__main__":
     run_script(
         "controls_sweep",
-        lambda study: rebuild(study, *map(usable_beside, BESIDE)),
+        lambda study: rebuild(study, lambda: map(usable_beside, BESIDE)),
         text,
         grows=True,
         redraw=lambda result: pictures(result, *map(usable_beside, BESIDE)),

@@ -242,7 +242,9 @@ def _nats(values):
 if __name__ == "__main__":
     run_script(
         "table2",
-        lambda study: rebuild(study, found_beside("search_vae")),
+        lambda study: rebuild(
+            study, found_beside("search_vae") if BEST_SEED in study.seeds else None
+        ),
         text,
         grows=True,
         beside=BESIDE,

@@ -11,7 +11,7 @@ import sklearn.neighbors
 import controls_sweep
 import mvae_tf
 from mvae_tf import presets
-from support import claims, ensembles, study as study_module, verdicts
+from support import claims, ensembles, study as study_module, sweeps, verdicts
 from support.summaries import summary
 
 OF_DATA = {"name": "mnist", "digest": "d", "train_images": 60_000, "test": "test images"}
@@ -25,13 +25,13 @@ def rebuilt(small_mnist, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         data = mvae_tf.datasets.load(small_mnist)
         patch.setattr(mvae_tf.datasets, "load", lambda name, data_dir: data)
-        patch.setitem(controls_sweep.COMPONENTS, "quick", (2, 3))
+        patch.setitem(sweeps.COMPONENTS, "quick", (2, 3))
         patch.setitem(study_module.EPOCHS["mnist"], "quick", 1)
         model = {**presets.get("paper_mnist").model, "hidden_units": (12, 12), "latent_dim": 3}
         patch.setitem(presets.PRESETS, "paper_mnist", presets.Preset(model, 1, 50, 1e-3))
         store = tmp_path_factory.mktemp("runs")
         study = study_module.Study("quick", [0, 1], None, store)
-        content, pictures = controls_sweep.rebuild(study, None, None)
+        content, pictures = controls_sweep.rebuild(study)
         result = json.loads(json.dumps(content | study.account() | {"command": "it"}))
         yield result, pictures, study
 
@@ -97,7 +97,11 @@ def results(own=GAINS, mixtures=(0.05, 0.08, 0.08), mixture_seeds=(0, 1, 2)):
         "preset": "paper",
         "dataset": OF_DATA,
         "training_version": 1,
-        "settings": {"seeds": [0, 1, 2], "training": {"epochs": 100, "precision": "float32"}},
+        "settings": {
+            "seeds": [0, 1, 2],
+            "training": {"epochs": 100, "precision": "float32"},
+            "model": {"latent_dim": 20},
+        },
         "classifier": "it",
     }
     errors = {name: -1 for name in ("mse", "mse_sampled")}
@@ -112,7 +116,7 @@ def results(own=GAINS, mixtures=(0.05, 0.08, 0.08), mixture_seeds=(0, 1, 2)):
         "environment": {"packages": {"tensorflow": "1"}},
     }
     account["dataset"] = {**OF_DATA, "source": "here", "test_images": 10}
-    of_mixtures = {"seeds": list(mixture_seeds), "training": made["settings"]["training"]}
+    of_mixtures = made["settings"] | {"seeds": list(mixture_seeds)}
     knn = {str(k): line(mixtures, 1, k) for k in COUNTS}
     rows = [
         {"model": "M-VAE", "num_components": k, "epochs": 100, "seeds": list(mixture_seeds)}
@@ -129,10 +133,8 @@ def results(own=GAINS, mixtures=(0.05, 0.08, 0.08), mixture_seeds=(0, 1, 2)):
 
 def test_trends_are_the_lines_slopes_and_their_difference_is_paired():
     result, *mixtures = results()
-    shared = ensembles.overlap([0, 1, 2], 10)
-    wider = np.sqrt((1 + 2 * shared) / (1 - shared))
     for measure, counts in (("KNN", list(COUNTS)), ("mse", [7, 8, 10])):
-        found = controls_sweep.trends(result, measure, *mixtures)
+        found = sweeps.trends(result, measure, *mixtures)
         assert found.counts == counts
         assert found.mixtures == pytest.approx(verdicts.interval([0.05, 0.08, 0.08]))
         t = scipy.stats.t.ppf(0.975, 2)
@@ -140,13 +142,40 @@ def test_trends_are_the_lines_slopes_and_their_difference_is_paired():
             (found.ensembles, GAINS),
             (found.ahead, np.subtract([0.05, 0.08, 0.08], GAINS)),
         ):
-            half = t * np.std(gains, ddof=1) / np.sqrt(3) * wider
+            half = t * np.std(gains, ddof=1) / np.sqrt(3)
             assert interval[:2] == pytest.approx((np.mean(gains), half))
+
+
+@pytest.mark.parametrize("counts", [COUNTS, (7, 8, 10), (8, 9)])
+def test_slopes_of_ensembles_are_as_alike_as_in_a_simulation(counts):
+    """Of means over members with an effect each; what comes early in one comes late in another."""
+    rng, seeds = np.random.default_rng(0), (0, 1, 2)
+    effects = rng.normal(size=(40_000, ensembles.POOL))
+    slopes = []
+    for seed in seeds:
+        own = effects[:, ensembles.members(seed, 10)]
+        means = [own[:, :count].mean(axis=1) for count in counts]
+        slopes.append(np.polyfit(counts, means, 1)[0])
+    pairs = np.corrcoef(slopes)[np.triu_indices(3, 1)]
+    assert ensembles.overlap_of_slopes(seeds, counts, 10) == pytest.approx(pairs.mean(), abs=0.01)
+    assert ensembles.overlap_of_slopes((0, 16), counts, 10) == pytest.approx(1)
+    assert ensembles.overlap_of_slopes([0], counts, 10) == 0
+    assert ensembles.overlap_of_slopes(seeds, COUNTS, 10) == pytest.approx(-0.4, abs=0.01)
+
+
+def test_seeds_whose_slopes_are_alike_make_intervals_wider():
+    result, *_ = results()
+    result["settings"] |= {"seeds": [0, 16, 2]}  # 0 and 16 have the same ensembles
+    shared = ensembles.overlap_of_slopes([0, 16, 2], COUNTS, 10)
+    assert 0 < shared < 1
+    plain = verdicts.interval(GAINS).half
+    found = sweeps.trends(result, "KNN").ensembles.half
+    assert found == pytest.approx(plain * np.sqrt((1 + 2 * shared) / (1 - shared)))
 
 
 def test_the_lead_at_each_k_is_paired_and_as_wide_as_its_ensembles_are_alike():
     result, *mixtures = results()
-    found = controls_sweep.ahead(result, "mse", *mixtures)
+    found = sweeps.ahead(result, "mse", *mixtures)
     assert list(found) == [7, 8, 10]
     # Of the first 7 of seeds 0 to 9, 10 to 3 and 4 to 13: 0 is in two, and 4, 5, 6, and 10.
     shared = (1 + 3 + 1) / 7 / 3
@@ -155,8 +184,8 @@ def test_the_lead_at_each_k_is_paired_and_as_wide_as_its_ensembles_are_alike():
         assert interval.mean == pytest.approx(np.mean(leads))
     half = scipy.stats.t.ppf(0.975, 2) * np.std([0.21, 0.35, 0.07], ddof=1) / np.sqrt(3)
     assert found[7].half == pytest.approx(half * np.sqrt((1 + 2 * shared) / (1 - shared)))
-    assert list(controls_sweep.of_mixtures(result, "mse", *mixtures)) == [7, 8, 10]
-    found = controls_sweep.ahead(result, "KNN", *mixtures)
+    assert list(sweeps.of_mixtures(result, "mse", *mixtures)) == [7, 8, 10]
+    found = sweeps.ahead(result, "KNN", *mixtures)
     assert list(found) == list(COUNTS)
     # The first four have none in common; of the first five two have one, the fifth of seed 0's.
     assert [ensembles.members(seed, 5, 10)[0] for seed in (0, 1, 2)] == [0, 10, 4]
@@ -167,15 +196,15 @@ def test_the_lead_at_each_k_is_paired_and_as_wide_as_its_ensembles_are_alike():
 
 def test_only_seeds_that_both_have_are_compared():
     result, *mixtures = results(mixture_seeds=(2, 5, 1))
-    found = controls_sweep.trends(result, "mse", *mixtures)
-    lead = controls_sweep.ahead(result, "mse", *mixtures)[10]
+    found = sweeps.trends(result, "mse", *mixtures)
+    lead = sweeps.ahead(result, "mse", *mixtures)[10]
     # Seed by seed, wherever it stands: 91.0 less 92.0, and 92.0 less 90.0.
     assert lead.count == 2 and lead.mean == pytest.approx(10 * found.ahead.mean + 0.5)
     # Seeds 1 and 2, which are the mixtures' third and first.
     assert found.ahead.count == 2
     assert found.ahead.mean == pytest.approx(np.mean([0.08 - 0.03, 0.05 - 0.07]))
     result, *mixtures = results(mixture_seeds=(3, 4, 5))
-    assert controls_sweep.trends(result, "KNN", *mixtures).ahead is None
+    assert sweeps.trends(result, "KNN", *mixtures).ahead is None
 
 
 @pytest.mark.parametrize(
@@ -184,23 +213,35 @@ def test_only_seeds_that_both_have_are_compared():
         {"dataset": OF_DATA | {"train_images": 10}},
         {"training_version": 2},
         {"reading": "authors_mnist"},
-        "epochs",
+        {"preset": "quick"},
+        {"precision": "mixed_bfloat16"},
+        {"jit": "on"},
+        {"model": {"latent_dim": 5}},
+        {"epochs": 20},
     ],
 )
 def test_mixtures_of_another_kind_are_not_compared(differs):
     result, figure, table = results()
     for found in (figure, table):
-        if differs == "epochs":
-            training = {**found["settings"]["training"], "epochs": 20}
-            found["settings"] = found["settings"] | {"training": training}
+        settings = found["settings"]
+        if "model" in differs:
+            found["settings"] = settings | differs
+        elif differs.keys() & {"precision", "jit", "epochs"}:
+            found["settings"] = settings | {"training": settings["training"] | differs}
             for row in found.get("rows", ()):
-                row["epochs"] = 20
+                row |= differs
         else:
             found |= differs
-    for measure in controls_sweep.MEASURES:
-        assert controls_sweep.trends(result, measure, figure, table).ahead is None
-        assert controls_sweep.ahead(result, measure, figure, table) == {}
+    for measure in sweeps.MEASURES:
+        assert sweeps.trends(result, measure, figure, table).ahead is None
+        assert sweeps.ahead(result, measure, figure, table) == {}
     assert controls_sweep.text(result, figure, table) == controls_sweep.text(result)
+    assert "beside it for KNN (%); MSE; MSE, sampled." in controls_sweep.text(result)
+
+
+def test_accuracies_by_another_classifier_are_not_compared():
+    result, figure, table = results()
+    assert sweeps.of_mixtures(result, "KNN", figure | {"classifier": "another"}, table) == {}
 
 
 @pytest.mark.parametrize(
@@ -226,8 +267,41 @@ def test_verdicts_on_trends(mixtures, verdict, word):
     assert [found for _, found in judged[1::2]] == [verdict] * 3
     assert "share 47% of their VAEs" in controls_sweep.text(result, figure, table)
     assert all("ahead by" in told for told, _ in judged)
+    assert "No such mixtures" not in controls_sweep.text(result, figure, table)
     _, _, trends = controls_sweep.text(result, figure, table).partition("How much better")
     assert trends.count(f", {word} |") == 3
+
+
+def test_claims_about_several_k_want_all_of_them_and_seeds_in_common():
+    result, figure, table = results(mixtures=(0.13, 0.14, 0.18))
+    fewer = table | {"rows": [row for row in table["rows"] if row["num_components"] != 8]}
+    stored = {"controls_sweep": result, "fig4_components_sweep": figure, "table1": fewer}
+    judged = [claims.judged(claim, stored)[1] for claim in claims.OF_SWEEP]
+    assert judged[:4] == ["undecided (rows not run)"] * 4
+    result, figure, table = results(mixture_seeds=(5, 6, 7))
+    stored = {"controls_sweep": result, "fig4_components_sweep": figure, "table1": table}
+    judged = [claims.judged(claim, stored)[1] for claim in claims.OF_SWEEP]
+    assert judged == [verdicts.NONE_IN_COMMON] * 6
+
+
+def test_a_lead_is_by_the_seeds_of_its_own_k():
+    result, figure, table = results()
+    row = table["rows"][1]
+    row |= {"seeds": [1]} | {name: summary([9.0]) for name in ("mse", "mse_sampled")}
+    found = sweeps.ahead(result, "mse", figure, table)
+    assert [found[k].count for k in (7, 8, 10)] == [3, 1, 3]
+    assert sweeps.trends(result, "mse", figure, table).ahead.count == 1
+
+
+def test_what_diverged_is_a_gap_in_the_picture():
+    result, figure, table = results()
+    table["rows"][1]["mse"] = summary([9.0, float("nan"), 9.0])
+    result["ensembles"]["9"]["KNN"] = summary([float("inf"), 90.0, 90.0])
+    (drawn,) = controls_sweep.pictures(result, figure, table).values()
+    knn, mse, _ = drawn.axes
+    ensembles_line, mixtures_line = knn.containers[1][0], mse.containers[0][0]
+    assert np.isnan(ensembles_line.get_ydata()[5]) and np.isnan(mixtures_line.get_ydata()[1])
+    assert "nan" in controls_sweep.text(result, figure, table)
 
 
 def test_without_mixtures_nothing_is_judged():

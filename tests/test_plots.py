@@ -386,6 +386,7 @@ CODE, LABEL = [[0.0, 1.0], [2.0, 3.0]], [0, 1]
         (lambda: plots.sweep([1], [1], None, ("VAE", None, 0), **SWEEP), "mean to be finite"),
         (lambda: plots.trends([], xlabel="K"), "one or more panels"),
         (lambda: plots.trends([("a", {})], xlabel="K"), "Expected 1 to 13 names"),
+        (lambda: plots.trends([("a", {"b": ([],) * 3})], xlabel="K"), "one or more lines"),
         (lambda: plots.trends([("a", {"b": ([1], [], [])})], xlabel="K"), "a, b to be of shape"),
         (lambda: plots.trends([("a", {"b": ([1], [1], [-1])})], xlabel="K"), "to be at least 0"),
         (lambda: plots.ablation([], [("a", [])]), "one or more x_labels"),

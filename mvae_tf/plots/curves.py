@@ -92,9 +92,9 @@ def trends(
     """Draw measures against a setting, of several things each, three panels a row.
 
     Args:
-        panels: Of each the label of its axis, and by name the lines: settings, [n], means, [n], and
-            standard deviations, [n], None for those that have none. A line of none isn't drawn. At
-            most 13 names in all.
+        panels: Of each the label of its axis, and by name the lines: settings, [n], means, [n],
+            None or NaN where there is none, and standard deviations, [n], likewise. A line of
+            nothing isn't drawn. At most 13 names in all.
         xlabel: Of the setting.
 
     Returns:
@@ -116,7 +116,7 @@ def trends(
             if len(x) == 0:
                 continue
             x = arguments.array(f"x of {ylabel}, {name}", x, (None,))
-            means = arguments.array(f"{ylabel}, {name}", means, x.shape)
+            means = arguments.array(f"{ylabel}, {name}", means, x.shape, gaps=True)
             stds = arguments.stds(f"stds of {ylabel}, {name}", stds, x.shape)
             # Without deviations no bars, neither in the legend.
             bars = stds if np.isfinite(stds).any() else None
@@ -125,6 +125,8 @@ def trends(
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set(xlabel=xlabel, ylabel=ylabel)
         axes.grid(axis="y")
+    if not drawn:
+        raise ValueError("Expected one or more lines. Received: none.")
     figure.legend([*drawn.values()], [*drawn], loc="outside upper center", ncols=3)
     style.settle(figure)
     return figure

@@ -310,7 +310,7 @@ def found_beside(name: str) -> dict | None:
         name: Of the result.
     """
     path = output_dir() / f"{name}.json"
-    return read_result(path, lambda result: "") if os.path.lexists(path) else None
+    return read_result(path, lambda result: "") if path.exists() else None
 
 
 def usable_beside(name: str) -> dict | None:
