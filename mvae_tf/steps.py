@@ -86,13 +86,15 @@ class ImageSteps(keras.Model):
         loss, terms, gradients = self._gradients(images, count, seed, weights)
         shared = distribution.shared_averages(self._moving_averages(), averages, count)
         if self._stops_at_infinity():
-            gradients = guards.finite_gradients(
-                gradients,
-                step.TERMS,
-                self._broken_terms,
-                [images, seed, *averages],
-                self.optimizer.iterations,
-            )
+            # Not before the forward pass has updated the averages, or a reset would be overwritten.
+            with tf.control_dependencies([tf.identity(each) for each in self._moving_averages()]):
+                gradients = guards.finite_gradients(
+                    gradients,
+                    step.TERMS,
+                    self._broken_terms,
+                    [images, seed, *averages],
+                    self.optimizer.iterations,
+                )
         with tf.control_dependencies(gradients[:1]):
             for variable, average in shared:
                 variable.assign(average)

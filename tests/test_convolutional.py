@@ -192,6 +192,37 @@ def test_a_broken_step_leaves_the_averages_as_they_were():
         np.testing.assert_array_equal(value, before[path], err_msg=path)
 
 
+def test_averages_that_are_updated_late_are_reset_all_the_same(monkeypatch):
+    """As on a busy machine: one update in the graph waits for much work, the reset does not."""
+    model = small_model()
+    inputs = images((9, 10, 2), 8)
+    model.fit(inputs, batch_size=8, verbose=0)
+    before = moving_averages(model)
+    kernel = model.decoder.components[0].layers[0].kernel
+    kernel.assign_add(tf.fill(kernel.shape, np.inf))
+    layers = model.encoder.components[-1].layers
+    *_, last = (each for each in layers if isinstance(each, keras.layers.BatchNormalization))
+    assign, late = last.moving_variance.assign, []
+
+    def assign_late(value):
+        if tf.executing_eagerly():
+            return assign(value)
+        late.append(value)
+        work = tf.random.normal([3000, 3000])
+        for _ in range(24):
+            work = tf.matmul(work, work) * 1e-3
+        is_nan = tf.math.is_nan(tf.reduce_sum(work))
+        return assign(tf.convert_to_tensor(value) + tf.cast(is_nan, tf.float32))
+
+    monkeypatch.setattr(last.moving_variance, "assign", assign_late)
+    model.make_train_function(force=True)
+    with pytest.raises(FloatingPointError, match="of reconstruction, at step 2"):
+        model.fit(inputs, batch_size=8, verbose=0)
+    assert late
+    for path, value in moving_averages(model).items():
+        np.testing.assert_array_equal(value, before[path], err_msg=path)
+
+
 def test_checkpoints_hold_the_averages(tmp_path):
     def train(model, epochs, directory=None):
         training.train(
