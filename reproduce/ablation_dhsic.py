@@ -51,7 +51,7 @@ def rebuild(study: Study) -> tuple[dict, dict]:
 
 def pictures(result: dict) -> dict:
     """Draw each measure against beta, with its deviation over seeds."""
-    rows = {label: result["rows"][label] for label in VARIANTS}
+    rows = _in_order(result)
     panels = [
         mvae_tf.plots.Measure(
             title,
@@ -62,6 +62,10 @@ def pictures(result: dict) -> dict:
         for name, title in MEASURES.items()
     ]
     return {"": mvae_tf.plots.ablation(list(rows), panels, xlabel=f"beta ({OTHERS})")}
+
+
+def _in_order(result):
+    return {label: result["rows"][label] for label in VARIANTS}
 
 
 def _measure(study, seed, settings):
@@ -83,7 +87,7 @@ def text(result: dict) -> str:
     require_parts(result["rows"], VARIANTS, only=True)
     rows = [
         [label, *(format_summary(row[name], DIGITS[name]) for name in MEASURES)]
-        for label, row in ((each, result["rows"][each]) for each in VARIANTS)
+        for label, row in _in_order(result).items()
     ]
     return f"""\
 # Ablation: what the dHSIC penalty does{of_reading(result)}
@@ -104,7 +108,7 @@ mixing weights; four equal ones have 1.386 nats.
 
 def answer(result: dict) -> str:
     """Say by the rule whether beta = 1 acts, and what every other row changes against beta = 0."""
-    rows = {label: result["rows"][label] for label in VARIANTS if label != OFF}
+    rows = {label: row for label, row in _in_order(result).items() if label != OFF}
     changes = [
         [
             label,

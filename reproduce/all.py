@@ -244,7 +244,7 @@ def _report(stored):
 Controls of the claims, judged by the same rule. Single VAEs: the usual one, and those with K times
 the latent dimensions, at KL weight 1/K, with both, and with as many parameters as the mixture. Over
 several K, mixtures are those of Table I and Figure 4, and ensembles grow from K to K: at one K both
-are others than controls.py's, of the same pool of VAEs, so that the two are no independent support.
+are in part others than controls.py's, in part the same, so that the two are no independent support.
 {_brief_controls()}
 {body}"""
 
