@@ -1,5 +1,7 @@
 """The convolutional banks, against plain Keras layers and by what they must do in training."""
 
+import threading
+
 import keras
 import numpy as np
 import pytest
@@ -192,35 +194,86 @@ def test_a_broken_step_leaves_the_averages_as_they_were():
         np.testing.assert_array_equal(value, before[path], err_msg=path)
 
 
-def test_averages_that_are_updated_late_are_reset_all_the_same(monkeypatch):
-    """As on a busy machine: one update in the graph waits for much work, the reset does not."""
+class Reset:
+    """Lets values in a step's graph come late: if they can, after a stopped step's reset.
+
+    As on a busy machine. Where the reset waits for such a value, it goes on after a second.
+    """
+
+    def __init__(self, model, monkeypatch):
+        self._begun, self._done = threading.Event(), threading.Event()
+        reset = type(model)._broken_terms
+
+        def observed(model, *arguments):
+            self._begun.set()
+            try:
+                return reset(model, *arguments)
+            finally:
+                self._done.set()
+
+        monkeypatch.setattr(type(model), "_broken_terms", observed)
+
+    def delays(self, value):
+        def wait(value):
+            if self._begun.wait(timeout=1):
+                self._done.wait(timeout=60)
+            return value
+
+        value = tf.convert_to_tensor(value)
+        late = tf.numpy_function(wait, [value], value.dtype, stateful=False)
+        return tf.ensure_shape(late, value.shape)
+
+
+def before_a_step_that_stops():
+    """A model whose next step stops, images, and its moving averages."""
     model = small_model()
     inputs = images((9, 10, 2), 8)
     model.fit(inputs, batch_size=8, verbose=0)
-    before = moving_averages(model)
+    averages = moving_averages(model)
     kernel = model.decoder.components[0].layers[0].kernel
     kernel.assign_add(tf.fill(kernel.shape, np.inf))
+    return model, inputs, averages
+
+
+def require_stop(model, inputs, averages, **arguments):
+    model.make_train_function(force=True)
+    with pytest.raises(FloatingPointError, match="of reconstruction, at step 2"):
+        model.fit(inputs, batch_size=8, verbose=0, **arguments)
+    for path, value in moving_averages(model).items():
+        np.testing.assert_array_equal(value, averages[path], err_msg=path)
+
+
+def test_averages_that_are_updated_late_are_reset_all_the_same(monkeypatch):
+    model, inputs, averages = before_a_step_that_stops()
+    reset, late = Reset(model, monkeypatch), []
     layers = model.encoder.components[-1].layers
     *_, last = (each for each in layers if isinstance(each, keras.layers.BatchNormalization))
-    assign, late = last.moving_variance.assign, []
+    assign = last.moving_variance.assign
 
     def assign_late(value):
         if tf.executing_eagerly():
             return assign(value)
         late.append(value)
-        work = tf.random.normal([3000, 3000])
-        for _ in range(24):
-            work = tf.matmul(work, work) * 1e-3
-        is_nan = tf.math.is_nan(tf.reduce_sum(work))
-        return assign(tf.convert_to_tensor(value) + tf.cast(is_nan, tf.float32))
+        return assign(reset.delays(value))
 
     monkeypatch.setattr(last.moving_variance, "assign", assign_late)
-    model.make_train_function(force=True)
-    with pytest.raises(FloatingPointError, match="of reconstruction, at step 2"):
-        model.fit(inputs, batch_size=8, verbose=0)
+    require_stop(model, inputs, averages)
     assert late
-    for path, value in moving_averages(model).items():
-        np.testing.assert_array_equal(value, before[path], err_msg=path)
+
+
+def test_averages_that_weights_might_take_back_are_reset_all_the_same(monkeypatch):
+    """A step with weights writes all variables once more, where its images may weigh nothing."""
+    model, inputs, averages = before_a_step_that_stops()
+    reset, before = Reset(model, monkeypatch), model._before
+    late = []
+
+    def before_late(weights):
+        late.extend((each, reset.delays(value)) for each, value in before(weights))
+        return late
+
+    monkeypatch.setattr(model, "_before", before_late)
+    require_stop(model, inputs, averages, sample_weight=np.linspace(0.5, 2, 8))
+    assert late
 
 
 def test_checkpoints_hold_the_averages(tmp_path):
