@@ -1,6 +1,7 @@
 """Figure 4: KNN accuracy on the joined codes as the number of components grows from 4 to 10."""
 
 import mvae_tf
+from mvae_tf.training import stored
 from support import measures
 from support.results import run_script
 from support.rows import require_parts
@@ -53,6 +54,7 @@ def _knn_accuracy(study, seed, num_components):
 
 def text(result: dict) -> str:
     """Return the figure and its numbers as Markdown."""
+    stored.require(result, {"classifier": stored.TEXT})
     require_parts(result["accuracy"], COMPONENTS[result["preset"]], only=True)
     rows = [[str(count), format_summary(values, 2)] for count, values in accuracies(result).items()]
     rows.append(["1 (VAE)", format_summary(result["vae"], 2)])

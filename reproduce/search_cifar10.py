@@ -66,7 +66,8 @@ def _measure(study, num_components, seed, model, protocol, images):
 
 def text(result: dict) -> str:
     """Return the trials and the choices as Markdown."""
-    if [each["num_components"] for each in result["searches"]] != [COMPONENTS, 1]:
+    counts = [each["num_components"] for each in result["searches"]]
+    if counts != [COMPONENTS, 1] or {*map(type, counts)} != {int}:
         raise ValueError(f"Expected searches of K = {COMPONENTS} and 1. Received: others.")
     for each in result["searches"]:
         search.require_walked(each["trials"], each["chosen"], stages(each["num_components"]), PARTS)

@@ -71,14 +71,26 @@ def _measure(study, num_components, seed, model, protocol):
     train, validation = measures.encoded(trained, study.data)
     mse = mvae_tf.evaluation.reconstruction_errors(trained, study.data.test).mse
     knn = measures.knn_accuracy(train.means, validation.means, study.data)
-    # Neither of the two alone: a model may buy one with the other.
-    return {"mse": mse, "knn": knn, "score": mse * (100 - knn)}
+    return {"mse": mse, "knn": knn, "score": score(mse, knn)}
 
 
-def text(result: dict) -> str:
-    """Return the trials and the choice as Markdown."""
-    chosen = result["chosen"]
-    search.require_walked(result["trials"], chosen, stages(result["num_components"]), PARTS)
+def score(mse: float, knn: float) -> float:
+    """Return the product of both errors. By one alone, a model may buy it with the other."""
+    return mse * (100 - knn)
+
+
+def text(result: dict, num_components: int = COMPONENTS) -> str:
+    """Return the trials and the choice as Markdown.
+
+    Args:
+        result: Of a search.
+        num_components: Of the models that it has to be of.
+    """
+    chosen, count = result["chosen"], result["num_components"]
+    if type(count) is not int or count != num_components:
+        raise ValueError(f"Expected a search of K = {num_components}. Received: {count!r}.")
+    search.require_walked(result["trials"], chosen, stages(count), PARTS)
+    search.require_scores(result["trials"], score, ("mse", "knn"))
     rows = []
     for trial in result["trials"]:
         rows.append(

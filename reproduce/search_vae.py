@@ -20,7 +20,7 @@ def rebuild(study: Study) -> tuple[dict, dict]:
 
 def text(result: dict) -> str:
     """Return the trials and the choice as Markdown."""
-    return search_mnist.text(result)
+    return search_mnist.text(result, num_components=1)
 
 
 def settings(found: dict | None) -> dict:

@@ -220,7 +220,12 @@ def test_a_vae_of_the_same_search_has_the_settings_that_it_chose(stored):
     ended = rebuild("--rows=searched:1", *where, status=1)
     assert f"Expected a stored result in {path}. Received: one that is damaged" in ended.err
     assert set((folder / "runs").iterdir()) == before
-    path.write_text(json.dumps(found))
+    for other in (found, found | {"preset": "quick", "training_version": 0}):
+        path.write_text(json.dumps(other))
+        ended = rebuild("--rows=searched:1", *where, status=1)
+        assert f"Expected {path} of preset quick, training version 1, to build on." in ended.err
+    assert set((folder / "runs").iterdir()) == before
+    path.write_text(json.dumps(found | {"preset": "quick"}))
     rebuild("--rows=searched:1", *where)
     result = json.loads((folder / "searched" / "table1.json").read_text())
     (row,) = result["rows"]

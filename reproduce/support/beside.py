@@ -46,9 +46,9 @@ def of_mixture(
 
 
 def are_alike(result: Mapping, found: Mapping) -> bool:
-    """Return whether two results are of the same data and version of training."""
+    """Return whether two results are of the same data, which both tell, and version of training."""
     one, other = ([recorded(each), *map(each["dataset"].get, _SAME)] for each in (result, found))
-    return one == other
+    return one == other and result["dataset"].get("digest") is not None
 
 
 def _has_form(found):

@@ -17,7 +17,12 @@ from mvae_tf.devices import strategies
 from mvae_tf.startup import import_tensorflow
 from mvae_tf.training import jit, precision, stored
 from mvae_tf.training.run_folder import DamagedRunError, write_text
-from mvae_tf.training.version import NewerRunError, require_known
+from mvae_tf.training.version import (
+    TRAINING_VERSION,
+    NewerRunError,
+    recorded,
+    require_known,
+)
 from support.additions import Addition, AdditionError
 from support.command_line import (
     CHOICES,
@@ -304,13 +309,23 @@ def stored_beside(name: str, under: str = "") -> dict | None:
 def found_beside(name: str) -> dict | None:
     """Return the stored result of a script on which another builds, None where there is none.
 
-    One that is damaged ends the script: without it, another result would come of the same command.
+    One that is damaged, or of another preset or version of training, ends the script: without it,
+    another result would come of the same command.
 
     Args:
         name: Of the result.
     """
     path = output_dir() / f"{name}.json"
-    return read_result(path, lambda result: "") if path.exists() else None
+    if not path.exists():
+        return None
+    result = read_result(path, lambda result: "")
+    made, wanted = (result["preset"], recorded(result)), (FLAGS.preset, TRAINING_VERSION)
+    if made != wanted:
+        sys.exit(
+            f"Expected {path} of preset {wanted[0]}, training version {wanted[1]}, to build on. "
+            f"Received: {made[0]}, {made[1]}."
+        )
+    return result
 
 
 def usable_beside(name: str) -> dict | None:

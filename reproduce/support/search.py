@@ -79,6 +79,26 @@ def require_walked(
         raise ValueError(f"Expected the choice of {best} among {expected}. Received: {chosen}.")
 
 
+def require_scores(
+    trials: Sequence[Mapping], score: Callable[..., float], measures: Sequence[str]
+) -> None:
+    """Refuse stored trials whose score is not what it is made of.
+
+    Args:
+        trials: As `walk` returned them.
+        score: Takes one seed's numbers; returns its score.
+        measures: The names of these numbers.
+
+    Raises:
+        ValueError: the result is damaged.
+    """
+    for trial in trials:
+        per_seed = zip(*(trial[name]["per_seed"] for name in measures), strict=True)
+        expected = [score(*each) for each in per_seed]
+        if not _is_alike(trial["score"]["per_seed"], expected):
+            raise ValueError(f"Expected scores {expected}. Received: {trial['score']}.")
+
+
 def _is_alike(stored, made):
     """Return whether two values are one in JSON, in which tuples are lists, and NaN is itself."""
     stored, made = (json.dumps(each, sort_keys=True) for each in (stored, made))
