@@ -1,6 +1,7 @@
 """What the dHSIC penalty does: its weight beta from 0 to 1000, its root, another bandwidth; K = 4.
 
 It answers whether the paper's beta = 1 acts at all, what a beta that acts buys, and what it costs.
+--rows chooses some of the settings; others, and further seeds of each, can follow with --add.
 """
 
 import math
@@ -10,13 +11,14 @@ import numpy as np
 import mvae_tf
 from support import measures, verdicts
 from support.results import run_script
-from support.rows import require_parts
+from support.rows import Rows, of_common_seeds, seeds_of
 from support.study import ABLATION_EPOCHS, READINGS, Study, reading_of
 from support.summaries import format_summary, summary
 from support.texts import markdown_table, of_reading, origin
 
-# Label: what differs from the preset's dhsic_weight=1, dHSIC itself, "dimension" bandwidths.
-VARIANTS = {
+# By the name that --rows takes: what differs from the preset's dhsic_weight=1, dHSIC itself,
+# "dimension" bandwidths.
+ROWS = {
     "0": {"dhsic_weight": 0.0},
     "1": {"dhsic_weight": 1.0},
     "10": {"dhsic_weight": 10.0},
@@ -25,6 +27,8 @@ VARIANTS = {
     "root": {"dhsic_weight": 1.0, "dhsic_root": True},
     "median": {"dhsic_weight": 1.0, "bandwidths": "median"},
 }
+# Under the paper preset; the others differ little from beta = 1, and --rows asks for them.
+USUAL = ("0", "1", "100", "1000")
 OTHERS = "root, median: beta = 1 with dHSIC's root, with median bandwidths"
 MEASURES = {
     "mse": "test MSE",
@@ -39,14 +43,22 @@ _ACTS = 0.9
 DIGITS = {"mse": 2, "knn": 2, "knn_component": 2, "dhsic": 5, "cka": 3, "entropy": 3}
 
 
-def rebuild(study: Study) -> tuple[dict, dict]:
-    """Train (or find) each variant with the same seeds, and measure it on the test images."""
-    rows = {}
-    for label, settings in VARIANTS.items():
-        measured = [_measure(study, seed, settings) for seed in study.seeds]
-        rows[label] = {name: summary([each[name] for each in measured]) for name in MEASURES}
+def usual_rows(preset: str, reading: str = READINGS[0]) -> list[str]:
+    """Return the rows of a preset, the same in each reading, by the names that --rows takes."""
+    return list(ROWS if preset == "quick" else USUAL)
+
+
+def rebuild(study: Study, chosen: list[str] | None = None) -> tuple[dict, dict]:
+    """Train (or find) each chosen row's models and measure them on the test images."""
+    usual = usual_rows(study.preset)
+    chosen = usual if chosen is None else chosen
+    rows = []
+    for name in (name for name in ROWS if name in chosen):
+        measured = [_measure(study, seed, ROWS[name]) for seed in study.seeds_of(name)]
+        row = {each: summary([values[each] for values in measured]) for each in MEASURES}
+        rows.append({"setting": name, "seeds": study.seeds_of(name)} | row)
     content = {"rows": rows, "dhsic_images": measures.DHSIC_IMAGES}
-    return content, pictures(content)
+    return content | {"complete": set(usual) <= set(chosen)}, pictures(content)
 
 
 def pictures(result: dict) -> dict:
@@ -61,11 +73,23 @@ def pictures(result: dict) -> dict:
         )
         for name, title in MEASURES.items()
     ]
-    return {"": mvae_tf.plots.ablation(list(rows), panels, xlabel=f"beta ({OTHERS})")}
+    others = f" ({OTHERS})" if _has_others(rows) else ""
+    return {"": mvae_tf.plots.ablation(list(rows), panels, xlabel=f"beta{others}")}
+
+
+def by_name(result: dict) -> dict[str, dict]:
+    """Return a result's rows by the names that --rows takes."""
+    return {row["setting"]: row for row in result["rows"]}
+
+
+def _has_others(names):
+    """Return whether there are rows whose name is no beta."""
+    return not all(name.isdigit() for name in names)
 
 
 def _in_order(result):
-    return {label: result["rows"][label] for label in VARIANTS}
+    rows = by_name(result)
+    return {name: rows[name] for name in ROWS if name in rows}
 
 
 def _measure(study, seed, settings):
@@ -84,21 +108,20 @@ def _measure(study, seed, settings):
 
 def text(result: dict) -> str:
     """Return the table, the picture and the answers as Markdown."""
-    require_parts(result["rows"], VARIANTS, only=True)
-    rows = [
-        [label, *(format_summary(row[name], DIGITS[name]) for name in MEASURES)]
-        for label, row in _in_order(result).items()
-    ]
+    present = by_name(result)
+    shown = {*usual_rows(result["preset"]), *present}
+    rows = [[name, *_cells(result, present.get(name))] for name in ROWS if name in shown]
+    others = f"; {OTHERS}" if _has_others(shown) else ""
     return f"""\
 # Ablation: what the dHSIC penalty does{of_reading(result)}
 
-{markdown_table(["beta", *MEASURES.values()], rows)}
+{markdown_table(["beta", *MEASURES.values(), "seeds"], rows)}
 
 ![Each measure against beta](ablation_dhsic.png)
 
 {answer(result)}
 
-K = 4, d = 20, the same seeds in every row; {OTHERS}.
+K = 4, d = 20{others}.
 dHSIC and CKA: of the components' posterior means, CKA on all test images, dHSIC on the first
 {result["dhsic_images"]}, "dimension" bandwidths. Weights: the mean over test images of the expected
 mixing weights; four equal ones have 1.386 nats.
@@ -106,48 +129,76 @@ mixing weights; four equal ones have 1.386 nats.
 {origin(result)}"""
 
 
+def _cells(result, row):
+    if row is None:
+        return ["not run", *["-"] * len(MEASURES)]
+    measured = [format_summary(row[name], DIGITS[name]) for name in MEASURES]
+    return [*measured, str(len(seeds_of(result, row)))]
+
+
 def answer(result: dict) -> str:
     """Say by the rule whether beta = 1 acts, and what every other row changes against beta = 0."""
-    rows = {label: row for label, row in _in_order(result).items() if label != OFF}
     changes = [
-        [
-            label,
-            *(_changed(row, result["rows"][OFF], name, digits) for name, digits in DIGITS.items()),
-        ]
-        for label, row in rows.items()
+        [name, *(_changed(*pair, each) for each in MEASURES)]
+        for name in _in_order(result)
+        if name != OFF and (pair := beside_off(result, name)) is not None
     ]
-    acts = "{} lowers the codes' dHSIC by more than a tenth against beta = 0"
-    reading = f"`{reading_of(result)}`"
-    stated = [
-        verdicts.stated(acts.format(f"beta = {label}"), [lowered(result, label)], reading)
-        for label in ("1", "1000")
-    ]
+    if not changes:
+        return "No row was run by the same seeds as beta = 0, which they are held against."
+    stated = "\n".join(_stated(result, name) for name in ("1", "1000"))
     return f"""\
-{chr(10).join(stated)}
+{stated}
 
 By how much each measure is higher than at beta = 0:
 
 {markdown_table(["beta", *MEASURES.values()], changes)}
 
-The mean over seeds of the paired differences, its 95 % interval and what the rule says of it; with
-one seed there is no interval, and all are undecided."""
+The mean over seeds, of those that both rows have, of the paired differences, its 95 % interval and
+what the rule says of it; with one seed there is no interval, and all are undecided."""
 
 
-def lowered(result: dict, label: str) -> verdicts.Interval:
+def _stated(result, name):
+    claim = f"beta = {name} lowers the codes' dHSIC by more than a tenth against beta = 0"
+    if (by := lowered(result, name)) is None:
+        return f"That {claim}: not run by a seed that both have."
+    return verdicts.stated(claim, [by], f"`{reading_of(result)}`")
+
+
+def beside_off(result: dict, name: str) -> list[dict] | None:
+    """Return the rows of beta = 0 and of a name, of the seeds that both have; None without such."""
+    rows = by_name(result)
+    if not {OFF, name} <= set(rows):
+        return None
+    return of_common_seeds(result, [rows[OFF], rows[name]])
+
+
+def lowered(result: dict, name: str) -> verdicts.Interval | None:
     """Return by how much more than a tenth a row lowers the codes' dHSIC against beta = 0.
 
-    By less than a tenth it would not be what makes components differ.
+    By less than a tenth it would not be what makes components differ. None where the two have no
+    seed in common, or have not both been run.
     """
-    off, on = (result["rows"][each]["dhsic"]["per_seed"] for each in (OFF, label))
+    if (pair := beside_off(result, name)) is None:
+        return None
+    off, on = (row["dhsic"]["per_seed"] for row in pair)
     return verdicts.interval(verdicts.minus([_ACTS * each for each in off], on))
 
 
-def _changed(row, off, name, digits):
+def _changed(off, row, name):
     change = verdicts.interval(verdicts.minus(row[name]["per_seed"], off[name]["per_seed"]))
-    if math.isinf(change.half):
-        return change.told(digits)
-    return f"{change.told(digits)}, {verdicts.word(change, 'higher', 'lower')}"
+    judged = "" if math.isinf(change.half) else f", {verdicts.word(change, 'higher', 'lower')}"
+    return change.told(DIGITS[name]) + judged
 
+
+KNOWN_ROWS = Rows(ROWS, by_name, usual_rows, own_seeds=True)
 
 if __name__ == "__main__":
-    run_script("ablation_dhsic", rebuild, text, grows=True, redraw=pictures, readings=READINGS)
+    run_script(
+        "ablation_dhsic",
+        rebuild,
+        text,
+        rows=KNOWN_ROWS,
+        grows=True,
+        redraw=pictures,
+        readings=READINGS,
+    )

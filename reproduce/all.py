@@ -206,10 +206,11 @@ def _scorecard(stored, judged=claims.CLAIMS, under=""):
         measured, verdict = claims.judged(claim, stored)
         if result is None and _is_stored(claim.source, under):
             verdict = _NOT_SHOWN
-        is_measured = result and measured != "-"
-        command = f"`{result['command']}`" if is_measured else ""
-        rows.append([claim.text, measured, verdict, claim.reading, command])
-    return markdown_table(["Claim", "measured", "verdict", "in this reading", "command"], rows)
+        told = os.path.join(under, f"{claim.source}.md")
+        made = f"[{claim.source}]({told})" if result and measured != "-" else ""
+        rows.append([claim.text, verdict, measured, claim.reading, made])
+    header = ["Claim", "verdict", "measured", "in this reading", "in full, with its command"]
+    return markdown_table(header, rows, words=True)
 
 
 def _report(stored):
@@ -245,6 +246,8 @@ Controls of the claims, judged by the same rule. Single VAEs: the usual one, and
 the latent dimensions, at KL weight 1/K, with both, and with as many parameters as the mixture. Over
 several K, mixtures are those of Table I and Figure 4, and ensembles grow from K to K: at one K both
 are in part others than controls.py's, in part the same, so that the two are no independent support.
+When numbers were known, the comparisons at each K were added, and mixtures were no longer paired
+with ensembles, which are of other seeds: Welch's interval, in place of that of paired differences.
 {_brief_controls()}
 {body}"""
 

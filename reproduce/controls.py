@@ -209,19 +209,26 @@ def ahead_of_best(row: dict, measure: str) -> verdicts.Interval:
 
 
 def compared(result: dict, row: dict) -> dict[str, dict[str, verdicts.Interval]]:
-    """Return how far the mixture is ahead of each control, by its name and the measure."""
+    """Return how far the mixture is ahead of each control, by its name and the measure.
+
+    By the paired differences of VAEs of its own seeds; an ensemble is of other seeds than it.
+    """
     models, ahead = in_order(row), {}
+    shared = ensembles.overlap(seeds_of(result, row), row["num_components"])
     for name in models:
         if name in (MIXTURE, COMPONENTS):
             continue
-        shared = 0.0
-        if name == ENSEMBLE:
-            shared = ensembles.overlap(seeds_of(result, row), row["num_components"])
         ahead[name] = {}
         for measure in (each for each in MEASURES if each in models[name]):
-            pair = [models[model][measure]["per_seed"] for model in (MIXTURE, name)]
-            difference = verdicts.minus(*(reversed(pair) if measure in ERRORS else pair))
-            ahead[name][measure] = verdicts.interval(difference, shared)
+            sign = -1 if measure in ERRORS else 1
+            ours, theirs = (
+                [sign * value for value in models[model][measure]["per_seed"]]
+                for model in (MIXTURE, name)
+            )
+            if name == ENSEMBLE:
+                ahead[name][measure] = verdicts.unpaired(ours, theirs, shared)
+            else:
+                ahead[name][measure] = verdicts.interval(verdicts.minus(ours, theirs))
     return ahead
 
 
@@ -256,8 +263,9 @@ alone, the mean over components, KNN's only. Trained on {trained_on} images.
 "K VAEs": trained separately, each with its own seed, from a pool of {ensembles.POOL}; the mean of
 their images, of one draw each where sampled, and their codes joined. "d times K": as many latent
 dimensions in one VAE as in the mixture.
-Ahead: the mean over seeds and its 95 % interval, of paired differences; above 0 the mixture is the
-better. Where seeds' ensembles have VAEs in common, the interval is wider by what these share.
+Ahead: the mean over seeds and its 95 % interval, of paired differences, of "K VAEs", which are of
+other seeds, Welch's; above 0 the mixture is the better. Where seeds' ensembles have VAEs in common,
+the interval is wider by what these share.
 
 {footnotes}
 

@@ -53,11 +53,25 @@ def fig4(*accuracy, of=seeds):
     return {"accuracy": {str(k): of(value) for k, value in enumerate(accuracy, start=4)}}
 
 
-def dhsic(off, on):
-    row, last = {"cka": of(0.5)}, {"dhsic": of(0)}
-    return {
-        "rows": {b: row | {"dhsic": v} for b, v in [("0", off), ("1", on)]} | {"1000": row | last}
-    }
+def dhsic(off, on, **of_seeds):
+    """A result of two settings, 0 and 1, and of others; `of_seeds`: b1=[0, 2], a row's own."""
+    measured = {"0": off, "1": on, "1000": of(*(0 for _ in off["per_seed"]))}
+    rows = [
+        {
+            "setting": name,
+            "seeds": of_seeds.get(f"b{name}", list(range(len(value["per_seed"])))),
+            "cka": of(*(0.5 for _ in value["per_seed"])),
+            "dhsic": value,
+        }
+        for name, value in measured.items()
+    ]
+    return {"rows": rows, "settings": {"seeds": [0]}}
+
+
+def without_row(result, index):
+    """A result without one of its rows."""
+    del result["rows"][index]
+    return result
 
 
 def table3(rmse, score, choice="inception", images="cifar10", test="test images", vae=5.0):
@@ -142,6 +156,15 @@ HELDOUT = "held-out training batch 5"
         # A fall by less than a tenth makes nothing differ.
         (6, dhsic(of(0.01, 0.0102, 0.0101), of(0.0098, 0.0099, 0.0099)), "contradicted"),
         (6, dhsic(of(0.01), of(0.002)), ONE),
+        # By the seeds that both have, 0 and 2: the first and last of beta = 0.
+        (6, dhsic(of(0.01, 0.9, 0.01), of(0.002, 0.0021), b1=[0, 2]), "supported"),
+        (6, dhsic(of(0.01, 0.0001, 0.01), of(0.002, 0.0021), b1=[0, 2]), "supported"),
+        (6, dhsic(of(0.01, 0.9, 0.01), of(0.02, 0.021), b1=[2, 0]), "contradicted"),
+        (6, of_other_seeds(dhsic(seeds(0.9), seeds(0.1)), 1), COMMON),
+        (6, of_other_seeds(dhsic(of(0.1, 0.11), of(0.01, 0.02)), 2), "supported"),
+        (6, without_row(dhsic(seeds(0.9), seeds(0.1)), 0), ROWS),
+        (6, without_row(dhsic(seeds(0.9), seeds(0.1)), 1), ROWS),
+        (6, without_row(dhsic(of(0.1, 0.11), of(0.01, 0.02)), 2), "supported"),
         (6, None, "not run"),
         (7, None, "not run"),
         (7, table3(seeds(3.1), seeds(6.0)), "supported"),
@@ -180,14 +203,23 @@ def judged(index, result):
 def test_table3s_judgement_says_of_what_and_by_whom():
     result = table3(of(3.1), of(6.0), "cifar10", test=HELDOUT)
     told, _ = judged(7, result)
-    assert told == "RMSE 3.10 on cifar10 (held-out training batch 5)"
+    assert told == "3.10 on held-out training batch 5"
     told, _ = judged(8, result)
-    assert "6.00 on cifar10 (held-out training batch 5) by one of accuracy 70 %" in told
+    assert told == "reconstructions 6.00 on held-out training batch 5, by our classifier"
     told, _ = judged(9, result)
-    assert told.startswith("reconstructions 6.00 against 5.00, draws 5.00 against 4.90, by own")
+    assert told.startswith("scores by our classifier: reconstructions 6.00, the VAE's 5.00; draws")
+    told, _ = judged(8, table3(of(3.1), of(6.0), images="patches"))
+    assert told == "reconstructions 6.00 on patches, by Inception"
 
 
 def test_what_is_measured_stands_with_its_interval():
     told, _ = judged(3, fig2(of(9.0, 9.1), of(10.0, 10.3), of(9.5, 12)))
     # 0.5 and 1.2: their mean, and 12.71 times its deviation.
-    assert told.endswith("ahead of the best component's by 0.85 (-3.60 to 5.30)")
+    assert told == "than the best of them by 0.85 (-3.60 to 5.30)"
+    told, _ = judged(0, table1({7: 9.0, 8: 9.1, 10: 8.8}, of, sampled={7: 11.0, 8: 10.0, 10: 9.0}))
+    # Lines through K = 7, 8 and 10: slopes by numpy.polyfit.
+    assert told == "by 0.079 a component, at draws by 0.643"
+    told, _ = judged(2, errors(of(9.0, 9.2), of(10.0, 10.1), of(13.0, 13.3)))
+    assert told == "by 0.95 (0.31 to 1.59), at draws by 4.05 (3.41 to 4.69)"
+    told, _ = judged(6, dhsic(of(0.01, 0.9, 0.02), of(0.002, 0.004), b1=[0, 2]))
+    assert "beta = 0, 1, 1000: dHSIC 0.01500 ± 0.00707, 0.00300 ± 0.00141, 0.00000; CKA" in told

@@ -123,7 +123,7 @@ def test_the_report_has_a_scorecard_of_what_was_run_and_none_of_nothing(tmp_path
     result = in_other_reading(RISING)
     (tmp_path / "authors_mnist" / "table1.json").write_text(json.dumps(result))
     lines = [line for line in report(tmp_path).splitlines() if line.startswith("| ")][2:]
-    verdict = [line.split("|")[3].strip() for line in lines]
+    verdict = [line.split("|")[2].strip() for line in lines]
     assert verdict == ["contradicted"] * 2 + ["not run"] * 5
     assert all("`authors_mnist`" in line for line in lines)
 

@@ -31,7 +31,10 @@ def run_all(folder, *arguments):
 def test_rows_are_for_single_tables(tmp_path):
     finished = run_all(tmp_path, "--rows=10")
     assert finished.returncode != 0
-    scripts = "tables 1 and 3, controls.py, explain_print.py and the scripts of readings"
+    scripts = (
+        "tables 1 and 3, controls.py, explain_print.py, ablation_dhsic.py and the scripts of "
+        "readings"
+    )
     assert f"--rows with {scripts} alone" in finished.stderr + finished.stdout
 
 
@@ -80,8 +83,8 @@ def test_controls_of_few_epochs_have_a_scorecard_of_their_own(tmp_path, whole):
     before, _, briefly = finished.stdout.partition("The same after 10 epochs")
     judged = [line for line in briefly.splitlines() if line.startswith("| K = 4: ")]
     assert len(judged) == 6 * whole
-    assert all("controls.py --preset=short" in line for line in judged)
-    assert not re.search(r" (supported|contradicted) \|", before)
+    assert all("[controls](short/controls.md)" in line for line in judged)
+    assert not re.search(r" (supported|contradicted) +\|", before)
 
 
 @pytest.mark.parametrize(("preset", "folder"), [("paper", ""), ("quick", "quick")])

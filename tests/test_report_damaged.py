@@ -146,6 +146,21 @@ def test_what_a_script_calls_damaged_is_neither_judged_nor_made_anew(tmp_path, n
     assert not re.search(r"\| (supported|contradicted) +\|", finished.stdout)
 
 
+def _as_of(other):
+    """Put another script's result in its place."""
+
+    def damage(result):
+        result.clear()
+        result |= stored_result(other)
+
+    return damage
+
+
+def _of_a_trial(name, value):
+    """Put another number in place of one from which a trial's score was computed."""
+    return lambda result: result["trials"][3].update({name: summary([value])})
+
+
 @pytest.mark.parametrize(
     ("name", "damage"),
     [
@@ -180,6 +195,13 @@ def test_what_a_script_calls_damaged_is_neither_judged_nor_made_anew(tmp_path, n
         ("search_mnist", _put("7", "trials", 1, "model")),
         ("search_mnist", _of_another_choice),
         ("search_vae", _of_another_choice),
+        ("search_vae", _put(True, "num_components")),
+        ("search_vae", _as_of("search_mnist")),
+        ("search_mnist", _as_of("search_vae")),
+        ("search_mnist", _put(4.0, "num_components")),
+        ("search_mnist", _of_a_trial("knn", 10.0)),
+        ("search_cifar10", _put(4.0, "searches", 0, "num_components")),
+        ("fig4_components_sweep", _put(None, "classifier")),
         ("search_cifar10", _with(searches=[])),
         ("search_cifar10", _without("searches", 0, "chosen", "model")),
         ("fig4_components_sweep", _without("accuracy", "7")),
@@ -187,7 +209,9 @@ def test_what_a_script_calls_damaged_is_neither_judged_nor_made_anew(tmp_path, n
         ("fig2_components", _without("mse", "Component 1")),
         ("table2", _without("accuracy", "MLP")),
         ("table2", _without("accuracy", "KNN", "C2")),
-        ("ablation_dhsic", _without("rows", "root")),
+        ("ablation_dhsic", _without("rows", 1, "cka")),
+        ("ablation_dhsic", _without("rows", 0, "setting")),
+        ("ablation_dhsic", _put("banana", "rows", 0, "setting")),
         ("ablation_readings", _without("rows", 0, "mse_components", 2)),
         ("ablation_readings", _put([], "rows", 0, "weights")),
         ("readings_heldout", _put([], "vaes", "gaussian", "knn_components")),

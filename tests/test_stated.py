@@ -71,18 +71,50 @@ def test_beta_acts_where_it_lowers_dhsic_by_more_than_a_tenth(share):
     result = stored("ablation_dhsic")
     off = np.array([0.0100, 0.0110, 0.0105])
     on = share * off + [0, 1e-5, -1e-5]
-    for row in result["rows"].values():
-        row.update({name: around(1.0) for name in row})
-    result["rows"]["0"]["dhsic"], result["rows"]["1"]["dhsic"] = summary(off), summary(on)
-    result["rows"]["1000"]["mse"] = summary(2 + NOISE)
-    result["rows"]["1000"]["knn"] = summary(0 - NOISE)
-    text = importlib.import_module("ablation_dhsic").text(result)
+    ablation = importlib.import_module("ablation_dhsic")
+    result["rows"] = [
+        {"setting": name, "seeds": [0, 1, 2]} | {each: around(1.0) for each in ablation.MEASURES}
+        for name in ablation.ROWS
+    ]
+    rows = ablation.by_name(result)
+    rows["0"]["dhsic"], rows["1"]["dhsic"] = summary(off), summary(on)
+    rows["1000"]["mse"] = summary(2 + NOISE)
+    rows["1000"]["knn"] = summary(0 - NOISE)
+    text = ablation.text(result)
     assert f"by more than a tenth against beta = 0: {by_t_test(0.9 * off - on)}, in this" in text
     (line,) = (line for line in text.split("By how much")[1].splitlines() if "| 1000" in line)
     cells = [cell.strip() for cell in line.split("|")]
     assert cells[2] == "1.00 (1.00 to 1.00), higher"
     low, high = scipy.stats.ttest_1samp(-2 * NOISE - 1, 0).confidence_interval(0.95)
     assert cells[3] == f"{np.mean(-2 * NOISE - 1):.2f} ({low:.2f} to {high:.2f}), lower"
+
+
+def test_settings_of_other_seeds_are_held_against_beta_0_by_those_of_both():
+    ablation = importlib.import_module("ablation_dhsic")
+    result = stored("ablation_dhsic")
+    result["rows"] = [
+        {"setting": name, "seeds": seeds} | {each: summary(values) for each in ablation.MEASURES}
+        for name, seeds, values in (
+            ("0", [0, 1, 2], [10.0, 11.0, 12.5]),
+            ("1", [2, 7, 0], [12.0, 99.0, 10.2]),
+            ("100", [7], [3.0]),
+            ("root", [1], [11.5]),
+        )
+    ]
+    table, changes = ablation.text(result).split("By how much each measure is higher")
+    lines = ([cell.strip() for cell in line.split("|")] for line in table.splitlines())
+    cells = {line[1]: line for line in lines if len(line) > 1}
+    measured = [12.0, 99.0, 10.2]
+    assert cells["1"][2] == f"{np.mean(measured):.2f} ± {np.std(measured, ddof=1):.2f}"
+    assert cells["1"][-2] == "3"
+    assert cells["1000"][2:4] == ["not run", "-"] and cells["root"][-2] == "1"
+    assert "10" not in cells  # neither run nor usual
+    low, high = scipy.stats.ttest_1samp([-0.5, 0.2], 0).confidence_interval(0.95)
+    assert f"| -0.15 ({low:.2f} to {high:.2f}), undecided |" in changes
+    assert "| root" in changes and "| 100" not in changes and "| 1000" not in changes
+    assert "beta = 1000 lowers the codes' dHSIC by more than a tenth against beta = 0: not" in table
+    del result["rows"][0]
+    assert "No row was run by the same seeds as beta = 0" in ablation.text(result)
 
 
 @pytest.mark.parametrize(("factor", "expected"), [(0.2, "supported"), (3.0, "contradicted")])

@@ -41,6 +41,48 @@ def test_interval_of_seeds_that_overlap_covers_as_often(count, overlap):
     assert np.mean([abs(each.mean - 7) < each.half for each in narrow]) < 0.92
 
 
+@pytest.mark.parametrize("counts", [(3, 3), (2, 5), (10, 4)])
+def test_interval_of_what_is_not_paired_is_welch_s(counts):
+    one, other = (
+        RNG.normal(size=count) * scale for count, scale in zip(counts, (1, 5), strict=True)
+    )
+    found = verdicts.unpaired(one.tolist(), other.tolist())
+    expected = scipy.stats.ttest_ind(one, other, equal_var=False).confidence_interval(0.95)
+    assert found.mean - found.half == pytest.approx(expected.low)
+    assert found.mean + found.half == pytest.approx(expected.high)
+    assert found.count == min(counts)
+
+
+@pytest.mark.parametrize("scale", [0.2, 1.0, 5.0])
+def test_interval_of_what_is_not_paired_covers_as_often_where_one_side_overlaps(scale):
+    rng, overlap = np.random.default_rng(1), 0.47
+    own, shared = rng.normal(size=(4000, 3)), rng.normal(size=(4000, 1))
+    values = scale * (math.sqrt(1 - overlap) * own + math.sqrt(overlap) * shared)
+    others = 7 + rng.normal(size=(4000, 3))
+    pairs = list(zip(others.tolist(), values.tolist(), strict=True))
+    intervals = [verdicts.unpaired(*pair, overlap) for pair in pairs]
+    covered = np.mean([abs(each.mean - 7) < each.half for each in intervals])
+    assert 0.93 < covered < 0.99  # with few seeds Welch's covers somewhat more than 95 %
+    if scale == 5.0:
+        narrow = [verdicts.unpaired(*pair) for pair in pairs]
+        assert np.mean([abs(each.mean - 7) < each.half for each in narrow]) < 0.9
+
+
+@pytest.mark.parametrize(
+    ("pair", "half"),
+    [
+        (([1.0], [0.0, 0.5]), math.inf),
+        (([1.0, 1.5], [0.0]), math.inf),
+        (([1.0, math.nan], [0.0, 0.5]), math.inf),
+        (([1.0, 1.0], [0.5, 0.5]), 0.0),
+    ],
+)
+def test_of_one_seed_or_of_no_number_there_is_no_welch_interval(pair, half):
+    found = verdicts.unpaired(*pair)
+    assert found.half == half
+    assert math.isnan(found.mean) == any(map(math.isnan, pair[0]))
+
+
 def test_there_is_no_interval_of_one_seed_or_of_seeds_that_are_the_same():
     one = verdicts.interval([0.3])
     assert one == (0.3, math.inf, 1)

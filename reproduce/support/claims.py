@@ -40,6 +40,9 @@ class Claim:
     beside: tuple[str, ...] = ()
 
 
+_ERRORS = ("mse", "mse_sampled")  # at posterior means and at draws
+
+
 def judged(claim: Claim, stored: Mapping[str, dict | None]) -> tuple[str, str]:
     """Return what was measured and the verdict.
 
@@ -56,27 +59,27 @@ def _undecided(reason: str) -> str:
     return f"{verdicts.UNDECIDED} ({reason})"
 
 
+_OTHER_IMAGES = _undecided("images that the paper doesn't have")
+
+
 def _error_falls(result):
     rows = {k: row for k, row in sorted(table1.printed_rows(result).items()) if k != 1}
     missing = _missing(rows, (count for _, count, _ in paper.TABLE1 if count != 1))
     if missing:
-        return f"{_errors(rows)}; not run: {missing}", _undecided("rows not run")
+        return f"not run: {missing}", _undecided("rows not run")
     compared = of_common_seeds(result, list(rows.values()))
     if compared is None:
-        return _errors(rows), verdicts.NONE_IN_COMMON
-    rows = dict(zip(rows, compared, strict=True))
-    told, falls = [], []
-    for measure, where in (("mse", ""), ("mse_sampled", " at draws")):
-        rises = verdicts.slopes(list(rows), [row[measure]["per_seed"] for row in rows.values()])
-        falls.append(verdicts.interval([-rise for rise in rises]))
-        told.append(f"a fall of {falls[-1].told(3)} a component{where}")
-    return f"{_errors(rows)}; {'; '.join(told)}", verdicts.verdict(falls)
+        return "-", verdicts.NONE_IN_COMMON
+    measured = ([row[name]["per_seed"] for row in compared] for name in _ERRORS)
+    rises = (verdicts.slopes(list(rows), each) for each in measured)
+    falls = [verdicts.interval([-rise for rise in each]) for each in rises]
+    return _at_both(falls, 3, " a component"), verdicts.verdict(falls)
 
 
-def _errors(rows):
-    return "MSE " + ", ".join(
-        f"K = {k}: {format_summary(row['mse'], 2)}" for k, row in rows.items()
-    )
+def _at_both(differences, digits, each=""):
+    """Tell by how much an error is lower at posterior means and at draws."""
+    at_means, at_draws = (f"by {difference.told(digits)}" for difference in differences)
+    return f"{at_means}{each}, at draws {at_draws}"
 
 
 def _beats_vae(result):
@@ -86,23 +89,16 @@ def _beats_vae(result):
     ahead = table1.ahead(result)
     if ahead is None:
         return "-", verdicts.NONE_IN_COMMON
-    return f"the mixture with the largest error is ahead by {ahead.told(2)}", verdicts.verdict(
-        [ahead]
-    )
+    return f"by {ahead.told(2)} at the least", verdicts.verdict([ahead])
 
 
 def _four_beat_vae(result):
     errors = result["errors"]
     if not {"M-VAE", "VAE"} <= set(errors):
         return "-", _undecided("rows not run")
-    mixture, vae = errors["M-VAE"], errors["VAE"]
-    told, ahead = [], []
-    for measure, where in (("mse", ""), ("mse_sampled", " at draws")):
-        difference = verdicts.minus(vae[measure]["per_seed"], mixture[measure]["per_seed"])
-        ahead.append(verdicts.interval(difference))
-        of = (format_summary(row[measure], 2) for row in (mixture, vae))
-        told.append(f"{' against '.join(of)}{where}, ahead by {ahead[-1].told(2)}")
-    return f"MSE {'; '.join(told)}", verdicts.verdict(ahead)
+    of_each = ([errors[model][name]["per_seed"] for model in ("VAE", "M-VAE")] for name in _ERRORS)
+    ahead = [verdicts.interval(verdicts.minus(*pair)) for pair in of_each]
+    return _at_both(ahead, 2), verdicts.verdict(ahead)
 
 
 def _missing(present, wanted):
@@ -111,8 +107,7 @@ def _missing(present, wanted):
 
 def _beats_components(result):
     ahead = fig2_components.ahead(result)
-    told = f"MSE {format_summary(result['mse']['Mixture'], 2)}"
-    return f"{told}, ahead of the best component's by {ahead.told(2)}", verdicts.verdict([ahead])
+    return f"than the best of them by {ahead.told(2)}", verdicts.verdict([ahead])
 
 
 def _joined_codes_classify_best(result):
@@ -126,56 +121,73 @@ def _joined_codes_classify_best(result):
         ahead.append(
             verdicts.interval(verdicts.minus(of.pop("Mixture"), verdicts.best(of.values())))
         )
-        told.append(f"{name} {ahead[-1].told(3)}")
-    return f"points ahead of the best other codes: {', '.join(told)}", verdicts.verdict(ahead)
+        told.append(f"{name} by {ahead[-1].told(3)}")
+    return f"{', '.join(told)}, in points", verdicts.verdict(ahead)
 
 
 def _accuracy_grows(result):
     accuracy = fig4_components_sweep.accuracies(result)
-    told = ", ".join(f"K = {k}: {format_summary(each, 2)}" for k, each in accuracy.items())
     rises = verdicts.slopes(list(accuracy), [each["per_seed"] for each in accuracy.values()])
     rise = verdicts.interval(rises)
-    return f"KNN (%) {told}; a rise of {rise.told(3)} points a component", verdicts.verdict([rise])
+    ends = (f"{format_summary(accuracy[k], 2)} % (K = {k})" for k in (min(accuracy), max(accuracy)))
+    told = f"by {rise.told(3)} points a component, from {' to '.join(ends)}"
+    return told, verdicts.verdict([rise])
 
 
 def _dhsic_separates(result):
-    rows = result["rows"]
-    told = ", ".join(
-        f"beta = {label}: dHSIC {format_summary(rows[label]['dhsic'], 5)}, "
-        f"CKA {format_summary(rows[label]['cka'], 3)}"
-        for label in ("0", "1", "1000")
+    rows = ablation_dhsic.by_name(result)
+    if not {ablation_dhsic.OFF, "1"} <= set(rows):
+        return "-", _undecided("rows not run")
+    compared = ablation_dhsic.beside_off(result, "1")
+    if compared is None:
+        return "-", verdicts.NONE_IN_COMMON
+    rows |= zip((ablation_dhsic.OFF, "1"), compared, strict=True)
+    shown = [name for name in ("0", "1", "1000") if name in rows]
+    measured = (
+        f"{what} {', '.join(format_summary(rows[name][measure], digits) for name in shown)}"
+        for what, measure, digits in (("dHSIC", "dhsic", 5), ("CKA", "cka", 3))
     )
+    told = f"beta = {', '.join(shown)}: {'; '.join(measured)}"
     return told, verdicts.verdict([ablation_dhsic.lowered(result, "1")])
 
 
 def _rmse(result):
-    row, images = cifar10_models.by_name(result).get(cifar10_models.PAPERS), result["dataset"]
+    row = cifar10_models.by_name(result).get(cifar10_models.PAPERS)
     if row is None:
         return "-", _undecided("rows not run")
-    told = f"RMSE {format_summary(row['rmse'], 2)} on {images['name']} ({images['test']})"
-    if images["name"] != "cifar10":
-        return told, _undecided("images that the paper doesn't have")
+    told = f"{format_summary(row['rmse'], 2)} on {_images(result)}"
+    if not _is_of_cifar10(result):
+        return told, _OTHER_IMAGES
     below = verdicts.ahead_of_print(_PRINTED_RMSE, row["rmse"]["per_seed"], lowest=True)
     return told, verdicts.verdict([below])
 
 
+def _images(result):
+    images = result["dataset"]
+    return images["test"] if _is_of_cifar10(result) else images["name"]
+
+
+def _is_of_cifar10(result):
+    return result["dataset"]["name"] == "cifar10"
+
+
 def _score(result):
-    row, images = cifar10_models.by_name(result).get(cifar10_models.PAPERS), result["dataset"]
+    row = cifar10_models.by_name(result).get(cifar10_models.PAPERS)
     if row is None:
         return "-", _undecided("rows not run")
-    score, classifier = row.get("score_reconstructions"), result["classifier"]
-    if score is None:
+    if (score := row.get("score_reconstructions")) is None:
         return "-", _undecided("rows not scored")
-    told = (
-        f"reconstructions {format_summary(score, 2)} on {images['name']} ({images['test']}) by "
-        f"{classifier['description']}"
-    )
-    if images["name"] != "cifar10":
-        return told, _undecided("images that the paper doesn't have")
-    if classifier["choice"] != "inception":
+    told = f"reconstructions {format_summary(score, 2)} on {_images(result)}, {_judge(result)}"
+    if not _is_of_cifar10(result):
+        return told, _OTHER_IMAGES
+    if result["classifier"]["choice"] != "inception":
         return told, _undecided("a classifier whose scores can't be compared with print")
     above = verdicts.ahead_of_print(_PRINTED_SCORE, score["per_seed"])
     return told, verdicts.verdict([above])
+
+
+def _judge(result):
+    return "by Inception" if result["classifier"]["choice"] == "inception" else "by our classifier"
 
 
 def _quality(result):
@@ -191,13 +203,11 @@ def _quality(result):
     told, ahead = [], []
     for what, name in (("score_reconstructions", "reconstructions"), ("score_samples", "draws")):
         scores = [format_summary(row[what], 2) for row in (mixture, vae)]
-        told.append(f"{name} {scores[0]} against {scores[1]}")
+        told.append(f"{name} {scores[0]}, the VAE's {scores[1]}")
         difference = verdicts.minus(mixture[what]["per_seed"], vae[what]["per_seed"])
         ahead.append(verdicts.interval(difference))
-    told = f"{', '.join(told)}, by {result['classifier']['name']}"
-    if result["dataset"]["name"] != "cifar10":
-        return told, _undecided("images that the paper doesn't have")
-    return told, verdicts.verdict(ahead)
+    told = f"scores {_judge(result)}: {'; '.join(told)}"
+    return told, verdicts.verdict(ahead) if _is_of_cifar10(result) else _OTHER_IMAGES
 
 
 CLAIMS = (
@@ -239,9 +249,8 @@ def _ahead_at_each(measure):
     def judge(result, accuracies=None, errors=None):
         found = sweeps.ahead(result, measure, accuracies, errors)
         told = ", ".join(f"K = {k}: {each.told(2)}" for k, each in found.items())
-        told = f"ahead by {told}" if found else "-"
         reason = _not_compared(result, measure, accuracies, errors)
-        return told, reason or verdicts.verdict([*found.values()])
+        return told or "-", reason or verdicts.verdict([*found.values()])
 
     return judge
 
@@ -251,11 +260,10 @@ def _steeper(measure):
 
     def judge(result, accuracies=None, errors=None):
         found = sweeps.trends(result, measure, accuracies, errors)
-        each, own = "with each further component", f"{found.ensembles.told(3)} of separate VAEs"
-        told = f"better by {own} {each}"
-        if found.ahead is not None:
-            told = f"better by {found.mixtures.told(3)} {each}, {own}"
-            told += f"; ahead by {found.ahead.told(3)}"
+        if found.ahead is None:
+            return "-", _not_compared(result, measure, accuracies, errors)
+        pair = f"{found.mixtures.told(3)} a component, {found.ensembles.told(3)} a VAE"
+        told = f"by {found.ahead.told(3)}: {pair}"
         reason = _not_compared(result, measure, accuracies, errors)
         return told, reason or verdicts.verdict([found.ahead])
 
@@ -335,8 +343,8 @@ def _control(row, measure, is_ensemble):
             return "-", verdicts.NOT_RUN
         if is_ensemble:
             ahead = controls.compared(result, present)[controls.ENSEMBLE][measure]
-            return f"ahead by {ahead.told(2)}", verdicts.verdict([ahead])
+            return f"by {ahead.told(2)}", verdicts.verdict([ahead])
         ahead = controls.ahead_of_best(present, measure)
-        return f"ahead of the best of them by {ahead.told(2)}", verdicts.verdict([ahead])
+        return f"than the best of them by {ahead.told(2)}", verdicts.verdict([ahead])
 
     return judge

@@ -72,7 +72,7 @@ flags.DEFINE_list(
     "rows",
     None,
     "Rows to train, where a table takes long: of Table I K, of Table III K:weight, of the controls "
-    "reading:K, of explain_print.py reading:epochs, of the readings "
+    "reading:K, of explain_print.py reading:epochs, of the ablation of dHSIC beta, of the readings "
     "mixing:likelihood:concentration:prior. ROW@0+1, but of the readings: by these seeds, not by "
     "--seeds. Default: the preset's.",
 )
@@ -97,7 +97,9 @@ flags.DEFINE_string(
 
 # The flags that a result depends on, beside --preset, seeds and rows.
 CHOICES = ("reading", "split", "classifier", "strategy")
-_WITH_ROWS = "tables 1 and 3, controls.py, explain_print.py and the scripts of readings"
+_WITH_ROWS = (
+    "tables 1 and 3, controls.py, explain_print.py, ablation_dhsic.py and the scripts of readings"
+)
 
 
 def output_dir() -> Path:

@@ -38,38 +38,9 @@ def overlap(seeds: Sequence[int], count: int, whole: int | None = None) -> float
         count: Of each one's members.
         whole: As for `members`.
     """
-    return _correlation(seeds, [1.0] * count, whole or count)
-
-
-def overlap_of_slopes(seeds: Sequence[int], counts: Sequence[int], whole: int) -> float:
-    """Return the correlation of two seeds' slopes over the number of members, the mean over pairs.
-
-    Of a measure that is a mean over members, whose number grows from first to last: those that come
-    first weigh less and less, so that in a slope they count against those that come last. Where
-    seeds have members in common of which one comes early and one late, it is below 0.
-
-    Args:
-        seeds: To which the ensembles belong.
-        counts: Of their members, over which the line is fitted.
-        whole: As for `members`.
-    """
-    centre = statistics.fmean(counts)
-    weights = [
-        sum((count - centre) / count for count in counts if count > place)
-        for place in range(max(counts))
-    ]
-    return _correlation(seeds, weights, whole)
-
-
-def _correlation(seeds, weights, whole):
-    """Return the mean over pairs of seeds of the correlation of so weighted sums over members."""
-    count, squares = len(weights), sum(weight**2 for weight in weights)
-    ensembles = [dict(zip(members(seed, count, whole), weights, strict=True)) for seed in seeds]
-    pairs = [
-        sum(one[each] * other[each] for each in one.keys() & other.keys()) / squares
-        for one, other in itertools.combinations(ensembles, 2)
-    ]
-    return statistics.fmean(pairs) if pairs else 0.0
+    pairs = itertools.combinations([set(members(seed, count, whole)) for seed in seeds], 2)
+    shares = [len(one & other) / count for one, other in pairs]
+    return statistics.fmean(shares) if shares else 0.0
 
 
 def errors(models: Sequence, split, *, batch_size: int = 1000, seed: int = 0) -> dict:

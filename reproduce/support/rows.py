@@ -40,11 +40,14 @@ class Rows:
         """Return the seeds of each of a result's rows, by name.
 
         Raises:
-            ValueError: the result is damaged: as for `seeds_of`, or it has no row, or one twice.
+            ValueError: the result is damaged: as for `seeds_of`, or it has no row, or one twice, or
+                one that it can't have.
         """
         rows = self.by_name(result)
         if not rows or len(rows) < len(result["rows"]):
             raise ValueError("Expected rows, each once. Received: none, or one several times.")
+        if unknown := set(rows) - set(self.names):
+            raise ValueError(f"Expected rows among {', '.join(self.names)}. Received: {unknown}.")
         for row in rows.values():
             stored.require(row, {"epochs?": stored.SIZE})
         return {name: seeds_of(result, row) for name, row in rows.items()}

@@ -70,6 +70,8 @@ def of_mixtures(result: dict, name: str, accuracies: dict | None, errors: dict |
     else:
         rows = table1.printed_rows(found)
     epochs = _training(result, "epochs")
+    if epochs is None:
+        return {}
     return {
         count: _by_seed(found, row, name)
         for count, row in sorted(rows.items())
@@ -82,16 +84,17 @@ def ahead(
 ) -> dict[int, verdicts.Interval]:
     """Return how far the mixtures are ahead of the ensembles, for each K by the seeds of both.
 
-    Their intervals are as wide as if mixtures had as much in common as ensembles: at most that.
     Arguments: those of `of_mixtures`.
     """
     own, others = of_ensembles(result, name), of_mixtures(result, name, accuracies, errors)
     whole, leads = max(own), {}
     for count in own:
         if seeds := _common([own[count], others.get(count, {})]):
-            differences = [_sign(name) * (others[count][s] - own[count][s]) for s in seeds]
+            theirs, ours = (
+                [_sign(name) * curve[count][seed] for seed in seeds] for curve in (others, own)
+            )
             shared = ensembles.overlap(seeds, count, whole)
-            leads[count] = verdicts.interval(differences, shared)
+            leads[count] = verdicts.unpaired(theirs, ours, shared)
     return leads
 
 
@@ -100,22 +103,21 @@ def trends(
 ) -> Trends:
     """Return how a measure grows with K, over the K and by the seeds that both results have.
 
-    Without such, the ensembles' alone, over all their K. Where two seeds' slopes are correlated
-    above 0 by what ensembles share, intervals are the wider for it; below 0 it counts as none.
-    Arguments: those of `of_mixtures`.
+    Without such, the ensembles' alone, over all their K. The slopes of two seeds' ensembles count
+    as alike as the largest ensembles are. Arguments: those of `of_mixtures`.
     """
     own, others = of_ensembles(result, name), of_mixtures(result, name, accuracies, errors)
     whole, counts = max(own), [count for count in own if count in others]
     seeds = _common([curve[count] for curve in (own, others) for count in counts])
     if len(counts) < 2 or not seeds:
         counts, seeds, others = list(own), seeds_of(result, {}), {}
-    shared = max(0.0, ensembles.overlap_of_slopes(seeds, counts, whole))
+    shared = ensembles.overlap(seeds, whole)
     gains = _gains(own, counts, seeds, name)
     alone = Trends(counts, verdicts.interval(gains, shared))
     if not others:
         return alone
     theirs = _gains(others, counts, seeds, name)
-    difference = verdicts.interval(verdicts.minus(theirs, gains), shared)
+    difference = verdicts.unpaired(theirs, gains, shared)
     return alone._replace(mixtures=verdicts.interval(theirs), ahead=difference)
 
 

@@ -16,18 +16,26 @@ BEST_MNIST = """\
 are the paper's, epochs those of the other rows."""
 
 
-def markdown_table(header: list[str], rows: list[list[str]]) -> str:
-    """Return a Markdown table whose columns are aligned as plain text too."""
+def markdown_table(header: list[str], rows: list[list[str]], words: bool = False) -> str:
+    """Return a Markdown table whose columns are aligned as plain text too.
+
+    Args:
+        header: Of its columns; the first names the rows.
+        rows: Of cells.
+        words: Whether the others hold words, aligned to the left, in place of numbers.
+    """
     cells = [header, *rows]
     # A rule has at least one dash beside its colon.
     widths = [max(2, *(len(row[column]) for row in cells)) for column in range(len(header))]
 
     def line(row):
         first, *others = zip(row, widths, strict=True)
-        padded = [first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in others)]
+        align = str.ljust if words else str.rjust
+        padded = [first[0].ljust(first[1]), *(align(cell, width) for cell, width in others)]
         return f"| {' | '.join(padded)} |"
 
-    rule = [":" + "-" * (widths[0] - 1), *("-" * (width - 1) + ":" for width in widths[1:])]
+    dashes = ["-" * (width - 1) for width in widths]
+    rule = [f":{dashes[0]}", *(f":{each}" if words else f"{each}:" for each in dashes[1:])]
     return "\n".join([line(header), f"| {' | '.join(rule)} |", *map(line, rows)])
 
 

@@ -11,7 +11,9 @@ seed, on models of that seed:
 - Of growth or decline over K: the linear contrast, here the slope of the least-squares line over K.
 - Of a printed number: how far ahead of it we are, its rounding allowed for.
 
-Of each, the 95 % interval of the mean over seeds is the t interval of the paired differences. The
+Of each, the 95 % interval of the mean over seeds is the t interval of the paired differences; where
+the two sides have nothing in common by seed, as a mixture and an ensemble of VAEs of other seeds,
+Welch's of the difference of their means, since which would be paired with which is arbitrary. The
 claim is supported if each of its intervals lies above 0, contradicted if one of them lies below 0,
 and undecided otherwise. One seed has no interval: always undecided, and so is what is no finite
 number for one of the seeds, such as the error of a training that diverged. Nothing is corrected for
@@ -72,6 +74,30 @@ def interval(differences: Sequence[float], overlap: float = 0.0) -> Interval:
     error = statistics.stdev(differences) / math.sqrt(count)
     wider = math.sqrt((1 + (count - 1) * overlap) / (1 - overlap))
     return Interval(mean, t_quantile(count - 1) * error * wider, count)
+
+
+def unpaired(first: Sequence[float], second: Sequence[float], overlap: float = 0.0) -> Interval:
+    """Return the difference of two means over seeds, first - second, with Welch's t interval.
+
+    For what has nothing in common by seed, so that any pairing would be arbitrary.
+
+    Args:
+        first: One value a seed.
+        second: Likewise, of as many seeds or others.
+        overlap: How alike the second's seeds are, as for `interval`.
+    """
+    one, other = interval(first), interval(second, overlap)
+    mean, count = one.mean - other.mean, min(one.count, other.count)
+    if math.isinf(one.half) or math.isinf(other.half):
+        return Interval(mean, math.inf, count)
+    squares = [(each.half / t_quantile(each.count - 1)) ** 2 for each in (one, other)]
+    if not any(squares):
+        return Interval(mean, 0.0, count)
+    parts = (
+        square**2 / (each.count - 1) for square, each in zip(squares, (one, other), strict=True)
+    )
+    freedom = sum(squares) ** 2 / sum(parts)
+    return Interval(mean, t_quantile(freedom) * math.sqrt(sum(squares)), count)
 
 
 def ahead_of_print(printed: float, measured: Sequence[float], lowest: bool = False) -> Interval:
@@ -155,7 +181,7 @@ def word(difference: Interval, above: str, below: str) -> str:
     return {SUPPORTED: above, CONTRADICTED: below}.get(found, found)
 
 
-def t_quantile(freedom: int) -> float:
+def t_quantile(freedom: float) -> float:
     """Return the t below which |T| lies with a probability of 95 %."""
     import scipy.special  # a script starts at once
 
