@@ -100,7 +100,7 @@ class ImageSteps(keras.Model):
                 variable.assign(average)
             # With it, the count of steps stays what it was when a step is stopped.
             distribution.apply(self.optimizer, gradients, self.trainable_variables)
-            self._pass_over(before, weights)  # nor may what it reads be of before a reset
+            self._pass_over(before, weights)  # what it reads must not date from before a reset
         return self._track(loss, terms)
 
     def test_step(self, data):

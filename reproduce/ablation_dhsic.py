@@ -62,8 +62,14 @@ def rebuild(study: Study, chosen: list[str] | None = None) -> tuple[dict, dict]:
 
 
 def pictures(result: dict) -> dict:
-    """Draw each measure against beta, with its deviation over seeds."""
-    rows = _in_order(result)
+    """Draw each measure against beta, with its deviation over seeds; without what diverged."""
+    rows = {
+        name: row
+        for name, row in _in_order(result).items()
+        if all(math.isfinite(row[each]["mean"]) for each in MEASURES)
+    }
+    if not rows:
+        return {}
     panels = [
         mvae_tf.plots.Measure(
             title,

@@ -247,7 +247,7 @@ the latent dimensions, at KL weight 1/K, with both, and with as many parameters 
 several K, mixtures are those of Table I and Figure 4, and ensembles grow from K to K: at one K both
 are in part others than controls.py's, in part the same, so that the two are no independent support.
 When numbers were known, the comparisons at each K were added, and mixtures were no longer paired
-with ensembles, which are of other seeds: Welch's interval, in place of that of paired differences.
+with ensembles, whose VAEs are of several seeds: Welch's interval, in place of that of pairs.
 {_brief_controls()}
 {body}"""
 

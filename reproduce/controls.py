@@ -211,7 +211,7 @@ def ahead_of_best(row: dict, measure: str) -> verdicts.Interval:
 def compared(result: dict, row: dict) -> dict[str, dict[str, verdicts.Interval]]:
     """Return how far the mixture is ahead of each control, by its name and the measure.
 
-    By the paired differences of VAEs of its own seeds; an ensemble is of other seeds than it.
+    By paired differences; of an ensemble, whose VAEs are of several seeds, Welch's.
     """
     models, ahead = in_order(row), {}
     shared = ensembles.overlap(seeds_of(result, row), row["num_components"])
@@ -263,9 +263,9 @@ alone, the mean over components, KNN's only. Trained on {trained_on} images.
 "K VAEs": trained separately, each with its own seed, from a pool of {ensembles.POOL}; the mean of
 their images, of one draw each where sampled, and their codes joined. "d times K": as many latent
 dimensions in one VAE as in the mixture.
-Ahead: the mean over seeds and its 95 % interval, of paired differences, of "K VAEs", which are of
-other seeds, Welch's; above 0 the mixture is the better. Where seeds' ensembles have VAEs in common,
-the interval is wider by what these share.
+Ahead: the mean over seeds and its 95 % interval, of paired differences; of "K VAEs", which are of
+several seeds each, Welch's; above 0 the mixture is the better. Where seeds' ensembles have VAEs in
+common, the interval is the wider for what these share.
 
 {footnotes}
 

@@ -106,8 +106,8 @@ the next a seed's ensemble gains VAEs. KNN: on their joined codes. MSE: of the m
 at posterior means and, sampled, of one draw each. Mixtures: of [Figure 4](fig4_components_sweep.md)
 and [Table I](table1.md), as far as they are of the same images, settings, epochs and precision,
 compared by the seeds that both have. With one more: the slope of the least-squares line over K. In
-parentheses the 95 % interval of the mean over seeds; ahead, Welch's, since mixtures and ensembles
-have nothing in common by seed.{_shared(result)}{_missing(missing)}
+parentheses the 95 % interval of the mean over seeds; ahead, Welch's: an ensemble's VAEs are of
+several seeds, and it is no mixture's counterpart.{_shared(result)}{_missing(missing)}
 KNN: {result["classifier"]}.
 
 {origin(result)}"""
@@ -138,8 +138,7 @@ def _shared(result):
         return ""
     return f"""
 Two seeds' largest ensembles share {shared:.0%} of their VAEs: the ensembles' part of an interval is
-the wider by what they share, and that of a slope by as much, although there VAEs that come early
-and those that come late act in opposite ways."""
+the wider by what they share, and that of a slope by as much."""
 
 
 def _missing(titles):

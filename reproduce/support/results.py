@@ -323,7 +323,7 @@ def found_beside(name: str) -> dict | None:
     if made != wanted:
         sys.exit(
             f"Expected {path} of preset {wanted[0]}, training version {wanted[1]}, to build on. "
-            f"Received: {made[0]}, {made[1]}."
+            f"Received: {made[0]}, {made[1]}; python reproduce/{name}.py makes it anew."
         )
     return result
 

@@ -11,13 +11,13 @@ seed, on models of that seed:
 - Of growth or decline over K: the linear contrast, here the slope of the least-squares line over K.
 - Of a printed number: how far ahead of it we are, its rounding allowed for.
 
-Of each, the 95 % interval of the mean over seeds is the t interval of the paired differences; where
-the two sides have nothing in common by seed, as a mixture and an ensemble of VAEs of other seeds,
-Welch's of the difference of their means, since which would be paired with which is arbitrary. The
-claim is supported if each of its intervals lies above 0, contradicted if one of them lies below 0,
-and undecided otherwise. One seed has no interval: always undecided, and so is what is no finite
-number for one of the seeds, such as the error of a training that diverged. Nothing is corrected for
-the number of comparisons: a claim of several is supported no more often by chance for it, but
+Of each, the 95 % interval of the mean over seeds is the t interval of the paired differences; of a
+mixture and an ensemble, none of whose VAEs of several seeds is that mixture's counterpart, Welch's
+of the difference of their means: which would be paired with which is arbitrary. The claim is
+supported if each of its intervals lies above 0, contradicted if one of them lies below 0, and
+undecided otherwise. One seed has no interval: always undecided, and so is what is no finite number
+for one of the seeds, such as the error of a training that diverged. Nothing is corrected for the
+number of comparisons: a claim of several is supported no more often by chance for it, but
 contradicted up to as many times as often. A verdict is of the reading and the settings that stand
 beside it, and of nothing else.
 """
@@ -72,32 +72,41 @@ def interval(differences: Sequence[float], overlap: float = 0.0) -> Interval:
     if count < 2 or overlap >= 1:
         return Interval(mean, math.inf, count)
     error = statistics.stdev(differences) / math.sqrt(count)
-    wider = math.sqrt((1 + (count - 1) * overlap) / (1 - overlap))
-    return Interval(mean, t_quantile(count - 1) * error * wider, count)
+    return Interval(mean, t_quantile(count - 1) * error * _wider(count, overlap), count)
 
 
 def unpaired(first: Sequence[float], second: Sequence[float], overlap: float = 0.0) -> Interval:
     """Return the difference of two means over seeds, first - second, with Welch's t interval.
 
-    For what has nothing in common by seed, so that any pairing would be arbitrary.
+    For what is no counterpart of each other by seed, so that any pairing would be arbitrary.
 
     Args:
         first: One value a seed.
         second: Likewise, of as many seeds or others.
         overlap: How alike the second's seeds are, as for `interval`.
     """
-    one, other = interval(first), interval(second, overlap)
+    one, other = interval(first), interval(second)
     mean, count = one.mean - other.mean, min(one.count, other.count)
-    if math.isinf(one.half) or math.isinf(other.half):
+    if math.isinf(one.half) or math.isinf(other.half) or overlap >= 1:
         return Interval(mean, math.inf, count)
-    squares = [(each.half / t_quantile(each.count - 1)) ** 2 for each in (one, other)]
-    if not any(squares):
+    plain = [each.half / t_quantile(each.count - 1) for each in (one, other)]
+    if not any(plain):
         return Interval(mean, 0.0, count)
-    parts = (
-        square**2 / (each.count - 1) for square, each in zip(squares, (one, other), strict=True)
-    )
-    freedom = sum(squares) ** 2 / sum(parts)
-    return Interval(mean, t_quantile(freedom) * math.sqrt(sum(squares)), count)
+    errors = [plain[0], plain[1] * _wider(other.count, overlap)]
+    # The fewer: a wider side that comes to weigh as much as the other made intervals narrower.
+    freedom = min(_freedom(each, (one.count, other.count)) for each in (plain, errors))
+    return Interval(mean, t_quantile(freedom) * math.hypot(*errors), count)
+
+
+def _freedom(errors, counts):
+    """Return Welch's degrees of freedom of two means with these standard errors."""
+    squares = [(error / max(errors)) ** 2 for error in errors]
+    parts = (square**2 / (count - 1) for square, count in zip(squares, counts, strict=True))
+    return sum(squares) ** 2 / sum(parts)
+
+
+def _wider(count, overlap):
+    return math.sqrt((1 + (count - 1) * overlap) / (1 - overlap))
 
 
 def ahead_of_print(printed: float, measured: Sequence[float], lowest: bool = False) -> Interval:
