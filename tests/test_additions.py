@@ -301,9 +301,8 @@ def test_figures_over_k_and_beta_grow_by_seeds(name):
     other["settings"]["seeds"] = added = [seed + 100 for seed in seeds]
     rows = getattr(script, "KNOWN_ROWS", None)
     for row in other["rows"] if rows else []:
-        row["seeds"] = added
-    chosen = {each: added for each in rows.by_name(stored)} if rows else None
-    grown = Addition(stored, {}, rows, chosen=chosen).joined(other) | {"command": "it"}
+        row["seeds"] = [seed + 100 for seed in row["seeds"]]
+    grown = Addition(stored, {}, rows).joined(other) | {"command": "it"}
     assert grown["settings"]["seeds"] == seeds + added
     text = script.text(grown)
     assert "±" in text and "undecided (one seed)" not in text
