@@ -121,6 +121,13 @@ def test_others_are_not_shown(script, count, differs):
     assert script.text(result, found) == script.text(result)
 
 
+def test_two_results_that_tell_no_digest_are_not_known_to_be_of_the_same_data():
+    result = result_of("table1")
+    del result["dataset"]["digest"]
+    found = controls_of(result, ("paper_mnist", 10, 100))
+    assert table1.text(result, found) == table1.text(result)
+
+
 @pytest.mark.parametrize("content", [None, "{", '{"settings": {}}', '{"rows": []}'])
 def test_without_such_a_result_there_is_the_table_alone(content, tmp_path):
     (tmp_path / "table2.json").write_bytes((FIGURES / "table2.json").read_bytes())

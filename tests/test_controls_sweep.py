@@ -228,6 +228,13 @@ def test_mixtures_of_another_kind_are_not_compared(differs):
     assert "beside it for KNN (%); MSE; MSE, sampled." in controls_sweep.text(result)
 
 
+def test_mixtures_of_no_known_length_are_not_compared():
+    result, figure, table = results()
+    for found in (result, figure):
+        found["settings"]["training"].pop("epochs", None)
+    assert sweeps.of_mixtures(result, "KNN", figure, table) == {}
+
+
 def test_accuracies_by_another_classifier_are_not_compared():
     result, figure, table = results()
     assert sweeps.of_mixtures(result, "KNN", figure | {"classifier": "another"}, table) == {}

@@ -117,6 +117,19 @@ def test_settings_of_other_seeds_are_held_against_beta_0_by_those_of_both():
     assert "No row was run by the same seeds as beta = 0" in ablation.text(result)
 
 
+def test_a_setting_that_diverged_is_left_out_of_the_picture_alone():
+    ablation = importlib.import_module("ablation_dhsic")
+    result = stored("ablation_dhsic")
+    ablation.by_name(result)["1"]["mse"] = summary([1.0, float("nan"), 2.0])
+    (figure,) = ablation.pictures(result).values()
+    shown = [label.get_text() for label in figure.axes[0].get_xticklabels()]
+    assert shown == [name for name in ablation.by_name(result) if name != "1"]
+    assert "nan ± nan" in ablation.text(result)
+    for row in result["rows"]:
+        row["mse"] = summary([float("inf")])
+    assert ablation.pictures(result) == {}
+
+
 @pytest.mark.parametrize(("factor", "expected"), [(0.2, "supported"), (3.0, "contradicted")])
 def test_a_reading_s_nearness_is_judged_by_both_tables(factor, expected):
     readings = importlib.import_module("ablation_readings")
