@@ -1,4 +1,4 @@
-"""Table I's script as it is started, on few images of MNIST's size; and what all scripts share."""
+"""Table I's script as it is started, on few images of MNIST's size; flags: test_script_flags."""
 
 import json
 import subprocess
@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+from test_script_flags import script
 
 import table1
 from mvae_tf import presets
@@ -117,26 +118,6 @@ def test_only_print_needs_neither_tensorflow_nor_two_seconds(stored):
     )
     assert time.monotonic() - began < 2
     assert printed.stdout in finished.stdout and "| M-VAE | 10 |" in printed.stdout
-
-
-def script(*arguments):
-    return subprocess.run(
-        [sys.executable, TABLE1, *arguments], capture_output=True, text=True, check=False
-    )
-
-
-def test_only_print_without_a_result_says_what_to_do(tmp_path):
-    finished = script("--only_print", f"--output_dir={tmp_path}")
-    assert finished.returncode == 1
-    assert "Received: none; leave out --only_print" in finished.stderr
-
-
-def test_an_output_folder_that_cannot_be_written_is_found_out_first(tmp_path):
-    (tmp_path / "file").write_text("")
-    finished = script("--preset=quick", f"--output_dir={tmp_path / 'file'}")
-    assert finished.returncode == 1
-    assert "folder that can be written" in finished.stderr
-    assert "Traceback" not in finished.stderr
 
 
 def test_rows_that_were_not_chosen_are_shown_as_not_run(stored):
@@ -272,23 +253,6 @@ def test_a_result_grown_by_rows_and_by_seeds_is_that_of_one_command(stored):
     assert (folder / "grown" / "table1.md").read_text() == table
 
 
-def test_nothing_is_added_to_nothing(tmp_path):
-    finished = script("--add", "--preset=quick", f"--output_dir={tmp_path}")
-    assert finished.returncode == 1
-    assert "Received: none; leave out --add" in finished.stderr
-
-
-@pytest.mark.parametrize("flag", ["--add", "--only_print"])
-@pytest.mark.parametrize("content", ["", "{", "[]"])
-def test_a_damaged_result_is_not_told_as_none(content, flag, tmp_path):
-    """Made anew it would be replaced, with the seeds of days."""
-    (tmp_path / "table1.json").write_text(content)
-    finished = script(flag, "--preset=quick", f"--output_dir={tmp_path}")
-    assert finished.returncode == 1 and "leave out" not in finished.stderr
-    assert "Received: one that is damaged, or of another version" in finished.stderr
-    assert (tmp_path / "table1.json").read_text() == content
-
-
 @pytest.mark.parametrize("flag", ["--add", "--only_print"])
 @pytest.mark.parametrize(
     "damage",
@@ -366,39 +330,3 @@ table1.rebuild, table1.text = slow, locked
     assert "locked" in finished.stdout.splitlines()
     grown = json.loads((meanwhile / "table1.json").read_text())
     assert list(table1.by_name(grown)) == ["8", "10", "1"]
-
-
-@pytest.mark.parametrize("name", ["fig3_latents", "search_mnist", "all"])
-def test_what_does_not_grow_refuses_additions(name, tmp_path):
-    finished = subprocess.run(
-        [sys.executable, TABLE1.with_name(f"{name}.py"), "--add", f"--output_dir={tmp_path}"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert finished.returncode != 0 and "Expected --add with" in finished.stdout + finished.stderr
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize("rows", ["9", "", "7,8,7"])
-def test_rows_are_those_of_the_table(rows, tmp_path):
-    finished = script("--preset=quick", f"--rows={rows}", f"--output_dir={tmp_path}")
-    assert finished.returncode != 0
-    assert (
-        "Expected --rows among 7, 8, 10, 1, cosine:10, best:10, best:1, searched:1"
-        in finished.stderr + finished.stdout
-    )
-
-
-def test_words_that_are_no_flags_are_refused(tmp_path):
-    finished = script("--preset=quick", "only_print", f"--output_dir={tmp_path}")
-    told = finished.stderr + finished.stdout
-    assert finished.returncode != 0 and "Expected flags alone. Received: only_print." in told
-
-
-@pytest.mark.parametrize("seeds", ["0,x", "0,1,0", "", "99999999999"])
-def test_seeds_must_be_integers_each_of_them_once(seeds, tmp_path):
-    expected = f"Expected --seeds as 32-bit integers, each once. Received: {seeds or 'none'}."
-    for more in ([], ["--only_print"]):
-        finished = script("--preset=quick", f"--seeds={seeds}", f"--output_dir={tmp_path}", *more)
-        assert finished.returncode != 0 and expected in finished.stderr + finished.stdout

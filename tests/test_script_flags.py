@@ -1,0 +1,84 @@
+"""What scripts of reproduce/ say of flags, folders and results that they can't use; by Table I."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import table1
+
+TABLE1 = Path(table1.__file__)
+
+
+def script(*arguments):
+    return subprocess.run(
+        [sys.executable, TABLE1, *arguments], capture_output=True, text=True, check=False
+    )
+
+
+def test_only_print_without_a_result_says_what_to_do(tmp_path):
+    finished = script("--only_print", f"--output_dir={tmp_path}")
+    assert finished.returncode == 1
+    assert "Received: none; leave out --only_print" in finished.stderr
+
+
+def test_an_output_folder_that_cannot_be_written_is_found_out_first(tmp_path):
+    (tmp_path / "file").write_text("")
+    finished = script("--preset=quick", f"--output_dir={tmp_path / 'file'}")
+    assert finished.returncode == 1
+    assert "folder that can be written" in finished.stderr
+    assert "Traceback" not in finished.stderr
+
+
+def test_nothing_is_added_to_nothing(tmp_path):
+    finished = script("--add", "--preset=quick", f"--output_dir={tmp_path}")
+    assert finished.returncode == 1
+    assert "Received: none; leave out --add" in finished.stderr
+
+
+@pytest.mark.parametrize("flag", ["--add", "--only_print"])
+@pytest.mark.parametrize("content", ["", "{", "[]"])
+def test_a_damaged_result_is_not_told_as_none(content, flag, tmp_path):
+    """Made anew it would be replaced, with the seeds of days."""
+    (tmp_path / "table1.json").write_text(content)
+    finished = script(flag, "--preset=quick", f"--output_dir={tmp_path}")
+    assert finished.returncode == 1 and "leave out" not in finished.stderr
+    assert "Received: one that is damaged, or of another version" in finished.stderr
+    assert (tmp_path / "table1.json").read_text() == content
+
+
+@pytest.mark.parametrize("name", ["fig3_latents", "search_mnist", "all"])
+def test_what_does_not_grow_refuses_additions(name, tmp_path):
+    finished = subprocess.run(
+        [sys.executable, TABLE1.with_name(f"{name}.py"), "--add", f"--output_dir={tmp_path}"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert finished.returncode != 0 and "Expected --add with" in finished.stdout + finished.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("rows", ["9", "", "7,8,7"])
+def test_rows_are_those_of_the_table(rows, tmp_path):
+    finished = script("--preset=quick", f"--rows={rows}", f"--output_dir={tmp_path}")
+    assert finished.returncode != 0
+    assert (
+        "Expected --rows among 7, 8, 10, 1, cosine:10, best:10, best:1, searched:1"
+        in finished.stderr + finished.stdout
+    )
+
+
+def test_words_that_are_no_flags_are_refused(tmp_path):
+    finished = script("--preset=quick", "only_print", f"--output_dir={tmp_path}")
+    told = finished.stderr + finished.stdout
+    assert finished.returncode != 0 and "Expected flags alone. Received: only_print." in told
+
+
+@pytest.mark.parametrize("seeds", ["0,x", "0,1,0", "", "99999999999"])
+def test_seeds_must_be_integers_each_of_them_once(seeds, tmp_path):
+    expected = f"Expected --seeds as 32-bit integers, each once. Received: {seeds or 'none'}."
+    for more in ([], ["--only_print"]):
+        finished = script("--preset=quick", f"--seeds={seeds}", f"--output_dir={tmp_path}", *more)
+        assert finished.returncode != 0 and expected in finished.stderr + finished.stdout
