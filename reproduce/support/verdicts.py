@@ -71,8 +71,8 @@ def interval(differences: Sequence[float], overlap: float = 0.0) -> Interval:
     count, mean = len(differences), statistics.fmean(differences)
     if count < 2 or overlap >= 1:
         return Interval(mean, math.inf, count)
-    error = statistics.stdev(differences) / math.sqrt(count)
-    return Interval(mean, t_quantile(count - 1) * error * _wider(count, overlap), count)
+    half = t_quantile(count - 1) * _error(differences) * _wider(count, overlap)
+    return Interval(mean, half, count)
 
 
 def unpaired(first: Sequence[float], second: Sequence[float], overlap: float = 0.0) -> Interval:
@@ -85,17 +85,24 @@ def unpaired(first: Sequence[float], second: Sequence[float], overlap: float = 0
         second: Likewise, of as many seeds or others.
         overlap: How alike the second's seeds are, as for `interval`.
     """
-    one, other = interval(first), interval(second)
-    mean, count = one.mean - other.mean, min(one.count, other.count)
-    if math.isinf(one.half) or math.isinf(other.half) or overlap >= 1:
-        return Interval(mean, math.inf, count)
-    plain = [each.half / t_quantile(each.count - 1) for each in (one, other)]
+    counts = len(first), len(second)
+    if not all(map(math.isfinite, [*first, *second])):
+        return Interval(math.nan, math.inf, min(counts))
+    mean = statistics.fmean(first) - statistics.fmean(second)
+    if min(counts) < 2 or overlap >= 1:
+        return Interval(mean, math.inf, min(counts))
+    plain = [_error(first), _error(second)]
     if not any(plain):
-        return Interval(mean, 0.0, count)
-    errors = [plain[0], plain[1] * _wider(other.count, overlap)]
+        return Interval(mean, 0.0, min(counts))
+    errors = [plain[0], plain[1] * _wider(counts[1], overlap)]
     # The fewer: a wider side that comes to weigh as much as the other made intervals narrower.
-    freedom = min(_freedom(each, (one.count, other.count)) for each in (plain, errors))
-    return Interval(mean, t_quantile(freedom) * math.hypot(*errors), count)
+    freedom = min(_freedom(each, counts) for each in (plain, errors))
+    return Interval(mean, t_quantile(freedom) * math.hypot(*errors), min(counts))
+
+
+def _error(values):
+    """Return the standard error of the mean."""
+    return statistics.stdev(values) / math.sqrt(len(values))
 
 
 def _freedom(errors, counts):
