@@ -22,6 +22,7 @@ NUM_SAMPLES = 64  # draws from the posterior for each image's log-likelihood
 IMAGES = {"paper": 10_000, "quick": 1_000}  # test images whose log-likelihood is estimated
 BEST = "Mixture, `best_mnist`"
 SEARCHED = "VAE, same search"
+# Beside the text's reading alone: under another one they would be the same models again.
 OF_OUR_OWN = OF_ONE_SEED = (BEST, SEARCHED)
 BEST_SEED = 0  # the only seed by which both are trained: they take as long as all else
 MODELS = ("M-VAE", "VAE")  # the paper's
@@ -59,7 +60,7 @@ def _one_seed(study, seed, searched):
     mixture = study.run(seed, num_components=COMPONENTS).model
     vae = study.run(seed, num_components=1).model
     models = {"M-VAE": mixture, "VAE": vae}
-    if seed == BEST_SEED:
+    if seed == BEST_SEED and study.reading == READINGS[0]:
         models[BEST] = study.run(seed, preset="best_mnist", num_components=COMPONENTS).model
         if searched is not None:
             models[SEARCHED] = study.run(
@@ -181,7 +182,7 @@ def text(result: dict, controls: dict | None = None) -> str:
 
 In parentheses, the paper's. Codes are posterior means, 20 numbers a component; "Mixture" joins the
 four components' to 80. Trained on 60,000 images, tested on 10,000.
-{BEST_MNIST}{_of_one_seed(result)}{added}
+{_of_our_own(result)}{added}
 {footnotes}
 
 KNN by the number of neighbours, which the paper does not tell:
@@ -215,17 +216,20 @@ def _require_parts(result):
         require_parts(columns, {*paper.TABLE2_COLUMNS, *others}, only=True)
 
 
-def _of_one_seed(result):
-    several = len(result["settings"]["seeds"]) > 1 and BEST in result["errors"]
-    searched = "\nSame search: what that search chooses for a single VAE (search_vae.py)."
-    return (f" Of seed {BEST_SEED} alone." if several else "") + (
-        searched if SEARCHED in result["errors"] else ""
-    )
+def _of_our_own(result):
+    told = []
+    if BEST in result["errors"]:
+        several = len(result["settings"]["seeds"]) > 1
+        told.append(BEST_MNIST + (f" Of seed {BEST_SEED} alone." if several else ""))
+    if SEARCHED in result["errors"]:
+        told.append("Same search: what that search chooses for a single VAE (search_vae.py).")
+    return "\n".join(told)
 
 
 def _likelihood(result):
     if presets.get(reading_of(result)).model["likelihood"] == "gaussian":
-        return "a density, Gaussian with variance 1/2 in each pixel, of which `best_mnist` has none"
+        without = ", of which `best_mnist` has none" if BEST in result["errors"] else ""
+        return f"a density, Gaussian with variance 1/2 in each pixel{without}"
     return "of the cross-entropy, each pixel a Bernoulli's, which is no density of grey values"
 
 

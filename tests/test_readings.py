@@ -13,6 +13,7 @@ import ablation_readings
 import all as everything
 import readings_heldout
 import table1
+import table2
 from mvae_tf import presets
 from support import additions, claims, paper, rows, study as study_module, verdicts
 from support.summaries import summary
@@ -57,6 +58,44 @@ def test_models_are_of_the_reading(reading, tmp_path, monkeypatch):
         table1.rebuild(study)
     (model,) = trained
     assert model == {**presets.get(reading).model, "num_components": 7, "seed": 0}
+
+
+@pytest.mark.parametrize(
+    ("reading", "own"), [("paper_mnist", ["best_mnist", "paper_mnist"]), ("authors_mnist", [])]
+)
+def test_table2_has_models_of_our_own_in_the_texts_reading_alone(
+    reading, own, tmp_path, monkeypatch
+):
+    data = types.SimpleNamespace(train=range(60_000), digest="0")
+    monkeypatch.setattr(study_module.mvae_tf.datasets, "load", lambda name, data_dir: data)
+    trained = []
+
+    def record(settings, *_):
+        trained.append(settings.preset)
+        return types.SimpleNamespace(model=None, seconds=0, environments=[])
+
+    def measured(*_):
+        raise InterruptedError
+
+    monkeypatch.setattr(study_module.runs, "trained", record)
+    monkeypatch.setattr(table2.measures, "encoded", measured)
+    study = study_module.Study("paper", [table2.BEST_SEED], None, tmp_path, reading=reading)
+    with pytest.raises(InterruptedError):
+        table2.rebuild(study, {"chosen": stored("search_vae")["chosen"]})
+    assert trained == [reading] * 2 + own
+
+
+def test_table2_of_the_papers_models_alone_tells_of_no_other():
+    result = stored("table2") | {"reading": "authors_mnist"}
+    for others in (result["errors"], *result["accuracy"].values(), *result["neighbours"].values()):
+        for name in table2.OF_OUR_OWN:
+            others.pop(name, None)
+    text = table2.text(result)
+    assert "in the reading `authors_mnist`" in text and "each pixel a Bernoulli's" in text
+    assert "best_mnist" not in text and "Same search" not in text
+    text = table2.text(result | {"reading": "paper_mnist"})
+    assert "Gaussian with variance 1/2 in each pixel; a lower" in text.replace("\n", " ")
+    assert "best_mnist" in table2.text(stored("table2"))
 
 
 @pytest.mark.parametrize(
