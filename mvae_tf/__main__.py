@@ -9,8 +9,9 @@ def main() -> int:
     """Run the command that the process was started with, and return its exit status."""
     signals.hear()  # before anything that takes time is imported
     from mvae_tf.commands import program
+    from mvae_tf.commands.support import streams
 
-    program.open_streams()
+    streams.prepare()
     return program.main(sys.argv[1:])
 
 

@@ -10,8 +10,8 @@ import numpy as np
 
 import mvae_tf
 from support import measures, verdicts
-from support.results import run_script
 from support.rows import Rows, of_common_seeds, seeds_of
+from support.scripts import run_script
 from support.study import ABLATION_EPOCHS, READINGS, Study, reading_of
 from support.summaries import format_summary, summary
 from support.texts import markdown_table, of_reading, origin

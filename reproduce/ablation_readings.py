@@ -10,8 +10,8 @@ import numpy as np
 
 import mvae_tf
 from support import measures, paper, verdicts
-from support.results import run_script
 from support.rows import Rows, require_parts
+from support.scripts import run_script
 from support.study import ABLATION_EPOCHS, Study
 from support.summaries import format_summary, summary
 from support.texts import markdown_table, origin

@@ -18,7 +18,7 @@ from mvae_tf import presets
 from mvae_tf.devices import strategies
 from mvae_tf.training import run_folder
 from mvae_tf.training.version import TRAINING_VERSION, NewerRunError, recorded
-from support import claims, command_line, results
+from support import claims, command_line, results, scripts
 from support.command_line import FLAGS, output_dir
 from support.rows import common_seeds
 from support.study import ABLATION_EPOCHS, READINGS, reading_of
@@ -86,7 +86,7 @@ def main(_):
 def _run():
     writes = strategies.is_chief(FLAGS.strategy) and not FLAGS.only_print
     if writes:
-        results.require_writable(output_dir())
+        scripts.require_writable(output_dir())
     began, worked = time.monotonic(), 0.0
     states = {name: _state(name) for name in SCRIPTS}
     for name, state in states.items():
@@ -299,4 +299,4 @@ def _section(name, stored):
 
 
 if __name__ == "__main__":
-    results.run_app(main)
+    scripts.run_app(main)

@@ -16,8 +16,8 @@ import math
 import mvae_tf
 from mvae_tf import presets
 from support import ensembles, measures, verdicts
-from support.results import run_script
 from support.rows import Rows, require_parts, seeds_of
+from support.scripts import run_script
 from support.study import PRESETS, Study
 from support.summaries import format_summary, over_seeds
 from support.texts import beside_stored, markdown_table, origin

@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterable
 import mvae_tf
 from mvae_tf.training import stored
 from support import ensembles, measures, sweeps, verdicts
-from support.results import run_script, usable_beside
+from support.results import usable_beside
 from support.rows import require_parts, seeds_of
+from support.scripts import run_script
 from support.study import Study
 from support.summaries import format_summary, over_seeds, summary
 from support.sweeps import COMPONENTS, MEASURES

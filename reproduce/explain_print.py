@@ -29,8 +29,8 @@ from support.reach import (
     of_classifiers,
     within,
 )
-from support.results import run_script
 from support.rows import Rows, require_parts
+from support.scripts import run_script
 from support.study import Study
 from support.summaries import summary
 from support.texts import beside_stored, markdown_table, origin

@@ -3,8 +3,8 @@
 import numpy as np
 
 import mvae_tf
-from support.results import run_script
 from support.rows import require_images
+from support.scripts import run_script
 from support.study import Study
 from support.texts import origin
 

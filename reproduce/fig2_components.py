@@ -4,8 +4,8 @@ import numpy as np
 
 import mvae_tf
 from support import verdicts
-from support.results import run_script
 from support.rows import require_parts
+from support.scripts import run_script
 from support.study import READINGS, Study, reading_of
 from support.summaries import format_summary, summary
 from support.texts import markdown_table, of_reading, origin

@@ -7,8 +7,8 @@ expected mixing weight of the component.
 import numpy as np
 
 import mvae_tf
-from support.results import run_script
 from support.rows import require_parts
+from support.scripts import run_script
 from support.study import Study
 from support.summaries import format_summary, summary
 from support.texts import markdown_table, origin

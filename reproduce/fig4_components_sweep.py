@@ -3,8 +3,8 @@
 import mvae_tf
 from mvae_tf.training import stored
 from support import measures
-from support.results import run_script
 from support.rows import require_parts
+from support.scripts import run_script
 from support.study import READINGS, Study
 from support.summaries import format_summary, summary
 from support.texts import markdown_table, of_reading, origin

@@ -6,8 +6,8 @@ other training images and measured on those held out; does the choice stay?
 """
 
 import ablation_readings
-from support.results import run_script
 from support.rows import Rows
+from support.scripts import run_script
 from support.study import Study
 from support.texts import origin
 

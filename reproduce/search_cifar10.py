@@ -9,7 +9,7 @@ the single VAE that it is held against.
 import functools
 
 from support import measures, search
-from support.results import run_script
+from support.scripts import run_script
 from support.study import Study
 from support.summaries import format_summary
 from support.texts import markdown_table, origin

@@ -9,7 +9,7 @@ from absl import app
 
 import search_mnist
 from mvae_tf.training import stored
-from support.results import run_script
+from support.scripts import run_script
 from support.study import Study
 
 

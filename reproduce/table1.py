@@ -10,8 +10,9 @@ from tqdm import tqdm
 import mvae_tf
 import search_vae
 from support import beside, paper, verdicts
-from support.results import found_beside, run_script
+from support.results import found_beside
 from support.rows import Rows, of_common_seeds, seeds_of
+from support.scripts import run_script
 from support.study import READINGS, Study, reading_of
 from support.summaries import format_summary, summary
 from support.texts import BEST_MNIST, markdown_table, of_reading, origin

@@ -12,8 +12,9 @@ import mvae_tf
 import search_vae
 from mvae_tf import presets
 from support import beside, measures, paper
-from support.results import found_beside, run_script
+from support.results import found_beside
 from support.rows import require_parts
+from support.scripts import run_script
 from support.study import READINGS, Study, reading_of
 from support.summaries import format_summary, over_seeds
 from support.texts import BEST_MNIST, markdown_table, of_reading, origin

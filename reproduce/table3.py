@@ -9,8 +9,8 @@ import math
 from support import measures, verdicts
 from support.cifar10_models import BEST, PAPERS, PRINTED, RIVALS, ROWS, by_name, usual_rows
 from support.linear import Directions
-from support.results import run_script
 from support.rows import Rows, of_common_seeds, require_parts, seeds_of
+from support.scripts import run_script
 from support.study import Study
 from support.summaries import format_summary, summary
 from support.texts import heading, markdown_table, origin, tested_images

@@ -171,7 +171,7 @@ def worker(folder, kill_after):
 
 def script(folder):
     """Run a script like those of reproduce/, on digits."""
-    from support import results, study
+    from support import scripts, study
 
     digits = mvae_tf.datasets.load("digits")
     mvae_tf.datasets.load = lambda *args, **kwargs: digits
@@ -183,7 +183,7 @@ def script(folder):
         run = of.run(0, image_shape=(8, 8, 1), hidden_units=(16,), num_components=2)
         return {"loss": run.history[-1]["loss"]}, {}
 
-    results.run_script("table0", rebuild, lambda result: f"the loss is {result['loss']}")
+    scripts.run_script("table0", rebuild, lambda result: f"the loss is {result['loss']}")
 
 
 if __name__ == "__main__":

@@ -244,11 +244,11 @@ import sys
 sys.argv[0] = {str(SCRIPTS / name)!r} + ".py"
 sys.path.insert(0, {str(SCRIPTS)!r})
 import runpy
-from support import command_line, results
+from support import command_line, scripts
 def shown(*_):
     print(command_line.output_dir().name, {shown})
     sys.exit(0)
-results._rebuild = shown
+scripts._rebuild = shown
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
     command = [sys.executable, "-c", script, *flags]

@@ -147,10 +147,10 @@ def test_a_reproducing_script_gives_the_same_result(nursery, small_mnist, tmp_pa
         "import sys\n"
         f"sys.path.insert(0, {str(ROOT / 'reproduce')!r})\n"
         "import mvae_tf, table1\n"
-        "from support import results, rows, study\n"
+        "from support import rows, scripts, study\n"
         "load = mvae_tf.datasets.load\n"
         f"mvae_tf.datasets.load = lambda name, data_dir: load({str(small_mnist)!r})\n"
-        "results.run_script('table1', table1.rebuild, table1.text, grows=True,\n"
+        "scripts.run_script('table1', table1.rebuild, table1.text, grows=True,\n"
         "    rows=rows.Rows(table1.ROWS, table1.by_name, table1.usual_rows))\n"
     )
 

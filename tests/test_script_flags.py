@@ -1,5 +1,6 @@
 """What scripts of reproduce/ say of flags, folders and results that they can't use; by Table I."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -82,3 +83,48 @@ def test_seeds_must_be_integers_each_of_them_once(seeds, tmp_path):
     for more in ([], ["--only_print"]):
         finished = script("--preset=quick", f"--seeds={seeds}", f"--output_dir={tmp_path}", *more)
         assert finished.returncode != 0 and expected in finished.stderr + finished.stdout
+
+
+def with_stdout(stdout, *arguments, name="all"):
+    """A script whose stdout is this; --only_print of all of them is more than a pipe takes."""
+    command = [sys.executable, TABLE1.with_name(f"{name}.py"), *arguments]
+    return subprocess.run(command, stdout=stdout, stderr=subprocess.PIPE, text=True, check=False)
+
+
+@pytest.fixture
+def unread():
+    """A pipe that nobody reads, as `head` leaves it."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    yield writer
+    os.close(writer)
+
+
+@pytest.mark.parametrize("name", ["all", "table1"])
+def test_what_is_printed_can_be_read_in_part(name, unread):
+    finished = with_stdout(unread, "--only_print", name=name)
+    assert (finished.returncode, finished.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("name", ["all", "table1"])
+def test_work_that_nobody_reads_of_any_more_does_not_pass_for_done(name, unread, tmp_path):
+    finished = with_stdout(unread, "--preset=quick", f"--output_dir={tmp_path}", name=name)
+    told = finished.stderr.splitlines()[-1]
+    assert finished.returncode == 1 and "Traceback" not in finished.stderr
+    assert told.startswith("Stopped, as nobody reads stdout") and "goes on" in told
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full, a full disk")
+@pytest.mark.parametrize("name", ["all", "table1"])
+def test_a_full_stdout_is_told_in_a_line(name):
+    with open("/dev/full", "w") as full:
+        finished = with_stdout(full, "--only_print", name=name)
+    assert finished.returncode == 1
+    assert finished.stderr == f"{name}: [Errno 28] No space left on device\n"
+
+
+def test_a_stdout_of_few_characters_has_others_escaped(monkeypatch):
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    finished = script("--only_print")
+    assert finished.returncode == 0 and r"\xb1" in finished.stdout and not finished.stderr

@@ -123,7 +123,7 @@ def test_a_file_never_takes_the_place_of_a_closed_stream(tmp_path):
     """The next file to be opened would be stderr to native code."""
     code = (
         "import os; [os.close(each) for each in (0, 1, 2)]; sys.stdout = sys.stderr = None; "
-        "from mvae_tf.commands import program; program.open_streams(); "
+        "from mvae_tf.commands.support import streams; streams.prepare(); "
         f"file = open({str(tmp_path / 'x')!r}, 'w'); file.write(str(file.fileno())); file.close()"
     )
     program(f"import sys; {code}")

@@ -29,11 +29,11 @@ import sys
 sys.argv[0] = {str(TABLE1)!r}
 sys.path.insert(0, {str(TABLE1.parent)!r})
 import mvae_tf, table1
-from support import results, rows, study
+from support import rows, scripts, study
 load = mvae_tf.datasets.load
 mvae_tf.datasets.load = lambda name, data_dir: load({str(small_mnist)!r})
 study.EPOCHS["mnist"]["quick"] = 1
-results.run_script(
+scripts.run_script(
     "table1", table1.rebuild, table1.text, grows=True,
     rows=rows.Rows(table1.ROWS, table1.by_name, table1.usual_rows, own_seeds=True),
 )

@@ -8,15 +8,14 @@ it, after its flags have been found right.
 import contextlib
 import difflib
 import importlib
-import os
 import signal
 import sys
-import warnings
 from collections.abc import Sequence
 
 import mvae_tf
 from mvae_tf import files
 from mvae_tf.commands.signals import STATUS, TOLD, Terminated
+from mvae_tf.commands.support import streams
 from mvae_tf.commands.support.arguments import PROGRAM, CommandError, HelpShown, UsageError
 from mvae_tf.training.run_folder import BusyRunError, DamagedRunError
 from mvae_tf.training.version import NewerRunError
@@ -110,7 +109,7 @@ def _ended(name, run) -> int:
             sys.stdout.flush()
         return DONE
     except BrokenPipeError:
-        _drop_stdout()  # whoever reads has seen enough, as `head` has
+        streams.drop_stdout()  # whoever reads has seen enough, as `head` has
         return DONE
     except UsageError as error:
         _say(program, f"{error}\nSee {program} --help.")
@@ -130,7 +129,7 @@ def _ended(name, run) -> int:
         if not _is_foreseen(error):
             raise
         if isinstance(error, OSError):
-            _drop_stdout()  # perhaps it is stdout that can't be written
+            streams.drop_stdout()  # perhaps it is stdout that can't be written
         _say(program, str(error) or type(error).__name__)
         return FAILED
 
@@ -150,38 +149,11 @@ def _is_too_large(error):
     return exhausted and not files.is_full(error)
 
 
-def open_streams() -> None:
-    """Put nothing in the place of streams that are closed, and let no text be too much for them.
-
-    A file that is opened later must not become what native code takes for stderr. Whether stdout
-    was closed is still seen: `sys.stdout` stays None.
-    """
-    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
-        pass
-    os.close(descriptor)
-    if sys.stderr is None:
-        sys.stderr = os.fdopen(2, "w", closefd=False)
-    # What Pillow says of photographs of many megapixels, beside lines of its source.
-    warnings.filterwarnings("ignore", message="Image size .* could be decompression bomb")
-    for stream in (sys.stdout, sys.stderr):
-        if stream is not None:
-            stream.reconfigure(errors="backslashreplace")  # a path may be of any bytes
-
-
 def _say(program, text):
     if sys.stderr is None:
         return
     with contextlib.suppress(OSError):  # where stderr is closed, the exit status has to do
         print(f"{program}: {text}", file=sys.stderr, flush=True)
-
-
-def _drop_stdout():
-    """Let nothing more be written, neither here nor as Python ends."""
-    with contextlib.suppress(OSError, ValueError):
-        sys.stdout.flush()
-        return
-    with contextlib.suppress(OSError, ValueError), open(os.devnull, "w") as nothing:
-        os.dup2(nothing.fileno(), sys.stdout.fileno())
 
 
 def _help():
