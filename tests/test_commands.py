@@ -224,6 +224,15 @@ def test_stdout_closed_early_or_full_does_no_harm():
         assert "No space left" in done.stderr and len(done.stderr.splitlines()) == 1
 
 
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full, a full disk")
+def test_a_full_stderr_leaves_the_exit_status(unbuffered, monkeypatch):
+    monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-m", "mvae_tf", "nosuch"]
+        assert subprocess.run(command, stderr=full, check=False).returncode == program.USAGE
+
+
 @pytest.mark.parametrize(
     ("argv", "told"),
     [

@@ -85,10 +85,18 @@ def test_seeds_must_be_integers_each_of_them_once(seeds, tmp_path):
         assert finished.returncode != 0 and expected in finished.stderr + finished.stdout
 
 
-def with_stdout(stdout, *arguments, name="all"):
+@pytest.fixture(params=["", "1"], ids=["buffered", "unbuffered"])
+def buffering(request, monkeypatch):
+    """What is buffered fails where it is flushed, as Python ends if not before."""
+    monkeypatch.setenv("PYTHONUNBUFFERED", request.param)
+
+
+def with_stdout(stdout, *arguments, name="all", **settings):
     """A script whose stdout is this; --only_print of all of them is more than a pipe takes."""
     command = [sys.executable, TABLE1.with_name(f"{name}.py"), *arguments]
-    return subprocess.run(command, stdout=stdout, stderr=subprocess.PIPE, text=True, check=False)
+    return subprocess.run(
+        command, stdout=stdout, stderr=subprocess.PIPE, text=True, check=False, **settings
+    )
 
 
 @pytest.fixture
@@ -100,31 +108,97 @@ def unread():
     os.close(writer)
 
 
+@pytest.fixture
+def full():
+    if not os.path.exists("/dev/full"):
+        pytest.skip("needs /dev/full, a full disk")
+    with open("/dev/full", "w") as stdout:
+        yield stdout
+
+
 @pytest.mark.parametrize("name", ["all", "table1"])
-def test_what_is_printed_can_be_read_in_part(name, unread):
+def test_what_is_printed_can_be_read_in_part(name, unread, buffering):
     finished = with_stdout(unread, "--only_print", name=name)
     assert (finished.returncode, finished.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("name", ["all", "table1"])
-def test_work_that_nobody_reads_of_any_more_does_not_pass_for_done(name, unread, tmp_path):
+def test_work_that_nobody_reads_of_any_more_does_not_pass_for_done(
+    name, unread, buffering, tmp_path
+):
     finished = with_stdout(unread, "--preset=quick", f"--output_dir={tmp_path}", name=name)
     told = finished.stderr.splitlines()[-1]
     assert finished.returncode == 1 and "Traceback" not in finished.stderr
-    assert told.startswith("Stopped, as nobody reads stdout") and "goes on" in told
+    assert told == "Stopped, as nobody reads stdout any more. The same command goes on."
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full, a full disk")
 @pytest.mark.parametrize("name", ["all", "table1"])
-def test_a_full_stdout_is_told_in_a_line(name):
-    with open("/dev/full", "w") as full:
-        finished = with_stdout(full, "--only_print", name=name)
+def test_a_full_stdout_is_told_in_a_line(name, full, buffering):
+    finished = with_stdout(full, "--only_print", name=name)
     assert finished.returncode == 1
     assert finished.stderr == f"{name}: [Errno 28] No space left on device\n"
+
+
+def test_help_can_be_read_in_part_and_a_disk_be_full_of_it(unread, full, buffering):
+    finished = with_stdout(unread, "--help", name="table1")
+    assert finished.stderr == ""
+    finished = with_stdout(full, "--help", name="table1")
+    assert finished.stderr == "table1: [Errno 28] No space left on device\n"
+
+
+def test_a_closed_stdout_is_refused():
+    finished = with_stdout(None, "--only_print", preexec_fn=lambda: os.close(1))
+    assert finished.returncode == 1 and len(finished.stderr.splitlines()) == 1
+    assert finished.stderr.startswith("Expected stdout to be open")
+
+
+def ended(body, stdout):
+    """How a script of this body ends, and what it says."""
+    code = f"""
+import sys
+sys.path.insert(0, {str(TABLE1.parent)!r})
+sys.argv = ["own.py"]
+from support import scripts
+def main(_):
+    {body}
+scripts.run_app(main)
+"""
+    finished = subprocess.run(
+        [sys.executable, "-c", code], stdout=stdout, stderr=subprocess.PIPE, text=True, check=False
+    )
+    return finished.returncode, finished.stderr
+
+
+def test_what_was_made_is_made_whoever_reads_of_it(unread, buffering):
+    assert ended("scripts.show('a result that is written')", unread) == (0, "")
+
+
+@pytest.mark.parametrize("name", ["unread", "full"])
+def test_an_error_is_told_whatever_became_of_stdout(name, request, monkeypatch):
+    monkeypatch.setenv("PYTHONUNBUFFERED", "")  # printed, and not yet written
+    stdout = request.getfixturevalue(name)
+    status, told = ended("print('a line'); raise RuntimeError('a mistake')", stdout)
+    assert status == 1 and told.splitlines()[-1] == "RuntimeError: a mistake"
+    assert ended("print('a line'); sys.exit('Failed.')", stdout) == (1, "Failed.\n")
 
 
 def test_a_stdout_of_few_characters_has_others_escaped(monkeypatch):
     monkeypatch.setenv("PYTHONIOENCODING", "ascii")
     finished = script("--only_print")
     assert finished.returncode == 0 and r"\xb1" in finished.stdout and not finished.stderr
+
+
+def test_a_stdout_may_be_a_notebook_s():
+    code = f"""
+import contextlib, io, runpy, sys
+sys.argv = [{str(TABLE1)!r}, "--only_print"]
+sys.path.insert(0, {str(TABLE1.parent)!r})
+with contextlib.redirect_stdout(io.StringIO()) as told, contextlib.suppress(SystemExit):
+    runpy.run_path(sys.argv[0], run_name="__main__")
+print(told.getvalue()[:9])
+"""
+    finished = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
+    assert finished.stdout == "# Table I\n", finished.stderr

@@ -5,7 +5,6 @@ everything else to stderr, and raises what goes wrong. TensorFlow starts only wh
 it, after its flags have been found right.
 """
 
-import contextlib
 import difflib
 import importlib
 import signal
@@ -74,11 +73,7 @@ def main(argv: Sequence[str]) -> int:
     """
     name, *flags = argv or ["--help"]
     if sys.stdout is None:  # closed by whoever started the process
-        _say(
-            PROGRAM,
-            "Expected stdout to be open, for the results. Received: a closed one; >/dev/null drops "
-            "them.",
-        )
+        _say(PROGRAM, streams.CLOSED)
         return FAILED
     if name in ("--help", "-h", "-help", "help"):
         return _ended(name, lambda: print(_help(), end=""))
@@ -109,7 +104,7 @@ def _ended(name, run) -> int:
             sys.stdout.flush()
         return DONE
     except BrokenPipeError:
-        streams.drop_stdout()  # whoever reads has seen enough, as `head` has
+        streams.finish(sys.stdout)  # whoever reads has seen enough, as `head` has
         return DONE
     except UsageError as error:
         _say(program, f"{error}\nSee {program} --help.")
@@ -129,7 +124,7 @@ def _ended(name, run) -> int:
         if not _is_foreseen(error):
             raise
         if isinstance(error, OSError):
-            streams.drop_stdout()  # perhaps it is stdout that can't be written
+            streams.finish(sys.stdout)  # perhaps it is stdout that can't be written
         _say(program, str(error) or type(error).__name__)
         return FAILED
 
@@ -152,8 +147,10 @@ def _is_too_large(error):
 def _say(program, text):
     if sys.stderr is None:
         return
-    with contextlib.suppress(OSError):  # where stderr is closed, the exit status has to do
+    try:
         print(f"{program}: {text}", file=sys.stderr, flush=True)
+    except OSError:  # where stderr can't be written, the exit status has to do
+        streams.finish(sys.stderr)
 
 
 def _help():

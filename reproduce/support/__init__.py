@@ -1,1 +1,1 @@
-"""What the scripts share: the paper's numbers, the run store, studies, measures, results."""
+"""What the scripts share: how they run, the paper's numbers, the run store, studies, results."""

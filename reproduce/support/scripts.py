@@ -74,7 +74,7 @@ def run_script(
             return text(result, *map(usable_beside, beside))
 
         if FLAGS.only_print:
-            print(whole_text(read_result(path, whole_text)))
+            show(whole_text(read_result(path, whole_text)))
             return
         check_strategy()
         addition = None
@@ -146,7 +146,7 @@ def _rebuild(path, rebuild, text, dataset, rows, row_seeds, addition, redraw):
                 plots.save(figure, path.with_name(f"{path.stem}{suffix}.png"))
             write_text(path.with_suffix(".md"), told + "\n")
             write_text(path, json.dumps(result, indent=1) + "\n")
-        print(told)
+        show(told)
     except BrokenPipeError:
         raise
     except (
@@ -161,12 +161,20 @@ def _in_all(row_seeds):
     return list(dict.fromkeys([*(seed for seed in seeds() if seed in used), *used]))
 
 
+def show(text: str) -> None:
+    """Print what a script has made, or found; who reads it may have seen enough, as `head` has."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        streams.finish(sys.stdout)
+
+
 def run_app(main: Callable[[list[str]], None]) -> None:
     """Run a script's main function; what stops it from outside ends it in one line.
 
-    That is Ctrl-C, SIGTERM, and a stdout that is full or that nobody reads any more.
+    That is Ctrl-C, SIGTERM, a stdout that nobody reads any more, and what the system refuses, such
+    as a disk that is full.
     """
-    advice = "The same command goes on from the last checkpoint."
 
     def terminate(*_):
         raise Terminated
@@ -174,27 +182,36 @@ def run_app(main: Callable[[list[str]], None]) -> None:
     def of_flags(argv):
         if argv[1:]:
             raise app.UsageError(f"Expected flags alone. Received: {' '.join(argv[1:])}.")
-        try:
-            main(argv)
-        finally:
-            if sys.stdout is not None:
-                sys.stdout.flush()
+        main(argv)
 
     signal.signal(signal.SIGTERM, terminate)
     streams.prepare()
+    if sys.stdout is None:
+        sys.exit(streams.CLOSED)
     try:
-        app.run(of_flags)
+        _run_and_flush(of_flags)
     except KeyboardInterrupt as stop:
         number = signal.SIGTERM if isinstance(stop, Terminated) else signal.SIGINT
+        advice = "The same command goes on from the last checkpoint."
         print(f"\n{TOLD[number]} {advice}", file=sys.stderr)
         sys.exit(STATUS[number])
     except BrokenPipeError:
-        streams.drop_stdout()
-        if not FLAGS.only_print:  # otherwise whoever reads has seen enough, as `head` has
-            sys.exit(f"Stopped, as nobody reads stdout any more. {advice}")
+        if FLAGS.is_parsed() and not FLAGS.only_print:  # otherwise it has shown, and made, nothing
+            sys.exit("Stopped, as nobody reads stdout any more. The same command goes on.")
     except OSError as error:
-        streams.drop_stdout()
         sys.exit(f"{Path(sys.argv[0]).stem}: {error}")
+    finally:
+        streams.finish(sys.stdout)
+
+
+def _run_and_flush(main):
+    """Run it; that what it printed can't be written is found here, not as Python ends."""
+    try:
+        app.run(main)
+    except SystemExit as end:
+        if not isinstance(end.code, str):  # what it has to say by that comes first
+            sys.stdout.flush()
+        raise
 
 
 def require_writable(folder: Path) -> None:

@@ -1,1 +1,1 @@
-"""What the commands share: flags, settings, models and data, what is left behind."""
+"""What the commands share: flags, settings, models and data, what is left behind, streams."""

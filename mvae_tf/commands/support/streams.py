@@ -4,6 +4,11 @@ import contextlib
 import os
 import sys
 import warnings
+from typing import TextIO
+
+CLOSED = (
+    "Expected stdout to be open, for the results. Received: a closed one; >/dev/null drops them."
+)
 
 
 def prepare() -> None:
@@ -20,14 +25,14 @@ def prepare() -> None:
     # What Pillow says of photographs of many megapixels, beside lines of its source.
     warnings.filterwarnings("ignore", message="Image size .* could be decompression bomb")
     for stream in (sys.stdout, sys.stderr):
-        if stream is not None:
+        if hasattr(stream, "reconfigure"):  # not so a notebook's
             stream.reconfigure(errors="backslashreplace")  # a path may be of any bytes
 
 
-def drop_stdout() -> None:
-    """Let nothing more be written, neither here nor as Python ends."""
+def finish(stream: TextIO) -> None:
+    """Write what a stream still holds; where it takes no more, drop it, now and as Python ends."""
     with contextlib.suppress(OSError, ValueError):
-        sys.stdout.flush()
+        stream.flush()
         return
     with contextlib.suppress(OSError, ValueError), open(os.devnull, "w") as nothing:
-        os.dup2(nothing.fileno(), sys.stdout.fileno())
+        os.dup2(nothing.fileno(), stream.fileno())
