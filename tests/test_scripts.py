@@ -83,6 +83,8 @@ def test_fig2_forces_the_weights(study, tmp_path):
         forced = model.reconstruct(images, weights=np.eye(4)[k]).numpy()
         expected = ((forced - images) ** 2).sum(axis=(1, 2, 3)).mean()
         assert result["mse"][f"Component {k + 1}"]["mean"] == pytest.approx(expected, rel=1e-4)
+    weights = [result["mean_weights"][f"Component {k + 1}"]["mean"] for k in range(4)]
+    assert weights == pytest.approx(model.encode(images).w.mean().numpy().mean(axis=0), rel=1e-4)
     assert "than every component alone: undecided (one seed), in this reading" in text
 
 

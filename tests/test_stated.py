@@ -64,6 +64,13 @@ def test_figure_2s_mixture_against_the_best_component_of_each_seed(mixture):
     expected = by_t_test(best - mixture - NOISE)
     text = importlib.import_module("fig2_components").text(result)
     assert f"than every component alone: {expected}, in this reading" in text
+    assert "each seed's best has 10.00 ± 0.10,\nits worst 12.00 ± 0.00." in text
+    assert "weight" not in text.split("A component alone")[0]  # the result is of before
+    shares = {f"Component {k + 1}": summary(np.roll([0.7, 0.1, 0.1], k)) for k in range(3)}
+    result["mean_weights"] = shares | {"Component 4": summary([0.1, 0.1, 0.1])}
+    text = importlib.import_module("fig2_components").text(result)
+    assert "each seed's best has 10.00 ± 0.10 (mean weight 0.700 ± 0.000),\n" in text
+    assert "| Component 4 | 12.00 ± 0.00 | 0.100 ± 0.000 |\n" in text
 
 
 @pytest.mark.parametrize("share", [0.5, 0.95, 0.9])
