@@ -147,10 +147,8 @@ def _rebuild(path, rebuild, text, dataset, rows, row_seeds, addition, redraw):
             write_text(path.with_suffix(".md"), told + "\n")
             write_text(path, json.dumps(result, indent=1) + "\n")
         show(told)
-    except BrokenPipeError:
-        raise
     except (
-        AdditionError, CheckpointError, ClassifierError, DamagedRunError, NewerRunError, OSError
+        AdditionError, CheckpointError, ClassifierError, DamagedRunError, NewerRunError
     ) as error:  # fmt: skip
         sys.exit(f"{path.stem}: {error}")
 
