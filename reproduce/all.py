@@ -118,7 +118,7 @@ def _run():
         _write(output_dir() / "REPORT.md", report)
         scripts.show(f"\n{_scorecard(stored)}\n\nWritten: {output_dir() / 'REPORT.md'}")
     told = [f"Failed: {', '.join(failed)}. The same command tries them again."] if failed else []
-    if damaged and trains:
+    if damaged and not FLAGS.only_print:
         told.append(f"{_DAMAGED.format(', '.join(damaged))}.")
     if told:
         sys.exit("\n".join(told))

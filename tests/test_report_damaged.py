@@ -58,6 +58,14 @@ def test_a_result_that_cannot_be_told_is_called_damaged(tmp_path, content):
     assert "Not run yet: `python reproduce/table1.py" not in finished.stdout
 
 
+def test_a_report_of_damaged_results_is_written_but_no_success(tmp_path):
+    (tmp_path / "table1.json").write_text("{")
+    finished = run_all(tmp_path, "--only_report")
+    assert finished.returncode == 1
+    assert "Damaged, or of another version of its script: table1." in finished.stderr
+    assert "## table1\n\nDamaged" in (tmp_path / "REPORT.md").read_text()
+
+
 def _of_other_seeds(result):
     result["settings"]["seeds"] = [0]
 
