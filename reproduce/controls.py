@@ -10,14 +10,14 @@ The usual rows are those of `paper_mnist`; --rows names others, with --add besid
 """
 
 import functools
-import itertools
 import math
 
 import mvae_tf
 from mvae_tf import presets
-from support import ensembles, measures, verdicts
+from support import ensembles, leads, measures, verdicts
 from support.rows import Rows, require_parts, seeds_of
 from support.scripts import run_script
+from support.single_vaes import VAE, as_many_units, others, parameters
 from support.study import PRESETS, Study
 from support.summaries import format_summary, over_seeds
 from support.texts import beside_stored, markdown_table, origin
@@ -29,7 +29,6 @@ ROWS = {
     for count in (4, 10)
 }
 MIXTURE, COMPONENTS, ENSEMBLE = "M-VAE", "its components alone", "K VAEs, averaged and joined"
-VAE = "VAE"
 # The measures and their digits; of an accuracy more is better, of an error less.
 MEASURES = {
     "mse": ("MSE", 2),
@@ -85,45 +84,6 @@ def pictures(result: dict) -> dict:
         unit = "points" if measure not in ERRORS else "squared error"
         panels.append((f"{MEASURES[measure][0].removesuffix(' (%)')}: {unit} ahead", series))
     return {"": mvae_tf.plots.differences(names, panels)}
-
-
-def others(preset: str, count: int) -> dict[str, dict]:
-    """Return the controls that are one VAE: the settings in which each differs, by name."""
-    model = presets.get(preset).model
-    latent_dim, weight = model["latent_dim"], model["kl_weight"]
-    return {
-        VAE: {},
-        "VAE, d times K": {"latent_dim": count * latent_dim},
-        "VAE, KL weight 1/K": {"kl_weight": weight / count},
-        "VAE, KL weight 1/K, d times K": {
-            "kl_weight": weight / count,
-            "latent_dim": count * latent_dim,
-        },
-        "VAE of as many parameters": {"hidden_units": as_many_units(preset, count)},
-    }
-
-
-def as_many_units(preset: str, count: int) -> tuple[int, ...]:
-    """Return a VAE's hidden units by which it has as many parameters as `count` components."""
-    model = presets.get(preset).model
-    depth, usual = len(model["hidden_units"]), parameters(preset, model["hidden_units"])
-    sizes = range(1, count * max(model["hidden_units"]) + 1)
-    return (
-        min(sizes, key=lambda s: abs(parameters(preset, (s,) * depth) - count * usual)),
-    ) * depth
-
-
-def parameters(preset: str, hidden_units: tuple[int, ...]) -> int:
-    """Return the number of parameters of one VAE of a preset's other settings."""
-    model = presets.get(preset).model
-    pixels, latent_dim = math.prod(model["image_shape"]), model["latent_dim"]
-    encoder = (pixels, *hidden_units, 2 * latent_dim + 1)
-    decoder = (latent_dim, *hidden_units, pixels)
-    return sum(
-        (inputs + 1) * outputs
-        for sizes in (encoder, decoder)
-        for inputs, outputs in itertools.pairwise(sizes)
-    )
 
 
 def _row(study, name):
@@ -213,8 +173,7 @@ def compared(result: dict, row: dict) -> dict[str, dict[str, verdicts.Interval]]
 
     By paired differences; of an ensemble, whose VAEs are of several seeds, Welch's.
     """
-    models, ahead = in_order(row), {}
-    shared = ensembles.overlap(seeds_of(result, row), row["num_components"])
+    models, ahead, shared = in_order(row), {}, _shared(result, row)
     for name in models:
         if name in (MIXTURE, COMPONENTS):
             continue
@@ -230,6 +189,29 @@ def compared(result: dict, row: dict) -> dict[str, dict[str, verdicts.Interval]]
             else:
                 ahead[name][measure] = verdicts.interval(verdicts.minus(ours, theirs))
     return ahead
+
+
+def lead(result: dict, row: dict) -> dict[str, leads.Lead]:
+    """Return what a row's mixture's lead on the single VAE is made of, by the measure."""
+    models, shared = in_order(row), _shared(result, row)
+    signed = {
+        measure: {
+            name: [sign * value for value in models[name][measure]["per_seed"]]
+            for name in (MIXTURE, VAE, ENSEMBLE, COMPONENTS)
+            if measure in models[name]
+        }
+        for measure in _measured(result)
+        for sign in [-1 if measure in ERRORS else 1]
+    }
+    return {
+        measure: leads.lead(of[MIXTURE], of[VAE], of[ENSEMBLE], of.get(COMPONENTS), shared)
+        for measure, of in signed.items()
+    }
+
+
+def _shared(result, row):
+    """Return the share of VAEs that two seeds' ensembles have in common."""
+    return ensembles.overlap(seeds_of(result, row), row["num_components"])
 
 
 def text(result: dict) -> str:
@@ -266,6 +248,10 @@ dimensions in one VAE as in the mixture.
 Ahead: the mean over seeds and its 95 % interval, of paired differences; of "K VAEs", which are of
 several seeds each, Welch's; above 0 the mixture is the better. Where seeds' ensembles have VAEs in
 common, the interval is the wider for what these share.
+"Of its lead": which part of it K separate VAEs have as well, in the mean; by how much that part is
+more than the rest; how far components alone are ahead of the VAE; and by how much more averaging
+images and joining codes gains the mixture on its components than it gains K VAEs on one. All but
+the components' are Welch's intervals.
 
 {footnotes}
 
@@ -306,8 +292,7 @@ def _section(name, result, row):
         for control, intervals in compared(result, row).items()
     ]
     titles = [MEASURES[each][0] for each in columns]
-    count, seeds = row["num_components"], seeds_of(result, row)
-    shared = ensembles.overlap(seeds, count)
+    seeds, shared = seeds_of(result, row), _shared(result, row)
     common = f" Two seeds' ensembles share {shared:.0%} of their VAEs." if shared else ""
     return f"""\
 ### {_title(name)}
@@ -317,6 +302,10 @@ def _section(name, result, row):
 How far the mixture is ahead:
 
 {markdown_table(["Of", *titles], ahead)}
+
+Of its lead on the VAE:
+
+{markdown_table(["Part", *titles], _parts([*lead(result, row).values()]))}
 
 Parameters: {row["parameters"]:,} of the mixture, {row["vae_parameters"]:,} of the VAE of as \
 many. Seed{"s" * (len(seeds) > 1)}: {", ".join(map(str, seeds))}.{common}"""
@@ -330,6 +319,24 @@ def _title(name):
 def _measured(result):
     present = result["rows"][0]["models"][MIXTURE]
     return [name for name in MEASURES if name in present]
+
+
+def _parts(found):
+    """Return the rows that tell of leads, one a measure, what each is made of."""
+
+    def told(of, *words):
+        return [f"{each.told(2)}, {verdicts.word(each, *words)}" if each else "-" for each in of]
+
+    shares = ["-" if math.isnan(each.share) else f"{100 * each.share:.0f} %" for each in found]
+    return [
+        ["share that K VAEs have, too", *shares],
+        ["that share beyond the rest", *told([each.larger for each in found], "more", "less")],
+        [
+            "components beside the VAE",
+            *told([each.components for each in found], "better", "worse"),
+        ],
+        ["joining, beyond K VAEs'", *told([each.joining for each in found], "more", "less")],
+    ]
 
 
 def _ahead(interval):

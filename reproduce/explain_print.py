@@ -232,11 +232,12 @@ def text(result: dict) -> str:
 {markdown_table(header, [printed, *table])}
 
 {_by_classifier(result)}
-
+{_of_published_batch(result)}
 "Within": of the {len(paper.TABLE1)} printed errors, and of the {NUMBERS - len(paper.TABLE1)} other
 numbers, so many are no more than {MOST_DEVIATIONS:.2f} deviations from the measured ones
 (jointly 95 % of all {NUMBERS}), and the farthest is so many away. An error's deviation is that of
-whole batches of {measures.ERROR_BATCH} test images, on one of which it may have been measured. "Of
+whole batches of {measures.ERROR_BATCH} test images, on one of which it may have been measured: to
+be within reach it may be {_reach(result)} from the measured one. "Of
 one batch": if it is the same for all K, the errors' mean and their steps from K to K are judged by
 what these deviate over batches, of which a hard one is hard for all. An accuracy's deviation is
 that of {images:,} test images. Components are compared from the lowest up. Rise: of
@@ -278,6 +279,36 @@ def _by_classifier(result):
             told.append(_reached(f"by {whose} MLP", found))
         lines.append(f"- {_name(row)}, {_told(way)}: {', '.join(told)}.")
     return "\n".join(lines)
+
+
+def _reach(result):
+    """Return how far, at the least and at the most, an error within reach may be from print."""
+    found = []
+    for row in result["rows"]:
+        way, _ = nearest({way: error_deviations(each) for way, each in row["errors"].items()})
+        stds = [row["errors"][way][str(count)]["std"]["mean"] for count in KS]
+        found += [MOST_DEVIATIONS * each for each in stds]
+    return f"{min(found):.1f} to {max(found):.1f}"
+
+
+def _of_published_batch(result):
+    """Return each row's errors on the one batch that a published script measures."""
+    order = [count for _, count, _ in paper.TABLE1]
+    rows = [
+        [_name(row), _told(way), *(f"{of[str(k)]['published']['mean']:.2f}" for k in order)]
+        for row in result["rows"]
+        for way, of in row["errors"].items()
+        if all("published" in of[str(k)] for k in order)
+    ]
+    if not rows:
+        return ""
+    of_print = ["printed", "", *(f"{printed:.2f}" for *_, printed in paper.TABLE1)]
+    header = ["Reading", "errors of", *(f"K = {k}" for k in order)]
+    return f"""
+On the one batch of {measures.ERROR_BATCH} test images that a published script measures, the eighth:
+
+{markdown_table(header, [of_print, *rows])}
+"""
 
 
 def _reached(name, found):

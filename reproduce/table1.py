@@ -144,20 +144,38 @@ def printed_rows(result: dict) -> dict[int, dict]:
     return {row["num_components"]: row for name, row in rows if ROWS[name][2] is not None}
 
 
-def ahead(result: dict) -> verdicts.Interval | None:
+def ahead(result: dict, measure: str = "mse") -> verdicts.Interval | None:
     """Return how far the mixture with the largest error, of those run, is ahead of the single VAE.
 
     By the seeds that they have in common. None where they have none, or where mixtures and VAE have
     not both been run.
     """
+    pair = beside_vae(result, measure)
+    return None if pair is None else verdicts.interval(verdicts.minus(*pair))
+
+
+def beside_vae(result: dict, measure: str = "mse") -> tuple[list[float], list[float]] | None:
+    """Return the single VAE's error and the mixtures' largest, seed by seed; None as `ahead`."""
     rows = printed_rows(result)
     if 1 not in rows or len(rows) == 1:
         return None
     compared = of_common_seeds(result, [rows.pop(1), *rows.values()])
     if compared is None:
         return None
-    vae, *mixtures = (row["mse"]["per_seed"] for row in compared)
-    return verdicts.interval(verdicts.minus(vae, verdicts.best(mixtures)))
+    vae, *mixtures = (row[measure]["per_seed"] for row in compared)
+    return vae, verdicts.best(mixtures)
+
+
+def fall(result: dict, measure: str = "mse") -> verdicts.Interval | None:
+    """Return by how much the mixtures' error falls a component, by their seeds in common, or None.
+
+    None where they have no seed in common, or fewer than two were run.
+    """
+    rows = {k: row for k, row in sorted(printed_rows(result).items()) if k != 1}
+    if len(rows) < 2 or (compared := of_common_seeds(result, list(rows.values()))) is None:
+        return None
+    rises = verdicts.slopes(list(rows), [row[measure]["per_seed"] for row in compared])
+    return verdicts.interval([-rise for rise in rises])
 
 
 def _cells(row):

@@ -11,12 +11,12 @@ import numpy as np
 import mvae_tf
 import search_vae
 from mvae_tf import presets
-from support import beside, measures, paper
+from support import beside, measures, paper, verdicts
 from support.results import found_beside
 from support.rows import require_parts
 from support.scripts import run_script
 from support.study import READINGS, Study, reading_of
-from support.summaries import format_summary, over_seeds
+from support.summaries import format_summary, over_seeds, summary
 from support.texts import BEST_MNIST, markdown_table, of_reading, origin
 
 NUM_SAMPLES = 64  # draws from the posterior for each image's log-likelihood
@@ -30,6 +30,7 @@ MODELS = ("M-VAE", "VAE")  # the paper's
 COMPONENTS = 4
 BESIDE = ("controls",)  # results that its text shows, too
 _NO_NATS = ["-"] * 3
+_COMPONENTS = [f"C{index + 1}" for index in range(COMPONENTS)]
 NEIGHBOURS = (1, 3, 5, 7, 10, 15)
 
 
@@ -188,6 +189,7 @@ def text(result: dict, controls: dict | None = None) -> str:
 
 In parentheses, the paper's. Codes are posterior means, 20 numbers a component; "Mixture" joins the
 four components' to 80. Trained on 60,000 images, tested on 10,000.
+{_of_components(result)}
 {_of_our_own(result)}{added}
 {footnotes}
 
@@ -209,6 +211,27 @@ posterior means and expected weights; "sampled": at draws of both. Log-likelihoo
 bound in expectation).
 
 {origin(result)}"""
+
+
+def beside_best(columns: dict[str, dict]) -> tuple[list[float], list[float]]:
+    """Return the joined codes' accuracy and the best of the paper's other columns', by seed."""
+    of = {name: each["per_seed"] for name, each in columns.items() if name not in OF_OUR_OWN}
+    return of.pop("Mixture"), verdicts.best(of.values())
+
+
+def _of_components(result):
+    """Tell the best and the worst component of each seed: which is which differs by seed."""
+
+    def told(lowest):
+        found = []
+        for name, columns in result["accuracy"].items():
+            each = [columns[column]["per_seed"] for column in _COMPONENTS]
+            found.append(f"{name} {format_summary(summary(verdicts.best(each, lowest)), 2)}")
+        return ", ".join(found)
+
+    return f"""\
+A mixture's best component, chosen anew for each seed and classifier: {told(False)};
+its worst: {told(True)}."""
 
 
 def _require_parts(result):

@@ -14,7 +14,17 @@ import sklearn.neighbors
 import controls
 import mvae_tf
 from mvae_tf import presets
-from support import additions, claims, ensembles, rows, study as study_module, summaries, verdicts
+from support import (
+    additions,
+    claims,
+    control_claims,
+    ensembles,
+    rows,
+    single_vaes,
+    study as study_module,
+    summaries,
+    verdicts,
+)
 
 SCRIPTS = Path(controls.__file__).parent
 
@@ -82,7 +92,7 @@ def test_controls_are_what_they_are_called(rebuilt):
             settings.seed, preset=settings.preset, **dict(settings.overrides)
         ).model
     row = result["rows"][0]
-    units = controls.as_many_units("paper_mnist", 4)
+    units = single_vaes.as_many_units("paper_mnist", 4)
     assert set(trained) == {
         (4, 3, 1.0, (12, 12), 0),
         *((1, 3, 1.0, (12, 12), seed) for seed in range(4)),
@@ -107,10 +117,10 @@ def test_controls_are_what_they_are_called(rebuilt):
 @pytest.mark.parametrize("count", [4, 10])
 def test_a_vae_of_as_many_parameters_as_the_papers_mixture(count):
     """Of 2 x 500 units a VAE has by hand 663,541 in its encoder and 653,784 in its decoder."""
-    units = controls.as_many_units("best_mnist", count)
+    units = single_vaes.as_many_units("best_mnist", count)
     usual = 663_541 + 653_784
-    assert controls.parameters("best_mnist", (500, 500)) == usual
-    assert controls.parameters("best_mnist", units) == pytest.approx(count * usual, rel=1e-3)
+    assert single_vaes.parameters("best_mnist", (500, 500)) == usual
+    assert single_vaes.parameters("best_mnist", units) == pytest.approx(count * usual, rel=1e-3)
 
 
 def test_ensembles_of_the_first_seeds_have_no_vae_in_common():
@@ -138,7 +148,7 @@ def result_of(seeds, mixture, ensemble, vae, count=10):
         controls.MIXTURE: measured(mixture),
         controls.COMPONENTS: measured([0.0] * len(seeds)),  # no control
         controls.ENSEMBLE: measured(ensemble),
-        controls.VAE: measured(vae),
+        single_vaes.VAE: measured(vae),
         "VAE, d times K": measured([value + 5 for value in vae]),
     }
     row = {"reading": "paper_mnist", "num_components": count, "models": models}
@@ -152,13 +162,15 @@ def result_of(seeds, mixture, ensemble, vae, count=10):
 def test_the_mixture_is_ahead_by_less_error_and_by_more_accuracy():
     result = result_of([0, 1, 2], [9.0, 9.2, 9.1], [10.0, 10.4, 10.3], [8.0, 8.1, 8.3])
     ahead = controls.compared(result, result["rows"][0])
-    assert list(ahead) == [controls.ENSEMBLE, controls.VAE, "VAE, d times K"]
+    assert list(ahead) == [controls.ENSEMBLE, single_vaes.VAE, "VAE, d times K"]
     for measure in ("mse", "KNN"):
         shared = ensembles.overlap([0, 1, 2], 10)
         assert ahead[controls.ENSEMBLE][measure] == pytest.approx(
             verdicts.unpaired([-9.0, -9.2, -9.1], [-10.0, -10.4, -10.3], shared)
         )
-        assert ahead[controls.VAE][measure] == pytest.approx(verdicts.interval([-1.0, -1.1, -0.8]))
+        assert ahead[single_vaes.VAE][measure] == pytest.approx(
+            verdicts.interval([-1.0, -1.1, -0.8])
+        )
 
 
 @pytest.mark.parametrize(
@@ -180,7 +192,7 @@ def test_the_mixture_is_ahead_by_less_error_and_by_more_accuracy():
 def test_what_controls_say_of_the_claims(result, expected):
     judged = [
         claims.judged(claim, {"controls": result})
-        for claim in claims.of_controls("paper", result)
+        for claim in control_claims.of_controls("paper", result)
         if claim.text.startswith("K = 10: a lower error than")
     ]
     assert [verdict for _, verdict in judged] == expected
@@ -201,17 +213,29 @@ def test_of_several_vaes_the_best_is_chosen_anew_for_each_seed():
 
 
 def test_rows_are_the_preset_s_and_any_other_that_was_run():
-    shown = {claim.text.partition(":")[0] for claim in claims.of_controls("quick", None)}
+    shown = {claim.text.partition(":")[0] for claim in control_claims.of_controls("quick", None)}
     assert shown == {"K = 4"}
     result = result_of([0], [9], [10], [8])
     result["rows"][0]["reading"] = "authors_mnist"
-    readings = {claim.reading for claim in claims.of_controls("paper", result)}
+    readings = {claim.reading for claim in control_claims.of_controls("paper", result)}
     assert readings == {"`paper_mnist`", "`authors_mnist`"}
+
+
+def test_a_lead_is_of_less_error_and_of_more_accuracy():
+    result = result_of([0, 1, 2], [9.0, 9.2, 9.1], [9.5, 9.6, 9.8], [10.0, 10.4, 10.3])
+    found = controls.lead(result, result["rows"][0])
+    shared = ensembles.overlap([0, 1, 2], 10)
+    expected = verdicts.unpaired([19.0, 19.6, 19.4], [19.0, 19.2, 19.6], shared)
+    for measure in ("mse", "KNN"):
+        assert found[measure].share == pytest.approx(1.8 / 3.4)
+        assert found[measure].larger == pytest.approx(expected)
 
 
 def test_text_has_each_row_and_says_what_was_not_run(rebuilt):
     result, pictures, _ = rebuilt
     text = controls.text(result)
+    of_its_lead = [line for line in text.splitlines() if line.startswith("| share that K VAEs")]
+    assert len(of_its_lead) == 1
     assert list(pictures) == [""] and "(controls.png)" in text
     assert "### paper_mnist, K = 4\n" in text and "Not run" not in text
     assert "undecided (one seed)" in text and "linear SVM" not in text

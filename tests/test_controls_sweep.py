@@ -12,7 +12,7 @@ import sklearn.neighbors
 import controls_sweep
 import mvae_tf
 from mvae_tf import presets
-from support import claims, ensembles, study as study_module, sweeps, verdicts
+from support import claims, control_claims, ensembles, study as study_module, sweeps, verdicts
 from support.summaries import summary
 
 OF_DATA = {"name": "mnist", "digest": "d", "train_images": 60_000, "test": "test images"}
@@ -259,7 +259,7 @@ def test_verdicts_on_trends(mixtures, verdict, word):
         result["ensembles"]["10"]["KNN"] = summary(
             [value + 0.001 for value in result["ensembles"]["10"]["KNN"]["per_seed"]]
         )
-    judged = [claims.judged(claim, stored) for claim in claims.OF_SWEEP]
+    judged = [claims.judged(claim, stored) for claim in control_claims.OF_SWEEP]
     assert [found for _, found in judged[1::2]] == [verdict] * 3
     assert "share 47% of their VAEs" in controls_sweep.text(result, figure, table)
     assert all(told.startswith(("K = ", "by ")) for told, _ in judged)
@@ -272,11 +272,11 @@ def test_claims_about_several_k_want_all_of_them_and_seeds_in_common():
     result, figure, table = results(mixtures=(0.13, 0.14, 0.18))
     fewer = table | {"rows": [row for row in table["rows"] if row["num_components"] != 8]}
     stored = {"controls_sweep": result, "fig4_components_sweep": figure, "table1": fewer}
-    judged = [claims.judged(claim, stored)[1] for claim in claims.OF_SWEEP]
+    judged = [claims.judged(claim, stored)[1] for claim in control_claims.OF_SWEEP]
     assert judged[:4] == ["undecided (rows not run)"] * 4
     result, figure, table = results(mixture_seeds=(5, 6, 7))
     stored = {"controls_sweep": result, "fig4_components_sweep": figure, "table1": table}
-    judged = [claims.judged(claim, stored)[1] for claim in claims.OF_SWEEP]
+    judged = [claims.judged(claim, stored)[1] for claim in control_claims.OF_SWEEP]
     assert judged == [verdicts.NONE_IN_COMMON] * 6
 
 
@@ -302,7 +302,7 @@ def test_what_diverged_is_a_gap_in_the_picture():
 
 def test_without_mixtures_nothing_is_judged():
     result, *_ = results()
-    for claim in claims.OF_SWEEP:
+    for claim in control_claims.OF_SWEEP:
         told, verdict = claims.judged(claim, {"controls_sweep": result})
         assert told == "-"  # the ensembles' slope alone would be over other K than the claim's
         assert verdict.startswith("undecided (no mix")

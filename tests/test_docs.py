@@ -142,7 +142,8 @@ def test_verdicts_are_the_report_s():
     """
     report = (ROOT / "figures" / "REPORT.md").read_text()
     scorecards = report[: report.index("## What of it")].split("## The same in another reading")
-    claimed, others = ([dict(row) for row in rows(each)] for each in scorecards)
+    judged = ([dict(row) for row in rows(each)] for each in scorecards)
+    claimed, others = ([row for row in each if "in this reading" in row] for each in judged)
     assert (len(claimed), len(others)) == (len(claims.CLAIMS), len(claims.under("authors_mnist")))
     shown = [row for row in map(dict, rows(README.read_text())) if "verdict" in row]
     assert all(row.items() <= whole.items() for row, whole in zip(shown, claimed, strict=True))

@@ -94,6 +94,18 @@ def test_both_mlps_are_told_and_the_one_that_explains_more_is_judged():
     assert "KNN 6 of 6 (+0.00), by the published MLP 0 of 6 (+2.00)." in _text(result_of(row))
 
 
+def test_the_batch_that_a_published_script_measures_is_told():
+    row = exact()
+    assert "On the one batch" not in _text(result_of(row))  # of fewer than eight batches
+    for (_, count, _), value in zip(paper.TABLE1, (7.5, 8.5, 10.5, 1.5), strict=True):
+        row["errors"]["means"][str(count)]["published"] = {"mean": value}
+    text = _text(result_of(row))
+    lines = [line.split() for line in text[text.index("On the one batch") :].splitlines()]
+    told = [line[-8:-1:2] for line in lines if line[:1] == ["|"]]
+    assert told[2] == ["11.54", "10.20", "9.17", "13.44"]  # printed
+    assert told[3] == ["7.50", "8.50", "10.50", "1.50"]
+
+
 def result_of(row):
     return {
         "preset": "paper",

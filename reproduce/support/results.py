@@ -76,7 +76,7 @@ def require_usable(name: str, result: dict, where: str) -> None:
         NewerRunError: it is of a newer version.
         Exception: one of `DAMAGED`: it is damaged.
     """
-    from support import claims  # of all scripts, each of which takes this file
+    from support import claims, control_claims  # of all scripts, each of which takes this file
 
     script = importlib.import_module(name)
     stored.require(result, _FORM)
@@ -85,8 +85,9 @@ def require_usable(name: str, result: dict, where: str) -> None:
     require_sound(result, rows_of(script), getattr(script, "OF_ONE_SEED", ()))
     require_known(result, where)
     script.text(result).encode()  # a text may hold what no file takes
-    for claim in claims.of_script(name, result):
+    for claim in control_claims.of_script(name, result):
         claims.judged(claim, {name: result})
+        claims.judged_otherwise(claim, result)
 
 
 def require_sound(

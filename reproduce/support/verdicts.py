@@ -1,6 +1,7 @@
 """The rule by which claims are judged.
 
-It was written down before any but the three seeds of Table II and Figure 2 were run.
+It was written down when the first seed of each result, and three of Table II and Figure 2, were
+known; what was added since, and when, the report says.
 
 A claim is one comparison or several, each a difference that it says is above 0, measured once a
 seed, on models of that seed:

@@ -1,0 +1,57 @@
+"""Claims judged otherwise than by the rule of `verdicts`, to see what a verdict depends on.
+
+Not paired by seed: models of one seed share the order of the images and little else, so that a
+pair's difference may deviate less, or more, than two means do by chance alone. At posterior means
+or at draws alone, and with other numbers of neighbours: the paper tells neither. Each function
+takes the result of a script and returns intervals by how the claim is judged, and nothing where
+what it needs was not run.
+"""
+
+import ablation_dhsic
+import table1
+import table2
+from support import verdicts
+from support.verdicts import Interval
+
+MEANS, DRAWS, NOT_PAIRED = "at posterior means alone", "at draws alone", "not paired by seed"
+_ERRORS = {MEANS: "mse", DRAWS: "mse_sampled"}
+
+
+def error_falls(result: dict) -> dict[str, list[Interval]]:
+    """Judge Table I's fall over K by each error alone."""
+    falls = {how: table1.fall(result, name) for how, name in _ERRORS.items()}
+    return {how: [each] for how, each in falls.items() if each is not None}
+
+
+def mixtures_beat_vae(result: dict) -> dict[str, list[Interval]]:
+    """Judge by how much Table I's largest error of a mixture is below the VAE's."""
+    if (drawn := table1.ahead(result, _ERRORS[DRAWS])) is None:
+        return {}
+    return {DRAWS: [drawn], NOT_PAIRED: [verdicts.unpaired(*table1.beside_vae(result))]}
+
+
+def mixture_beats_vae(result: dict) -> dict[str, list[Interval]]:
+    """Judge by how much the errors of Table II's mixture are below the VAE's."""
+    mixture, vae = (result["errors"][model] for model in table2.MODELS)
+    pairs = [(vae[name]["per_seed"], mixture[name]["per_seed"]) for name in _ERRORS.values()]
+    return {NOT_PAIRED: [verdicts.unpaired(*pair) for pair in pairs]}
+
+
+def joined_codes(result: dict) -> dict[str, list[Interval]]:
+    """Judge by how much Table II's joined codes classify better than any others of the paper's."""
+    of = {name: table2.beside_best(columns) for name, columns in result["accuracy"].items()}
+    found = {NOT_PAIRED: [verdicts.unpaired(*pair) for pair in of.values()]}
+    for count, columns in result["neighbours"].items():
+        if (pair := table2.beside_best(columns)) != of["KNN"]:
+            how = f"by KNN alone, {count} neighbour{'s' * (count != '1')}"
+            found[how] = [verdicts.interval(verdicts.minus(*pair))]
+    return found
+
+
+def dhsic_separates(result: dict) -> dict[str, list[Interval]]:
+    """Judge by how much more than a tenth beta = 1 lowers the codes' dHSIC."""
+    if (pair := ablation_dhsic.beside_off(result, "1")) is None:
+        return {}
+    off, on = (row["dhsic"]["per_seed"] for row in pair)
+    least = [ablation_dhsic.ACTS * each for each in off]
+    return {NOT_PAIRED: [verdicts.unpaired(least, on)]}
