@@ -1,6 +1,7 @@
 """What the dHSIC penalty does: its weight beta from 0 to 1000, its root, another bandwidth; K = 4.
 
-It answers whether the paper's beta = 1 acts at all, what a beta that acts buys, and what it costs.
+It answers whether the paper's beta = 1 acts at all, what a beta that acts buys, and what it costs;
+as many VAEs that were trained separately say how alike codes are that nothing pushes apart.
 --rows chooses some of the settings; others, and further seeds of each, can follow with --add.
 """
 
@@ -9,13 +10,14 @@ import math
 import numpy as np
 
 import mvae_tf
-from support import measures, verdicts
+from support import ensembles, measures, verdicts
 from support.rows import Rows, of_common_seeds, seeds_of
 from support.scripts import run_script
 from support.study import ABLATION_EPOCHS, READINGS, Study, reading_of
 from support.summaries import format_summary, summary
 from support.texts import markdown_table, of_reading, origin
 
+SEPARATE = "VAEs"
 # By the name that --rows takes: what differs from the preset's dhsic_weight=1, dHSIC itself,
 # "dimension" bandwidths.
 ROWS = {
@@ -26,10 +28,19 @@ ROWS = {
     "1000": {"dhsic_weight": 1000.0},
     "root": {"dhsic_weight": 1.0, "dhsic_root": True},
     "median": {"dhsic_weight": 1.0, "bandwidths": "median"},
+    SEPARATE: {},
 }
 # Under the paper preset; the others differ little from beta = 1, and --rows asks for them.
 USUAL = ("0", "1", "100", "1000")
-OTHERS = "root, median: beta = 1 with dHSIC's root, with median bandwidths"
+OTHERS = {
+    "root": "beta = 1 with dHSIC's root",
+    "median": "beta = 1 with median bandwidths",
+    SEPARATE: "as many, trained separately",
+}
+COMPONENTS = 4
+_WELCH = f"""
+{SEPARATE}, of several seeds each, are not paired: Welch's interval. Their error is of their mean
+image, so that weights are equal."""
 MEASURES = {
     "mse": "test MSE",
     "knn": "KNN, joined codes (%)",
@@ -45,7 +56,7 @@ DIGITS = {"mse": 2, "knn": 2, "knn_component": 2, "dhsic": 5, "cka": 3, "entropy
 
 def usual_rows(preset: str, reading: str = READINGS[0]) -> list[str]:
     """Return the rows of a preset, the same in each reading, by the names that --rows takes."""
-    return list(ROWS if preset == "quick" else USUAL)
+    return [name for name in ROWS if name != SEPARATE] if preset == "quick" else list(USUAL)
 
 
 def rebuild(study: Study, chosen: list[str] | None = None) -> tuple[dict, dict]:
@@ -54,7 +65,7 @@ def rebuild(study: Study, chosen: list[str] | None = None) -> tuple[dict, dict]:
     chosen = usual if chosen is None else chosen
     rows = []
     for name in (name for name in ROWS if name in chosen):
-        measured = [_measure(study, seed, ROWS[name]) for seed in study.seeds_of(name)]
+        measured = [_measure(study, seed, name) for seed in study.seeds_of(name)]
         row = {each: summary([values[each] for values in measured]) for each in MEASURES}
         rows.append({"setting": name, "seeds": study.seeds_of(name)} | row)
     content = {"rows": rows, "dhsic_images": measures.DHSIC_IMAGES}
@@ -79,7 +90,7 @@ def pictures(result: dict) -> dict:
         )
         for name, title in MEASURES.items()
     ]
-    others = f" ({OTHERS})" if _has_others(rows) else ""
+    others = f" ({_others(rows)})" if _others(rows) else ""
     return {"": mvae_tf.plots.ablation(list(rows), panels, xlabel=f"beta{others}")}
 
 
@@ -88,9 +99,9 @@ def by_name(result: dict) -> dict[str, dict]:
     return {row["setting"]: row for row in result["rows"]}
 
 
-def _has_others(names):
-    """Return whether there are rows whose name is no beta."""
-    return not all(name.isdigit() for name in names)
+def _others(names):
+    """Return what rows are whose name is no beta; nothing without such."""
+    return "; ".join(f"{name}: {what}" for name, what in OTHERS.items() if name in names)
 
 
 def _in_order(result):
@@ -98,18 +109,38 @@ def _in_order(result):
     return {name: rows[name] for name in ROWS if name in rows}
 
 
-def _measure(study, seed, settings):
-    model = study.run(seed, num_components=4, epochs=ABLATION_EPOCHS, **settings).model
-    data = study.data
-    train, test = measures.encoded(model, data)
+def _measure(study, seed, name):
+    measure = _of_separate if name == SEPARATE else _of_mixture
+    mse, train, test, weights = measure(study, seed, ROWS[name])
     return {
-        "mse": mvae_tf.evaluation.reconstruction_errors(model, data.test).mse,
-        "knn": measures.knn_accuracy(train.means, test.means, data),
-        "knn_component": np.mean(measures.component_accuracies(train.means, test.means, data)),
-        "dhsic": measures.dhsic(test.means),
-        "cka": measures.mean_cka(test.means),
-        "entropy": measures.entropy(test.weights),
+        "mse": mse,
+        "knn": measures.knn_accuracy(train, test, study.data),
+        "knn_component": np.mean(measures.component_accuracies(train, test, study.data)),
+        "dhsic": measures.dhsic(test),
+        "cka": measures.mean_cka(test),
+        "entropy": measures.entropy(weights),
     }
+
+
+def _of_mixture(study, seed, settings):
+    """Return a mixture's error, its codes [n, K, d] of train and test images, and its weights."""
+    settings = {"num_components": COMPONENTS, "epochs": ABLATION_EPOCHS, **settings}
+    model = study.run(seed, **settings).model
+    train, test = measures.encoded(model, study.data)
+    mse = mvae_tf.evaluation.reconstruction_errors(model, study.data.test).mse
+    return mse, train.means, test.means, test.weights
+
+
+def _of_separate(study, seed, settings):
+    """Return the same of as many VAEs, whose images are averaged and whose codes are joined."""
+    pool = [
+        study.run(member, num_components=1, epochs=ABLATION_EPOCHS, **settings).model
+        for member in ensembles.members(seed, COMPONENTS)
+    ]
+    parts = zip(*(measures.encoded(model, study.data) for model in pool), strict=True)
+    codes = (np.concatenate([each.means for each in part], axis=1) for part in parts)
+    weights = np.full([1, COMPONENTS], 1 / COMPONENTS)
+    return ensembles.errors(pool, study.data.test)["mse"], *codes, weights
 
 
 def text(result: dict) -> str:
@@ -117,7 +148,7 @@ def text(result: dict) -> str:
     present = by_name(result)
     shown = {*usual_rows(result["preset"]), *present}
     rows = [[name, *_cells(result, present.get(name))] for name in ROWS if name in shown]
-    others = f"; {OTHERS}" if _has_others(shown) else ""
+    others = f"; {_others(shown)}" if _others(shown) else ""
     return f"""\
 # Ablation: what the dHSIC penalty does{of_reading(result)}
 
@@ -127,7 +158,7 @@ def text(result: dict) -> str:
 
 {answer(result)}
 
-K = 4, d = 20{others}.
+K = {COMPONENTS}, d = 20{others}.
 dHSIC and CKA: of the components' posterior means, CKA on all test images, dHSIC on the first
 {result["dhsic_images"]}, "dimension" bandwidths. Weights: the mean over test images of the expected
 mixing weights; four equal ones have 1.386 nats.
@@ -145,13 +176,14 @@ def _cells(result, row):
 def answer(result: dict) -> str:
     """Say by the rule whether beta = 1 acts, and what every other row changes against beta = 0."""
     changes = [
-        [name, *(_changed(*pair, each) for each in MEASURES)]
+        [name, *(_changed(result, name, each) for each in MEASURES)]
         for name in _in_order(result)
-        if name != OFF and (pair := beside_off(result, name)) is not None
+        if name != OFF and beside_off(result, name) is not None
     ]
     if not changes:
         return "No row was run by the same seeds as beta = 0, which they are held against."
     stated = "\n".join(_stated(result, name) for name in ("1", "1000"))
+    separate = _WELCH if any(name == SEPARATE for name, *_ in changes) else ""
     return f"""\
 {stated}
 
@@ -160,7 +192,7 @@ By how much each measure is higher than at beta = 0:
 {markdown_table(["beta", *MEASURES.values()], changes)}
 
 The mean over seeds, of those that both rows have, of the paired differences, its 95 % interval and
-what the rule says of it; with one seed there is no interval, and all are undecided."""
+what the rule says of it; with one seed there is no interval, and all are undecided.{separate}"""
 
 
 def _stated(result, name):
@@ -190,8 +222,14 @@ def lowered(result: dict, name: str) -> verdicts.Interval | None:
     return verdicts.interval(verdicts.minus([ACTS * each for each in off], on))
 
 
-def _changed(off, row, name):
-    change = verdicts.interval(verdicts.minus(row[name]["per_seed"], off[name]["per_seed"]))
+def _changed(result, setting, name):
+    pair = beside_off(result, setting)
+    off, row = (each[name]["per_seed"] for each in pair)
+    if setting == SEPARATE:
+        shared = ensembles.overlap(pair[1]["seeds"], COMPONENTS)
+        change = verdicts.unpaired([-each for each in off], [-each for each in row], shared)
+    else:
+        change = verdicts.interval(verdicts.minus(row, off))
     judged = "" if math.isinf(change.half) else f", {verdicts.word(change, 'higher', 'lower')}"
     return change.told(DIGITS[name]) + judged
 

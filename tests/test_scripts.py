@@ -1,6 +1,7 @@
 """Each script's rebuild and text, on few images of MNIST's size and for one epoch."""
 
 import importlib
+import itertools
 import json
 import re
 from pathlib import Path
@@ -152,6 +153,28 @@ def test_ablation_dhsic(study, tmp_path):
     assert "dhsic_weight" not in result["settings"]["model"]
     assert result["settings"]["model"]["num_components"] == 4
     assert "That beta = 1 lowers the codes' dHSIC" in text
+
+
+def test_separate_vaes_beside_the_ablation_of_dhsic(study):
+    ablation = importlib.import_module("ablation_dhsic")
+    content, _ = ablation.rebuild(study, [ablation.SEPARATE])
+    (row,) = content["rows"]
+    pool = [
+        study.run(seed, num_components=1, epochs=study_module.ABLATION_EPOCHS) for seed in range(4)
+    ]
+    images = study.data.test.float_images()
+    mean = np.mean([run.model.reconstruct(images).numpy() for run in pool], axis=0)
+    assert row["mse"]["mean"] == pytest.approx(
+        np.square(mean - images).sum((1, 2, 3)).mean(), rel=1e-5
+    )
+    assert row["entropy"]["mean"] == pytest.approx(np.log(4))
+    codes = [run.model.features(images).numpy() for run in pool]
+    centred = [each - each.mean(axis=0) for each in codes]
+    pairs = [
+        np.sum((one.T @ other) ** 2) / np.linalg.norm(one.T @ one) / np.linalg.norm(other.T @ other)
+        for one, other in itertools.combinations(centred, 2)
+    ]
+    assert row["cka"]["mean"] == pytest.approx(np.mean(pairs), rel=1e-4)
 
 
 @pytest.mark.slow

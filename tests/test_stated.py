@@ -124,6 +124,21 @@ def test_settings_of_other_seeds_are_held_against_beta_0_by_those_of_both():
     assert "No row was run by the same seeds as beta = 0" in ablation.text(result)
 
 
+def test_separate_vaes_are_not_paired_with_beta_0():
+    ablation = importlib.import_module("ablation_dhsic")
+    result = stored("ablation_dhsic")
+    off, on = [10.0, 11.0, 12.5], [9.0, 9.4, 9.1]
+    result["rows"] = [
+        {"setting": name, "seeds": [0, 1, 2]} | {each: summary(of) for each in ablation.MEASURES}
+        for name, of in (("0", off), (ablation.SEPARATE, on))
+    ]
+    text = ablation.text(result)
+    low, high = scipy.stats.ttest_ind(on, off, equal_var=False).confidence_interval(0.95)
+    assert f"| {np.mean(on) - np.mean(off):.2f} ({low:.2f} to {high:.2f}), undecided |" in text
+    assert "Welch's interval" in text and "d = 20; VAEs: as many, trained separately." in text
+    assert "Welch" not in ablation.text(result | {"rows": result["rows"][:1]})
+
+
 def test_a_setting_that_diverged_is_left_out_of_the_picture_alone():
     ablation = importlib.import_module("ablation_dhsic")
     result = stored("ablation_dhsic")
