@@ -39,8 +39,8 @@ OTHERS = {
 }
 COMPONENTS = 4
 _WELCH = f"""
-{SEPARATE}, of several seeds each, are not paired: Welch's interval. Their error is of their mean
-image, so that weights are equal."""
+{SEPARATE}, of several seeds each, are not paired: Welch's interval, of all seeds of both rows.
+Their error is that of the mean of their images; that weights are then equal says nothing."""
 MEASURES = {
     "mse": "test MSE",
     "knn": "KNN, joined codes (%)",
@@ -178,7 +178,7 @@ def answer(result: dict) -> str:
     changes = [
         [name, *(_changed(result, name, each) for each in MEASURES)]
         for name in _in_order(result)
-        if name != OFF and beside_off(result, name) is not None
+        if name != OFF and (name == SEPARATE or beside_off(result, name) is not None)
     ]
     if not changes:
         return "No row was run by the same seeds as beta = 0, which they are held against."
@@ -223,12 +223,13 @@ def lowered(result: dict, name: str) -> verdicts.Interval | None:
 
 
 def _changed(result, setting, name):
-    pair = beside_off(result, setting)
-    off, row = (each[name]["per_seed"] for each in pair)
     if setting == SEPARATE:
-        shared = ensembles.overlap(pair[1]["seeds"], COMPONENTS)
-        change = verdicts.unpaired([-each for each in off], [-each for each in row], shared)
+        row = by_name(result)[SEPARATE]
+        lower, higher = ([-v for v in of[name]["per_seed"]] for of in (row, by_name(result)[OFF]))
+        shared = ensembles.overlap(seeds_of(result, row), COMPONENTS)
+        change = verdicts.unpaired(higher, lower, shared)
     else:
+        off, row = (each[name]["per_seed"] for each in beside_off(result, setting))
         change = verdicts.interval(verdicts.minus(row, off))
     judged = "" if math.isinf(change.half) else f", {verdicts.word(change, 'higher', 'lower')}"
     return change.told(DIGITS[name]) + judged

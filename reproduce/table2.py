@@ -32,6 +32,7 @@ BESIDE = ("controls",)  # results that its text shows, too
 _NO_NATS = ["-"] * 3
 _COMPONENTS = [f"C{index + 1}" for index in range(COMPONENTS)]
 NEIGHBOURS = (1, 3, 5, 7, 10, 15)
+USUAL_NEIGHBOURS = 5  # those of the classifier in the table
 
 
 def rebuild(study: Study, searched: dict | None = None) -> tuple[dict, dict]:

@@ -128,15 +128,23 @@ def dense_session(exported_dense):
 
 
 @pytest.fixture
-def told_results():
+def preset():
+    """Of the results that a test is of; a test of others has a parameter of this name."""
+    return "paper"
+
+
+@pytest.fixture
+def told_results(preset):
     """For what report and docs tell of results: it waits for the report where one is rebuilt."""
-    git = ["git", "-C", Path(__file__).parent, "diff", "--name-only", "HEAD", "--", "../figures"]
+    git = ["git", "-C", Path(__file__).parent, "status", "--porcelain=v1", "-uall", "../figures"]
     try:
-        changed = subprocess.run(git, capture_output=True, text=True).stdout.split()
+        changed = subprocess.run(git, capture_output=True, text=True).stdout.splitlines()
     except FileNotFoundError:
         changed = []
-    rebuilt = [name for name in changed if name.endswith(".json")]
-    if rebuilt and not any(name.endswith("REPORT.md") for name in changed):
+    quick = "figures/quick/"
+    names = [line[3:] for line in changed if (quick in line) == (preset == "quick")]
+    rebuilt = [name for name in names if name.endswith(".json")]
+    if rebuilt and not any(name.endswith("REPORT.md") for name in names):
         pytest.skip(f"{', '.join(rebuilt)}: rebuilt here; all.py --only_report tells of it")
 
 

@@ -229,6 +229,10 @@ def test_a_lead_is_of_less_error_and_of_more_accuracy():
     for measure in ("mse", "KNN"):
         assert found[measure].share == pytest.approx(1.8 / 3.4)
         assert found[measure].larger == pytest.approx(expected)
+    # Components alone have an error of 0, and an accuracy of 100.
+    assert found["mse"].components == pytest.approx(verdicts.interval([10.0, 10.4, 10.3]))
+    assert found["mse"].joining.mean == pytest.approx(-9.1 - (10.2333 - 9.6333), abs=1e-3)
+    assert found["KNN"].joining == pytest.approx(found["mse"].joining)
 
 
 def test_text_has_each_row_and_says_what_was_not_run(rebuilt):

@@ -38,16 +38,19 @@ def test_what_ensembles_share_makes_their_intervals_wider():
     alone, sharing = (leads.lead(MIXTURE, VAE, ENSEMBLE, COMPONENTS, r) for r in (0.0, 0.5))
     assert sharing.larger.half > alone.larger.half and sharing.joining.half > alone.joining.half
     assert sharing.whole == alone.whole and sharing.components == alone.components
+    without = leads.lead(MIXTURE, VAE, ENSEMBLE, overlap=0.5)
+    assert without.larger == sharing.larger
 
 
 def test_without_a_lead_there_is_no_share_of_it():
-    behind = leads.lead(VAE, MIXTURE, ENSEMBLE)
-    assert np.isnan(behind.share)
-    assert behind.components is None and behind.joining is None
+    for mixture in (VAE, [96.0, 96.4, 98.0]):  # ahead by nothing, and perhaps by nothing
+        behind = leads.lead(mixture, [96.1, 96.0, 96.2], ENSEMBLE)
+        assert behind.share is None and behind.larger is None
+        assert behind.components is None and behind.joining is None
 
 
 def test_one_seed_decides_nothing():
     found = leads.lead([98.0], [96.0], [97.0], [96.5])
-    parts = (found.whole, found.larger, found.components, found.joining)
+    parts = (found.whole, found.components, found.joining)
     assert {verdicts.verdict([each]) for each in parts} == {"undecided (one seed)"}
-    assert found.share == 0.5
+    assert found.share is None and found.larger is None

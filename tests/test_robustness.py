@@ -6,7 +6,7 @@ import scipy.stats
 from test_claims import dhsic, errors, of, table1, table2
 from test_report import ALL, run_all
 
-from support import claims, robustness
+from support import claims, robustness, verdicts
 
 WITH_VAE = {7: 9.0, 8: 9.1, 10: 8.8, 1: 11.0}
 
@@ -60,9 +60,12 @@ def test_joined_codes_not_paired_and_by_other_neighbours():
     result = table2(mixture, component, vae)
     at_one = {name: of(*(v - 1 for v in column["per_seed"])) for name, column in
               {"Mixture": component, "C1": mixture, "VAE": vae}.items()}  # fmt: skip
-    result["neighbours"] = {"1": at_one, "5": result["accuracy"]["KNN"]}
+    result["neighbours"] = {str(count): at_one for count in (1, 3, 5, 7, 10, 15)}
     found = robustness.joined_codes(result)
-    assert list(found) == ["not paired by seed", "by KNN alone, 1 neighbour"]
+    assert list(found)[:3] == [
+        *("not paired by seed", "by KNN alone, 1 neighbour", "by KNN alone, 3 neighbours")
+    ]
+    assert len(found) == 6  # but for the table's own, 5
     best = [96.5, 96.9, 96.6]
     assert ends(found["not paired by seed"][1]) == pytest.approx(welch(mixture["per_seed"], best))
     (behind,) = found["by KNN alone, 1 neighbour"]
@@ -77,10 +80,29 @@ def test_dhsic_not_paired():
 
 
 def test_what_was_not_run_is_not_judged():
-    assert robustness.error_falls(table1({7: 9.0}, seeds)) == {}
-    assert robustness.mixtures_beat_vae(table1({7: 9.0, 8: 9.0}, seeds)) == {}
-    one = claims.judged_otherwise(claims.CLAIMS[0], table1(WITH_VAE, of))
-    assert one == []  # of one seed there is nothing to judge
+    without = {"K = 8": {7: 9.0, 10: 8.8, 1: 11.0}, "VAE": {7: 9.0, 8: 9.1, 10: 8.8}}
+    falls, beats = claims.CLAIMS[:2]
+    assert claims.judged_otherwise(falls, table1(without["K = 8"], seeds)) == []
+    assert claims.judged_otherwise(beats, table1(without["K = 8"], seeds)) == []
+    assert len(claims.judged_otherwise(falls, table1(without["VAE"], seeds))) == 2
+    assert claims.judged_otherwise(beats, table1(without["VAE"], seeds)) == []
+    for claim in (falls, beats):
+        assert len(claims.judged_otherwise(claim, table1(WITH_VAE, seeds))) == 2
+        # Of one seed there is nothing to judge.
+        assert claims.judged_otherwise(claim, table1(WITH_VAE, of)) == []
+
+
+def test_a_training_that_diverged_is_undecided_otherwise_too():
+    result = table1(WITH_VAE, seeds)
+    result["rows"][0]["mse_sampled"] = of(9.0, float("nan"), 9.1)
+    (_, means, _), (_, draws, _) = claims.judged_otherwise(claims.CLAIMS[0], result)
+    assert "finite" not in means and draws == "undecided (no finite number)"
+
+
+def test_a_part_of_one_seed_does_not_hide_the_others():
+    whole = claims.Claim("", "it", lambda result: ("", ""), otherwise=lambda result: {
+        "so": [verdicts.interval([1.0, 1.1]), verdicts.interval([1.0])]})  # fmt: skip
+    assert claims.judged_otherwise(whole, {})[0][1] == "undecided (one seed)"
 
 
 def test_the_report_has_them_below_the_scorecard(tmp_path):

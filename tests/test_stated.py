@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
+from support import ensembles, verdicts
 from support.summaries import summary
 
 FIGURES = Path(__file__).parent.parent / "figures"
@@ -137,6 +138,14 @@ def test_separate_vaes_are_not_paired_with_beta_0():
     assert f"| {np.mean(on) - np.mean(off):.2f} ({low:.2f} to {high:.2f}), undecided |" in text
     assert "Welch's interval" in text and "d = 20; VAEs: as many, trained separately." in text
     assert "Welch" not in ablation.text(result | {"rows": result["rows"][:1]})
+    # All seeds of both rows count; those of 0 and 4 have all VAEs in common.
+    result["rows"][1]["seeds"] = [0, 4, 1]
+    text = ablation.text(result)
+    shared = ensembles.overlap([0, 4, 1], 4)
+    assert shared == pytest.approx(1 / 3)
+    expected = verdicts.unpaired([-v for v in off], [-v for v in on], shared)
+    assert f"| {expected.told(2)}, undecided |" in text
+    assert expected.half > (high - low) / 2
 
 
 def test_a_setting_that_diverged_is_left_out_of_the_picture_alone():

@@ -1,7 +1,6 @@
 """The paper's claims, each judged by what the scripts measured and by the rule of `verdicts`."""
 
 import dataclasses
-import math
 from collections.abc import Callable, Collection, Iterable, Mapping
 
 import ablation_dhsic
@@ -63,13 +62,15 @@ def judged_otherwise(claim: Claim, result: dict) -> list[tuple[str, str, str]]:
 
     Args:
         claim: The claim.
-        result: Of the script that measures it. Of one seed there is nothing to judge.
+        result: Of the script that measures it. Where rows of it, or seeds in common, are missing
+            the claim is not judged otherwise either; of one seed there is nothing to judge.
     """
-    found = claim.otherwise(result) if claim.otherwise else {}
+    if claim.otherwise is None or judged(claim, {claim.source: result})[1] in _NOT_COMPARED:
+        return []
     return [
         (how, verdicts.verdict(each), ", ".join(part.told(claim.digits) for part in each))
-        for how, each in found.items()
-        if not all(math.isinf(part.half) for part in each)
+        for how, each in claim.otherwise(result).items()
+        if any(part.count > 1 for part in each)
     ]
 
 
@@ -79,6 +80,8 @@ def undecided(reason: str) -> str:
 
 
 _OTHER_IMAGES = undecided("images that the paper doesn't have")
+ROWS_NOT_RUN = undecided("rows not run")
+_NOT_COMPARED = (ROWS_NOT_RUN, verdicts.NONE_IN_COMMON)
 
 
 def _error_falls(result):
@@ -86,7 +89,7 @@ def _error_falls(result):
         table1.printed_rows(result), (count for _, count, _ in paper.TABLE1 if count != 1)
     )
     if missing:
-        return f"not run: {missing}", undecided("rows not run")
+        return f"not run: {missing}", ROWS_NOT_RUN
     falls = [table1.fall(result, name) for name in _ERRORS]
     if None in falls:
         return "-", verdicts.NONE_IN_COMMON
@@ -102,7 +105,7 @@ def _at_both(differences, digits, each=""):
 def _beats_vae(result):
     missing = missing_rows(table1.printed_rows(result), (count for _, count, _ in paper.TABLE1))
     if missing:
-        return f"not run: {missing}", undecided("rows not run")
+        return f"not run: {missing}", ROWS_NOT_RUN
     ahead = table1.ahead(result)
     if ahead is None:
         return "-", verdicts.NONE_IN_COMMON
@@ -112,7 +115,7 @@ def _beats_vae(result):
 def _four_beat_vae(result):
     errors = result["errors"]
     if not {"M-VAE", "VAE"} <= set(errors):
-        return "-", undecided("rows not run")
+        return "-", ROWS_NOT_RUN
     of_each = ([errors[model][name]["per_seed"] for model in ("VAE", "M-VAE")] for name in _ERRORS)
     ahead = [verdicts.interval(verdicts.minus(*pair)) for pair in of_each]
     return _at_both(ahead, 2), verdicts.verdict(ahead)
@@ -148,7 +151,7 @@ def _accuracy_grows(result):
 def _dhsic_separates(result):
     rows = ablation_dhsic.by_name(result)
     if not {ablation_dhsic.OFF, "1"} <= set(rows):
-        return "-", undecided("rows not run")
+        return "-", ROWS_NOT_RUN
     compared = ablation_dhsic.beside_off(result, "1")
     if compared is None:
         return "-", verdicts.NONE_IN_COMMON
@@ -167,7 +170,7 @@ def _dhsic_separates(result):
 def _rmse(result):
     row = cifar10_models.by_name(result).get(cifar10_models.PAPERS)
     if row is None:
-        return "-", undecided("rows not run")
+        return "-", ROWS_NOT_RUN
     told = f"{format_summary(row['rmse'], 2)} on {_images(result)}"
     if not _is_of_cifar10(result):
         return told, _OTHER_IMAGES
@@ -187,7 +190,7 @@ def _is_of_cifar10(result):
 def _score(result):
     row = cifar10_models.by_name(result).get(cifar10_models.PAPERS)
     if row is None:
-        return "-", undecided("rows not run")
+        return "-", ROWS_NOT_RUN
     if (score := row.get("score_reconstructions")) is None:
         return "-", undecided("rows not scored")
     told = f"reconstructions {format_summary(score, 2)} on {_images(result)}, {_judge(result)}"
@@ -206,7 +209,7 @@ def _judge(result):
 def _quality(result):
     rows = cifar10_models.by_name(result)
     if not {cifar10_models.PAPERS, cifar10_models.VAE} <= set(rows):
-        return "-", undecided("rows not run")
+        return "-", ROWS_NOT_RUN
     compared = of_common_seeds(result, [rows[cifar10_models.PAPERS], rows[cifar10_models.VAE]])
     if compared is None:
         return "-", verdicts.NONE_IN_COMMON

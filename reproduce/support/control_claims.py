@@ -3,7 +3,7 @@
 import controls
 import controls_sweep
 from support import sweeps, verdicts
-from support.claims import CLAIMS, PRINTED_K, Claim, missing_rows, undecided
+from support.claims import CLAIMS, PRINTED_K, ROWS_NOT_RUN, Claim, missing_rows, undecided
 
 _MEASURED = {
     "mse": "a lower error than",
@@ -45,7 +45,7 @@ def _not_compared(result, measure, *mixtures):
     if not present:
         return undecided("no mixtures to compare")
     if measure != sweeps.ACCURACY and missing_rows(present, PRINTED_K):
-        return undecided("rows not run")
+        return ROWS_NOT_RUN
     leads = sweeps.ahead(result, measure, *mixtures)
     have_seeds = set(leads) >= set(present) & set(sweeps.COMPONENTS[result["preset"]])
     is_steep = sweeps.trends(result, measure, *mixtures).ahead is not None

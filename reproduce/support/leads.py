@@ -1,5 +1,6 @@
 """What a mixture's lead on a single VAE is made of: its components, joining them, any ensemble."""
 
+import statistics
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -12,19 +13,22 @@ class Lead(NamedTuple):
 
     Attributes:
         whole: How far the mixture is ahead of the VAE, of paired differences.
-        share: Which part of that, in the mean, an ensemble of K VAEs is ahead, too; NaN where the
-            mixture isn't.
-        larger: By how much this part is larger than the rest; Welch's interval, as the ensemble's
-            VAEs are of several seeds. So is `joining`.
+        share: Which part of that, in the mean, an ensemble of K VAEs is ahead, too; None where the
+            interval of the whole reaches 0, so that there may be nothing to share.
+        larger: By how much this part is larger than the rest; likewise. Welch's interval, as the
+            ensemble's VAEs are of several seeds. So is `joining`.
         components: How far the mixture's components alone are ahead of the VAE, of paired
             differences; None where they are not measured.
         joining: How much more the mixture gains on its components, by averaging images and joining
             codes, than the ensemble gains on the VAE; likewise.
+
+    That single VAEs are in part those of the ensembles, which makes Welch's intervals too wide, is
+    neglected.
     """
 
     whole: Interval
-    share: float
-    larger: Interval
+    share: float | None
+    larger: Interval | None
     components: Interval | None = None
     joining: Interval | None = None
 
@@ -46,11 +50,12 @@ def lead(
         overlap: How alike the seeds' ensembles are, as for `verdicts.unpaired`.
     """
     whole = verdicts.interval(verdicts.minus(mixture, vae))
-    mean = sum(ensemble) / len(ensemble) - sum(vae) / len(vae)
-    share = mean / whole.mean if whole.mean > 0 else float("nan")
-    # 2 E - (V + M): unpaired() takes the ensemble second.
-    both = [-(one + other) for one, other in zip(mixture, vae, strict=True)]
-    larger = verdicts.unpaired(both, [-2 * each for each in ensemble], overlap)
+    share = larger = None
+    if verdicts.verdict([whole]) == verdicts.SUPPORTED:
+        share = (statistics.fmean(ensemble) - statistics.fmean(vae)) / whole.mean
+        # (E - V) - (M - E) is 2 E - (V + M); unpaired() takes the ensemble second.
+        both = [-(one + other) for one, other in zip(mixture, vae, strict=True)]
+        larger = verdicts.unpaired(both, [-2 * each for each in ensemble], overlap)
     if components is None:
         return Lead(whole, share, larger)
     above = verdicts.minus(components, vae)

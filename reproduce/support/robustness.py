@@ -41,10 +41,10 @@ def joined_codes(result: dict) -> dict[str, list[Interval]]:
     """Judge by how much Table II's joined codes classify better than any others of the paper's."""
     of = {name: table2.beside_best(columns) for name, columns in result["accuracy"].items()}
     found = {NOT_PAIRED: [verdicts.unpaired(*pair) for pair in of.values()]}
-    for count, columns in result["neighbours"].items():
-        if (pair := table2.beside_best(columns)) != of["KNN"]:
-            how = f"by KNN alone, {count} neighbour{'s' * (count != '1')}"
-            found[how] = [verdicts.interval(verdicts.minus(*pair))]
+    for count in (each for each in table2.NEIGHBOURS if each != table2.USUAL_NEIGHBOURS):
+        pair = table2.beside_best(result["neighbours"][str(count)])
+        how = f"by KNN alone, {count} neighbour{'s' * (count > 1)}"
+        found[how] = [verdicts.interval(verdicts.minus(*pair))]
     return found
 
 
