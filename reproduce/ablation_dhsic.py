@@ -175,10 +175,11 @@ def _cells(result, row):
 
 def answer(result: dict) -> str:
     """Say by the rule whether beta = 1 acts, and what every other row changes against beta = 0."""
+    rows = _in_order(result)
     changes = [
         [name, *(_changed(result, name, each) for each in MEASURES)]
-        for name in _in_order(result)
-        if name != OFF and (name == SEPARATE or beside_off(result, name) is not None)
+        for name in (name for name in rows if name != OFF and OFF in rows)
+        if name == SEPARATE or beside_off(result, name) is not None
     ]
     if not changes:
         return "No row was run by the same seeds as beta = 0, which they are held against."

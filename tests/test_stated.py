@@ -138,6 +138,8 @@ def test_separate_vaes_are_not_paired_with_beta_0():
     assert f"| {np.mean(on) - np.mean(off):.2f} ({low:.2f} to {high:.2f}), undecided |" in text
     assert "Welch's interval" in text and "d = 20; VAEs: as many, trained separately." in text
     assert "Welch" not in ablation.text(result | {"rows": result["rows"][:1]})
+    alone = ablation.text(result | {"rows": result["rows"][1:]})
+    assert "No row was run by the same seeds as beta = 0" in alone
     # All seeds of both rows count; those of 0 and 4 have all VAEs in common.
     result["rows"][1]["seeds"] = [0, 4, 1]
     text = ablation.text(result)
