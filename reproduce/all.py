@@ -69,9 +69,9 @@ the error has to fall with K at draws, too, when K = 7 and 10 of the third seed 
 claim on K = 4 beside the VAE, when all of its numbers were; for ensembles, Welch's interval."""
 
 _OTHERWISE = """\
-What these verdicts depend on. Not paired: Welch's interval of two means, since models of one seed
-share little but the order of the images. These ways to judge are no part of the rule; they were
-added when all numbers were known."""
+What these verdicts depend on. Not paired: the interval of Welch and Satterthwaite, of two means or
+of the slope of several, since models of one seed share little but the order of the images. These
+ways to judge are no part of the rule; they were added when all numbers were known."""
 
 _NOT_SHOWN = "damaged, or of another preset or reading"
 _DAMAGED = (

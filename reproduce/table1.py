@@ -171,11 +171,17 @@ def fall(result: dict, measure: str = "mse") -> verdicts.Interval | None:
 
     None where they have no seed in common, or fewer than two were run.
     """
-    rows = {k: row for k, row in sorted(printed_rows(result).items()) if k != 1}
-    if len(rows) < 2 or (compared := of_common_seeds(result, list(rows.values()))) is None:
+    by_k = of_mixtures(result, measure)
+    if len(by_k) < 2:
         return None
-    rises = verdicts.slopes(list(rows), [row[measure]["per_seed"] for row in compared])
-    return verdicts.interval([-rise for rise in rises])
+    return verdicts.interval([-rise for rise in verdicts.slopes(list(by_k), [*by_k.values()])])
+
+
+def of_mixtures(result: dict, measure: str) -> dict[int, list[float]]:
+    """Return an error of the paper's mixtures that were run, by K, of their seeds in common."""
+    rows = {k: row for k, row in sorted(printed_rows(result).items()) if k != 1}
+    compared = of_common_seeds(result, list(rows.values())) or []
+    return dict(zip(rows, (row[measure]["per_seed"] for row in compared), strict=False))
 
 
 def _cells(row):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import scipy.stats
-from test_claims import dhsic, errors, of, table1, table2
+from test_claims import dhsic, errors, fig4, of, table1, table2
 from test_report import ALL, run_all
 
 from support import claims, robustness, verdicts
@@ -31,13 +31,34 @@ def paired(first, second):
 def test_the_fall_at_means_and_at_draws_alone():
     result = table1(WITH_VAE, seeds, sampled=WITH_VAE | {7: 12.0})
     found = robustness.error_falls(result)
-    assert list(found) == ["at posterior means alone", "at draws alone"]
+    assert list(found) == ["at posterior means alone", "at draws alone", "not paired by seed"]
     for how, errors_of in (("at posterior means alone", 9.0), ("at draws alone", 12.0)):
         values = [seeds(each)["per_seed"] for each in (errors_of, 9.1, 8.8)]
         falls = [-np.polyfit([7, 8, 10], each, 1)[0] for each in np.transpose(values)]
         expected = scipy.stats.ttest_1samp(falls, 0).confidence_interval()
         (interval,) = found[how]
         assert ends(interval) == pytest.approx(expected)
+
+
+def test_trends_not_paired():
+    """As an estimate of a contrast of means, each with a variance of its own."""
+    values = np.array([[96.0, 96.3, 96.1], [96.5, 96.2, 96.6], [96.4, 97.0, 96.9]])
+    for found, sign in (
+        (robustness.error_falls(table1(dict(zip((7, 8, 10), values, strict=True)), row_of)), -1),
+        (robustness.accuracy_grows(fig4(*values, of=row_of)), 1),
+    ):
+        interval = found["not paired by seed"][0]
+        k = np.array([7, 8, 10] if sign < 0 else [4, 5, 6])
+        weights = (k - k.mean()) / np.sum((k - k.mean()) ** 2)
+        variances = weights**2 * values.var(axis=1, ddof=1) / 3
+        freedom = variances.sum() ** 2 / np.sum(variances**2 / 2)
+        half = scipy.stats.t.ppf(0.975, freedom) * np.sqrt(variances.sum())
+        mean = sign * np.polyfit(k, values.mean(axis=1), 1)[0]
+        assert ends(interval) == pytest.approx((mean - half, mean + half))
+
+
+def row_of(values):
+    return of(*np.broadcast_to(values, 3).tolist())
 
 
 def test_mixtures_beside_the_vae_at_draws_and_not_paired():
@@ -76,7 +97,8 @@ def test_dhsic_not_paired():
     off, on = of(0.010, 0.012, 0.011), of(0.004, 0.003, 0.005)
     (lowered,) = robustness.dhsic_separates(dhsic(off, on))["not paired by seed"]
     assert ends(lowered) == pytest.approx(welch(np.multiply(off["per_seed"], 0.9), on["per_seed"]))
-    assert robustness.dhsic_separates(dhsic(off, of(0.1), b1=[9])) == {}
+    no_seed_in_common = dhsic(off, of(0.1), b1=[9])
+    assert claims.judged_otherwise(claims.CLAIMS[6], no_seed_in_common) == []
 
 
 def test_what_was_not_run_is_not_judged():
@@ -84,10 +106,10 @@ def test_what_was_not_run_is_not_judged():
     falls, beats = claims.CLAIMS[:2]
     assert claims.judged_otherwise(falls, table1(without["K = 8"], seeds)) == []
     assert claims.judged_otherwise(beats, table1(without["K = 8"], seeds)) == []
-    assert len(claims.judged_otherwise(falls, table1(without["VAE"], seeds))) == 2
+    assert len(claims.judged_otherwise(falls, table1(without["VAE"], seeds))) == 3
     assert claims.judged_otherwise(beats, table1(without["VAE"], seeds)) == []
-    for claim in (falls, beats):
-        assert len(claims.judged_otherwise(claim, table1(WITH_VAE, seeds))) == 2
+    for claim, ways in ((falls, 3), (beats, 2)):
+        assert len(claims.judged_otherwise(claim, table1(WITH_VAE, seeds))) == ways
         # Of one seed there is nothing to judge.
         assert claims.judged_otherwise(claim, table1(WITH_VAE, of)) == []
 
@@ -95,8 +117,9 @@ def test_what_was_not_run_is_not_judged():
 def test_a_training_that_diverged_is_undecided_otherwise_too():
     result = table1(WITH_VAE, seeds)
     result["rows"][0]["mse_sampled"] = of(9.0, float("nan"), 9.1)
-    (_, means, _), (_, draws, _) = claims.judged_otherwise(claims.CLAIMS[0], result)
-    assert "finite" not in means and draws == "undecided (no finite number)"
+    judged = claims.judged_otherwise(claims.CLAIMS[0], result)
+    means, draws, unpaired = (verdict for _, verdict, _ in judged)
+    assert "finite" not in means and draws == unpaired == "undecided (no finite number)"
 
 
 def test_a_part_of_one_seed_does_not_hide_the_others():

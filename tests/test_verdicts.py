@@ -28,6 +28,23 @@ def test_interval_is_that_of_the_paired_t_test(pair):
     assert found.mean + found.half == pytest.approx(expected.high)
 
 
+def test_a_slope_over_two_settings_is_welch_s_difference():
+    first, second = [1.0, 1.4, 1.1], [2.0, 2.9, 2.2, 2.5]
+    found = verdicts.slope([4, 6], [first, second])
+    expected = scipy.stats.ttest_ind(second, first, equal_var=False).confidence_interval()
+    assert found.mean - found.half == pytest.approx(expected.low / 2)
+    assert found.mean + found.half == pytest.approx(expected.high / 2)
+    assert math.isinf(verdicts.slope([4, 6], [first, [2.0]]).half)
+    assert math.isnan(verdicts.slope([4, 6], [first, [2.0, math.inf]]).mean)
+
+
+def test_a_slope_s_interval_covers_as_often():
+    settings, deviations = np.array([7, 8, 10]), np.array([[1.0], [0.2], [3.0]])
+    drawn = 9 + 0.5 * settings[:, None] + deviations * RNG.normal(size=(4000, 3, 4))
+    slopes = [verdicts.slope(settings.tolist(), each.tolist()) for each in drawn]
+    assert np.mean([abs(s.mean - 0.5) < s.half for s in slopes]) == pytest.approx(0.95, abs=0.015)
+
+
 @pytest.mark.parametrize(("count", "overlap"), [(3, 0.5), (4, 0.2), (10, 0.8)])
 def test_interval_of_seeds_that_overlap_covers_as_often(count, overlap):
     """Of values correlated by as much, the interval covers the mean in 95 of 100 cases."""

@@ -24,6 +24,7 @@ beside it, and of nothing else.
 """
 
 import math
+import operator
 import statistics
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
@@ -107,7 +108,7 @@ def _error(values):
 
 
 def _freedom(errors, counts):
-    """Return Welch's degrees of freedom of two means with these standard errors."""
+    """Return Welch's degrees of freedom of means with these standard errors."""
     squares = [(error / max(errors)) ** 2 for error in errors]
     parts = (square**2 / (count - 1) for square, count in zip(squares, counts, strict=True))
     return sum(squares) ** 2 / sum(parts)
@@ -136,13 +137,39 @@ def slopes(settings: Sequence[float], measured: Sequence[Sequence[float]]) -> li
         settings: Such as K, [n].
         measured: For each setting, one value a seed, [n, seeds].
     """
+    weights = _of_slope(settings)
+    return [sum(map(operator.mul, weights, values)) for values in zip(*measured, strict=True)]
+
+
+def slope(settings: Sequence[float], measured: Sequence[Sequence[float]]) -> Interval:
+    """Return the slope over settings of the means over seeds, not paired, as `unpaired` is.
+
+    With the t interval of Welch and Satterthwaite.
+
+    Args:
+        settings: Such as K, [n].
+        measured: For each setting, its seeds' values; of one seed, or no finite number, there is
+            no interval.
+    """
+    means, counts = [statistics.fmean(each) for each in measured], [len(each) for each in measured]
+    weights = _of_slope(settings)
+    if not all(math.isfinite(value) for each in measured for value in each):
+        return Interval(math.nan, math.inf, min(counts))
+    mean = sum(map(operator.mul, weights, means))
+    if min(counts) < 2:
+        return Interval(mean, math.inf, min(counts))
+    errors = [abs(weight) * _error(each) for weight, each in zip(weights, measured, strict=True)]
+    if not any(errors):
+        return Interval(mean, 0.0, min(counts))
+    half = t_quantile(_freedom(errors, counts)) * math.hypot(*errors)
+    return Interval(mean, half, min(counts))
+
+
+def _of_slope(settings):
+    """Return the weights of the values of which a least-squares line's slope is the sum."""
     centre = statistics.fmean(settings)
-    centred = [setting - centre for setting in settings]
-    squares = sum(each**2 for each in centred)
-    return [
-        sum(map(lambda c, value: c * value, centred, values)) / squares
-        for values in zip(*measured, strict=True)
-    ]
+    squares = sum((setting - centre) ** 2 for setting in settings)
+    return [(setting - centre) / squares for setting in settings]
 
 
 def best(measured: Collection[Sequence[float]], lowest: bool = False) -> list[float]:
