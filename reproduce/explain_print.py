@@ -63,6 +63,7 @@ ROWS = {
 QUICK = ("paper", "authors")
 QUICK_TRAIN_IMAGES = 5_000
 ERRORS = ("means", "z_sampled", "sampled")  # ways of measuring them, without dropout
+_ERROR_WAYS = [f"{way}{end}" for end in ("", "_dropout") for way in ERRORS]
 # The published script trains its own reading on fewer images.
 TRAIN_IMAGES = {"authors_mnist": 55_000}
 
@@ -297,8 +298,8 @@ def _of_published_batch(result):
     rows = [
         [_name(row), _told(way), *(f"{of[str(k)]['published']['mean']:.2f}" for k in order)]
         for row in result["rows"]
-        for way, of in row["errors"].items()
-        if all("published" in of[str(k)] for k in order)
+        for way, of in ((way, row["errors"].get(way)) for way in _ERROR_WAYS)
+        if of and all("published" in of[str(k)] for k in order)
     ]
     if not rows:
         return ""

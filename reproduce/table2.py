@@ -225,8 +225,8 @@ def _of_components(result):
 
     def told(lowest):
         found = []
-        for name, columns in result["accuracy"].items():
-            each = [columns[column]["per_seed"] for column in _COMPONENTS]
+        for name in paper.TABLE2:
+            each = [result["accuracy"][name][column]["per_seed"] for column in _COMPONENTS]
             found.append(f"{name} {format_summary(summary(verdicts.best(each, lowest)), 2)}")
         return ", ".join(found)
 

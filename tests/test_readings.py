@@ -161,9 +161,11 @@ def test_the_report_has_a_scorecard_of_what_was_run_and_none_of_nothing(tmp_path
     (tmp_path / "authors_mnist").mkdir()
     result = in_other_reading(RISING)
     (tmp_path / "authors_mnist" / "table1.json").write_text(json.dumps(result))
-    lines = [line for line in report(tmp_path).splitlines() if line.startswith("| ")][2:]
+    scorecard, otherwise = report(tmp_path).split("What these verdicts depend on")
+    lines = [line for line in scorecard.splitlines() if line.startswith("| ")][2:]
     verdict = [line.split("|")[2].strip() for line in lines]
     assert verdict == ["contradicted"] * 2 + ["not run"] * 5
+    assert otherwise.count("| not paired by seed ") == 2
     assert all("`authors_mnist`" in line for line in lines)
 
 

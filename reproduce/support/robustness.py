@@ -11,7 +11,7 @@ import ablation_dhsic
 import fig4_components_sweep
 import table1
 import table2
-from support import verdicts
+from support import paper, verdicts
 from support.verdicts import Interval
 
 MEANS, DRAWS, NOT_PAIRED = "at posterior means alone", "at draws alone", "not paired by seed"
@@ -51,7 +51,8 @@ def mixture_beats_vae(result: dict) -> dict[str, list[Interval]]:
 
 def joined_codes(result: dict) -> dict[str, list[Interval]]:
     """Judge by how much Table II's joined codes classify better than any others of the paper's."""
-    of = {name: table2.beside_best(columns) for name, columns in result["accuracy"].items()}
+    accuracy = result["accuracy"]
+    of = {name: table2.beside_best(accuracy[name]) for name in paper.TABLE2 if name in accuracy}
     found = {NOT_PAIRED: [verdicts.unpaired(*pair) for pair in of.values()]}
     for count in (each for each in table2.NEIGHBOURS if each != table2.USUAL_NEIGHBOURS):
         pair = table2.beside_best(result["neighbours"][str(count)])
