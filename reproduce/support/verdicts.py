@@ -87,16 +87,24 @@ def unpaired(first: Sequence[float], second: Sequence[float], overlap: float = 0
         second: Likewise, of as many seeds or others.
         overlap: How alike the second's seeds are, as for `interval`.
     """
-    counts = len(first), len(second)
-    if not all(map(math.isfinite, [*first, *second])):
+    return _of_means([1, -1], [first, second], [1, _wider(len(second), overlap)])
+
+
+def _of_means(weights, measured, wider):
+    """Return a weighted sum of means, with the t interval of Welch and Satterthwaite.
+
+    `wider`: by what each mean's standard error is larger than that of seeds which share nothing.
+    """
+    counts = [len(each) for each in measured]
+    if not all(math.isfinite(value) for each in measured for value in each):
         return Interval(math.nan, math.inf, min(counts))
-    mean = statistics.fmean(first) - statistics.fmean(second)
-    if min(counts) < 2 or overlap >= 1:
+    mean = sum(map(operator.mul, weights, map(statistics.fmean, measured)))
+    if min(counts) < 2 or any(map(math.isinf, wider)):
         return Interval(mean, math.inf, min(counts))
-    plain = [_error(first), _error(second)]
+    plain = [abs(weight) * _error(each) for weight, each in zip(weights, measured, strict=True)]
     if not any(plain):
         return Interval(mean, 0.0, min(counts))
-    errors = [plain[0], plain[1] * _wider(counts[1], overlap)]
+    errors = [*map(operator.mul, plain, wider)]
     # The fewer: a wider side that comes to weigh as much as the other made intervals narrower.
     freedom = min(_freedom(each, counts) for each in (plain, errors))
     return Interval(mean, t_quantile(freedom) * math.hypot(*errors), min(counts))
@@ -115,6 +123,8 @@ def _freedom(errors, counts):
 
 
 def _wider(count, overlap):
+    if overlap >= 1:
+        return math.inf
     return math.sqrt((1 + (count - 1) * overlap) / (1 - overlap))
 
 
@@ -151,18 +161,7 @@ def slope(settings: Sequence[float], measured: Sequence[Sequence[float]]) -> Int
         measured: For each setting, its seeds' values; of one seed, or no finite number, there is
             no interval.
     """
-    means, counts = [statistics.fmean(each) for each in measured], [len(each) for each in measured]
-    weights = _of_slope(settings)
-    if not all(math.isfinite(value) for each in measured for value in each):
-        return Interval(math.nan, math.inf, min(counts))
-    mean = sum(map(operator.mul, weights, means))
-    if min(counts) < 2:
-        return Interval(mean, math.inf, min(counts))
-    errors = [abs(weight) * _error(each) for weight, each in zip(weights, measured, strict=True)]
-    if not any(errors):
-        return Interval(mean, 0.0, min(counts))
-    half = t_quantile(_freedom(errors, counts)) * math.hypot(*errors)
-    return Interval(mean, half, min(counts))
+    return _of_means(_of_slope(settings), measured, [1] * len(measured))
 
 
 def _of_slope(settings):
